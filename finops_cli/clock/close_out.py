@@ -9,13 +9,9 @@ from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
 from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.replay import Replayed
 from finops_cli.clock.rule_204 import Deadline, deadline_of, not_in_force, weakest
-from finops_cli.domain.clock import (
-    Alternative,
-    Confidence,
-    Obligation,
-    State,
-)
+from finops_cli.domain.clock import Alternative, Obligation, State
 from finops_cli.domain.clock_facts import FactLot, HistoryRow
+from finops_cli.domain.confidence import Confidence
 from finops_cli.kb.chapters.clock import ClockRules, Source
 
 _NO_AGENCY = "no fail position at a registered clearing agency"

@@ -12,7 +12,8 @@ from finops_cli.clock.market_calendar import Calendar, Counter
 from finops_cli.clock.replay import Replayed
 from finops_cli.clock.rule_204 import weakest
 from finops_cli.clock.states import state_by_day
-from finops_cli.domain.clock import Confidence, Obligation, Right, State
+from finops_cli.domain.clock import Obligation, Right, State
+from finops_cli.domain.confidence import Confidence
 from finops_cli.kb.chapters.clock import ClockRules
 
 _OWNED_SALES = ("long", "deemed_to_own")

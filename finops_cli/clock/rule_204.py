@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from finops_cli.clock.market_calendar import Calendar, Counter
-from finops_cli.domain.clock import CONFIDENCES, Confidence
+from finops_cli.domain.confidence import CONFIDENCES, Confidence
 from finops_cli.kb.chapters.clock import ClockRules
 
 _EITHER = ("purchase", "borrow")

@@ -71,7 +71,7 @@ Within = Annotated[
         min=0,
         max=3650,
         metavar="DAYS",
-        help="Calendar days that the agenda looks ahead (default: all).",
+        help="How many calendar days the agenda looks ahead (default: all due days).",
     ),
 ]
 Format = Annotated[
@@ -88,7 +88,8 @@ History = Annotated[
     typer.Option(
         "--history",
         metavar="FILE",
-        help="Netted position of each security by settlement day, CSV or JSON Lines.",
+        help="Open position by settlement day, CSV or JSON Lines: date, qty, and fail_id, cusip or"
+        " symbol.",
     ),
 ]
 Events = Annotated[
@@ -96,7 +97,8 @@ Events = Annotated[
     typer.Option(
         "--events",
         metavar="FILE",
-        help="Purchases, borrows, deliveries and notices, JSON Lines.",
+        help="Purchases, borrows, deliveries, allocations, extensions and notices, JSON Lines:"
+        " type, at, and fail_id, cusip or symbol.",
     ),
 ]
 ThresholdLists = Annotated[
@@ -134,7 +136,10 @@ ClockGuard = Annotated[
 ]
 Explain = Annotated[
     bool,
-    typer.Option("--explain", help="List the days that each obligation counts, with the reasons."),
+    typer.Option(
+        "--explain",
+        help="Add to each obligation its days, one by one, and why a day does not count.",
+    ),
 ]
 
 
@@ -159,8 +164,11 @@ def of_file(
     guard: ClockGuard = None,
     quiet: Quiet = False,
 ) -> None:
-    """Show the obligations of each fail. The word `file` may be left out."""
-    from finops_cli.commands.run_summary import render_counts
+    """Show what must be done for each fail, by which day and time, and under which rule.
+
+    The word `file` may be left out: `finops clock FAILS.jsonl`. The exit status is 1 if a duty is
+    breached or a record is rejected.
+    """
     from finops_cli.files.jsonl import lines_of, write_promptly
     from finops_cli.files.safe_io import reading, writing
     from finops_cli.pipeline.clock_lines import ClockLines
@@ -188,15 +196,9 @@ def of_file(
         inputs += kb_dir_of(context).glob("*.toml")
         written = stack.enter_context(writing(path_or_standard(output), inputs))
         write_promptly(written, parts, source_lines)
-    if not quiet and (chosen != "agenda" or count.rejected == count.lines):
-        typer.echo(count.render(), err=True)
-    if source_lines.dropped and not quiet:
-        typer.echo(render_counts("dropped", source_lines.dropped), err=True)
-    if join is not None and not quiet:
-        _report_unused(join.list_unused())
-        lists = join.describe_lists()
-        if lists is not None:
-            typer.echo(f"{lists.file}: {lists.text}", err=True)
+    if not quiet:
+        is_counted = chosen != "agenda" or count.rejected == count.lines
+        _report(count.render() if is_counted else None, source_lines.dropped, join)
     count.refuse_without_moment()
     if count.breached or count.rejected:
         raise typer.Exit(1)
@@ -248,6 +250,21 @@ def _survey(join: FileJoin, file: BinaryIO, stack: ExitStack) -> BinaryIO:
     join.survey(line for line, _ in lines_of(file))
     file.seek(start)
     return file
+
+
+def _report(counts: str | None, dropped: Counter[str], join: FileJoin | None) -> None:
+    """Say on stderr what the lines came to, and what of the input and the files was not used."""
+    from finops_cli.commands.run_summary import render_counts
+
+    if counts is not None:
+        typer.echo(counts, err=True)
+    if dropped:
+        typer.echo(render_counts("dropped", dropped), err=True)
+    if join is not None:
+        _report_unused(join.list_unused())
+        lists = join.describe_lists()
+        if lists is not None:
+            typer.echo(f"{lists.file}: {lists.text}", err=True)
 
 
 def _report_unused(names: list[str]) -> None:

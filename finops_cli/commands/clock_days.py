@@ -22,9 +22,11 @@ To = Annotated[str, typer.Argument(metavar="TO", help="Last day, YYYY-MM-DD.")]
     "finops clock days 2025-01-06 2025-01-10",
 )
 def days(context: typer.Context, start: From, end: To, calendar: CalendarOption = None) -> None:
-    """Print each day: does it trade, settle, and why not.
+    """Print each day of the calendar, and of which kinds it is, as JSON Lines.
 
-    A business day counts for customer protection; counts_204 counts for Rule 204.
+    trading: the exchanges open. settlement: trades settle. business: the day counts for customer
+    protection (15c3-3). counts_204: it counts for the close-out of Rule 204. reason: why a weekday
+    is not of every kind.
     """
     from finops_cli.clock.market_calendar import OutsideCalendar
     from finops_cli.pipeline.clock_lines import list_days
@@ -64,18 +66,19 @@ NotReporting = Annotated[
     bool,
     typer.Option(
         "--not-reporting",
-        help="The issuer does not report to the SEC: the value in dollars counts, by last_sale.",
+        help="The issuer does not report to the SEC: the test is the value in dollars, qty times"
+        " last_sale.",
     ),
 ]
 EveryDay = Annotated[
-    bool, typer.Option("--explain", help="Print a line for each day, not only the last.")
+    bool, typer.Option("--explain", help="Print a line for each day, not for the last one alone.")
 ]
 Series = Annotated[
     Path,
     typer.Argument(
         metavar="SERIES",
-        help="Fails of one security by settlement day, without a gap: CSV or JSON Lines with date,"
-        " qty and last_sale.",
+        help="Fails of one security, a line for each settlement day, also for a day with 0: CSV or"
+        " JSON Lines with date, qty and last_sale.",
     ),
 ]
 
@@ -92,10 +95,9 @@ def threshold(
     explain: EveryDay = False,
     calendar: CalendarOption = None,
 ) -> None:
-    """Show how near a security is to a threshold list.
+    """Show how many days a security is away from a threshold list, or from leaving it.
 
-    The line is the state after the last day of the series, and how near a listed security is to
-    leaving the list.
+    finops tests each day of the series and prints the state after the last one.
     """
     from finops_cli.clock.market_calendar import OutsideCalendar
     from finops_cli.clock.refusal import Refused

@@ -11,6 +11,7 @@ from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExam
 from finops_cli.commands.messages import report
 from finops_cli.commands.options import AsJson, kb_dir_of
 from finops_cli.commands.usage_errors import BadChoice
+from finops_cli.domain.confidence import CONFIDENCE_MEANINGS, CONFIDENCES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,16 +24,12 @@ app = typer.Typer(cls=GroupWithExamples, invoke_without_command=True, rich_marku
 
 
 def _check_confidence(word: str | None) -> str | None:
-    from finops_cli.domain.clock import CONFIDENCES
-
     if word is not None and word not in CONFIDENCES:
         raise BadChoice(word, CONFIDENCES)
     return word
 
 
 def _complete_confidence(incomplete: str) -> list[str]:
-    from finops_cli.domain.clock import CONFIDENCES
-
     return [word for word in CONFIDENCES if word.startswith(incomplete)]
 
 
@@ -46,10 +43,7 @@ ConfidenceOption = Annotated[
         help=(
             "List only the entries on the law with this confidence, and their citations.\n\n"
             "\b\n"
-            "verified: the text was read\n"
-            "secondary: only commentaries say so\n"
-            "interpretation: the text was read; its use is our reading\n"
-            "unverified: from memory; counsel should confirm it"
+            + "\n".join(f"{word}: {meaning}" for word, meaning in CONFIDENCE_MEANINGS.items())
         ),
     ),
 ]

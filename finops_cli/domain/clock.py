@@ -13,12 +13,13 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from finops_cli.domain.confidence import Confidence
+
 AsOfSource = Literal["option", "record", "local_clock"]
 SettlementBasis = Literal["given", "trade_date", "age_days"]
 State = Literal["breached", "due_today", "running", "not_started", "cured", "not_applicable"]
 Kind = Literal["duty", "notice"]
 BoxState = Literal["none", "open", "closing", "released"]
-Confidence = Literal["verified", "secondary", "interpretation", "unverified"]
 
 STATES: tuple[State, ...] = (
     "breached",
@@ -29,7 +30,6 @@ STATES: tuple[State, ...] = (
     "not_applicable",
 )
 """In the order of a block: the strictest first."""
-CONFIDENCES: tuple[Confidence, ...] = ("verified", "secondary", "interpretation", "unverified")
 """From the strongest to the weakest."""
 
 

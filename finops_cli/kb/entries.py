@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from finops_cli.domain.clock import Confidence
+from finops_cli.domain.confidence import Confidence
 
 
 class Entry(

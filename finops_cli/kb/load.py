@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from finops_cli.domain.clock import CONFIDENCES
+from finops_cli.domain.confidence import CONFIDENCES
 from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from finops_cli.domain.clock import Confidence
+from finops_cli.domain.confidence import Confidence
 from finops_cli.views.columns import Row
 from finops_cli.views.entries import AgendaEntry, count_open_shares, holds_only_if_short
 from finops_cli.views.selection import Box, CostStep, Due, OpeningRight, Preborrow, Selection

@@ -11,11 +11,14 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from finops_cli.domain.clock import CalendarId, Obligation
+from finops_cli.domain.clock import Clock, Obligation
 from finops_cli.files.terminal import printable
 from finops_cli.views.entries import AgendaEntry, RejectedEntry, count_open_shares
+from finops_cli.views.wording import write_confidence
 
-_STATES = frozenset({"breached", "due_today", "running"})
+_OPEN = frozenset({"breached", "due_today", "running"})
+_CURED = "cured"
+"""An entry of an earlier export has to change: it is cancelled under its UID."""
 _LINE_OCTETS = 75
 _ZONE = "America/New_York"
 _HEAD = (
@@ -49,7 +52,9 @@ def render_calendar(
 ) -> Iterator[bytes]:
     """Yield the calendar file: an event for each obligation that is breached, due or running.
 
-    A rejected record has no event. Raises ValueError if `as_of_utc` has no offset from UTC.
+    An obligation that is cured has an event with the status CANCELLED, which takes the entry of an
+    earlier export out of the calendar. A rejected record has no event. Raises ValueError if
+    `as_of_utc` has no offset from UTC.
     """
     if as_of_utc.tzinfo is None:
         raise ValueError(f"as_of_utc is {as_of_utc}, without an offset. Expected a moment in UTC.")
@@ -59,7 +64,8 @@ def render_calendar(
         if isinstance(entry, RejectedEntry):
             continue
         for obligation in entry.clock.obligations:
-            if obligation.state in _STATES and obligation.due_date is not None:
+            is_shown = obligation.state in _OPEN or obligation.state == _CURED
+            if is_shown and obligation.due_date is not None:
                 yield _encode(_write_event(entry, obligation, obligation.due_date, stamp))
     yield _encode(("END:VCALENDAR",))
 
@@ -84,7 +90,9 @@ def _write_event(
     yield f"DTSTAMP:{stamp}"
     yield _write_start(due_date, obligation.due_time)
     yield f"SUMMARY:{_escape(summary)}"
-    yield f"DESCRIPTION:{_escape(_describe(obligation, entry.clock.calendar))}"
+    yield f"DESCRIPTION:{_escape(_describe(obligation, entry.clock))}"
+    if obligation.state == _CURED:
+        yield "STATUS:CANCELLED"
     yield "END:VEVENT"
 
 
@@ -96,13 +104,16 @@ def _write_start(due_date: str, due_time: str | None) -> str:
     return f"DTSTART;TZID={_ZONE}:{day}T{due_time.replace(':', ''):0<6}"
 
 
-def _describe(obligation: Obligation, calendar: CalendarId) -> str:
+def _describe(obligation: Obligation, clock: Clock) -> str:
+    calendar = clock.calendar
     return "\n".join(
         (
+            f"State: {obligation.state.replace('_', ' ')} as of {clock.as_of} ET",
             f"Citation: {obligation.citation}",
             f"Basis: {obligation.basis}",
             *(f"Evidence: {each}" for each in obligation.evidence),
-            f"Confidence: {obligation.confidence}",
+            *(f"Assumption: {each}" for each in clock.assumptions),
+            f"Confidence: {write_confidence(obligation.confidence)}",
             f"Calendar: {calendar.id}, sha256 {calendar.sha256}, overrides {calendar.overrides}",
         )
     )

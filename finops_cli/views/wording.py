@@ -6,17 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 
-from finops_cli.domain.clock import Confidence, Obligation
+from finops_cli.domain.clock import Obligation
+from finops_cli.domain.confidence import CONFIDENCE_MEANINGS, CONFIDENCES, Confidence
 from finops_cli.files.terminal import printable
 
 PARTICIPANT = "participant"
 """The holder of a fail that was not allocated."""
 
 CONFIDENCE_NOTES: Mapping[Confidence, str] = {
-    "secondary": "secondary: the rule was read in commentaries only; check its text.",
-    "interpretation": "interpretation: the text of the rule was read, but its use in this case is"
-    " our reading; ask counsel.",
-    "unverified": "unverified: the text of the rule was not confirmed; ask counsel.",
+    confidence: f"{confidence}: {meaning}."
+    for confidence, meaning in CONFIDENCE_MEANINGS.items()
+    if confidence != CONFIDENCES[0]
 }
 """Each confidence that is not verified, from the strongest to the weakest."""
 
@@ -64,6 +64,11 @@ def write_counts(counts: Counter[str]) -> str:
     """Write counted words, the most frequent first: history.stale 3, lots.qty 1."""
     by_count = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{word} {count:,}" for word, count in by_count)
+
+
+def write_confidence(confidence: Confidence) -> str:
+    """Write a confidence, with its meaning where it is not verified."""
+    return CONFIDENCE_NOTES.get(confidence, confidence).rstrip(".")
 
 
 def clean(text: str) -> str:

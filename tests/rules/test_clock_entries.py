@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from finops_cli.domain.clock import CONFIDENCES, Confidence
+from finops_cli.domain.confidence import CONFIDENCES, Confidence
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 from finops_cli.kb.load import bundled_kb_dir, load_kb

@@ -355,8 +355,8 @@ def test_agenda_explains_each_confidence_once() -> None:
     lines = render(make_entry(rights=[RIGHT]), *weak)
     notes = [line for line in lines if line.startswith(("secondary:", "unverified:", "interpret"))]
     assert notes == [
-        "secondary: the rule was read in commentaries only; check its text.",
-        "unverified: the text of the rule was not confirmed; ask counsel.",
+        "secondary: only commentaries say so.",
+        "unverified: from memory; counsel should confirm it.",
     ]
     assert sum("17 CFR 242.204(a) (unverified)" in line for line in lines) == 2
 

@@ -40,6 +40,7 @@ def test_calendar_event_has_the_fields_of_the_obligation() -> None:
     assert event.decoded("DTSTAMP") == AS_OF
     assert str(event["SUMMARY"]) == "SHO-204(a) F-1001 594918104 1,000"
     assert str(event["DESCRIPTION"]).splitlines() == [
+        "State: running as of 2026-11-17T00:00 ET",
         "Citation: 17 CFR 242.204(a)",
         "Basis: 1 settlement days after settlement date",
         "Evidence: sale type given: short",
@@ -102,13 +103,32 @@ def test_calendar_without_due_time_takes_the_whole_day() -> None:
         ("due_today", 1),
         ("running", 1),
         ("not_started", 0),
-        ("cured", 0),
+        ("cured", 1),
         ("not_applicable", 0),
     ],
 )
 def test_calendar_has_events_of_open_obligations_only(state: str, count: int) -> None:
     """An obligation that is breached, due or running has an event; the others have none."""
     assert len(read_events(make_entry(change_obligation(state=state)))) == count
+
+
+def test_calendar_cancels_a_cured_obligation() -> None:
+    """Rule: a later export takes a duty that was met out of the calendar, under the same UID."""
+    (running,) = read_events(make_entry())
+    (cured,) = read_events(make_entry(change_obligation(state="cured", open_qty=0)))
+    assert cured["UID"] == running["UID"]
+    assert cured["STATUS"] == "CANCELLED"
+    assert "STATUS" not in running
+
+
+def test_calendar_event_names_assumptions_and_confidence() -> None:
+    """Rule: an entry says what was assumed, and how far to trust its day."""
+    said = "sale_type absent: taken as short, the strictest"
+    entry = make_entry(change_obligation(confidence="unverified"), assumptions=[said])
+    (event,) = read_events(entry)
+    lines = str(event["DESCRIPTION"]).splitlines()
+    assert f"Assumption: {said}" in lines
+    assert "Confidence: unverified: from memory; counsel should confirm it" in lines
 
 
 def test_calendar_leaves_out_rejected_and_undated() -> None:

@@ -9,8 +9,8 @@ from datetime import date, time
 from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
 
-from finops_cli.domain.clock import Confidence
 from finops_cli.domain.clock_facts import SecurityType
+from finops_cli.domain.confidence import Confidence
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.compiler import Compiler, entry_fault, parse_date, parse_whole
