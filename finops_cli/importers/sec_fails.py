@@ -22,6 +22,7 @@ from finops_cli.importers.sec_rows import Row, is_day
 from finops_cli.importers.sec_runs import Calendar, Failing, Histories, failing
 from finops_cli.importers.stream import Item, admit
 from finops_cli.importers.threshold_days import ListState, ThresholdLists
+from finops_cli.rules.derivation import coverage_pct
 
 ZERO = Decimal(0)
 _ALWAYS_ASSUMED = (
@@ -153,6 +154,9 @@ def _record(failing: Failing, given: Assumptions, thresholds: ThresholdLists) ->
     qty = row.qty or 0
     state = thresholds.state_of(row.symbol, _iso(row.date))
     price = given.price_if_missing if row.price is None else row.price
+    box_qty = _portion(qty, given.inventory_coverage_pct)
+    is_exact = box_qty * 100 == given.inventory_coverage_pct * qty
+    coverage = given.inventory_coverage_pct if is_exact else coverage_pct(box_qty, max(qty, 1))
     record: dict[str, Any] = {
         "fail_id": f"SEC-{row.date}-{row.cusip}",
         "cusip": row.cusip,
@@ -164,7 +168,7 @@ def _record(failing: Failing, given: Assumptions, thresholds: ThresholdLists) ->
         "cns_position": -qty,
         "cns_direction": "FTD",
         "reg_sho_threshold": state.listed or False,
-        "inventory_coverage_pct": given.inventory_coverage_pct,
+        "inventory_coverage_pct": coverage,
         "cp_fail_rate_pct": given.cp_fail_rate_pct,
     }
     if given.security_fail_rate_pct_adv is not None:
@@ -172,7 +176,7 @@ def _record(failing: Failing, given: Assumptions, thresholds: ThresholdLists) ->
     if 0 < len(row.symbol) <= limits.SYMBOL_CHARS:
         record["symbol"] = row.symbol
     record["inventory"] = {
-        "box_qty": _portion(qty, given.inventory_coverage_pct),
+        "box_qty": box_qty,
         "stock_loan_available": _portion(qty, given.borrow_pct),
         "recall_outstanding": _portion(qty, given.recall_pct),
         "pending_receives": 0,

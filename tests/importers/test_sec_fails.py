@@ -142,6 +142,13 @@ def test_sec_records_of_every_day_are_accepted_by_run(tmp_path: Path) -> None:
     )
 
 
+def test_sec_coverage_of_few_shares_is_that_of_the_box(tmp_path: Path) -> None:
+    """A box rounded down to whole shares gives the coverage, so that the two agree."""
+    file = write(tmp_path, row("20230301", qty=2))
+    [record] = records(import_sec(file, "--inventory-coverage-pct", "30"))
+    assert (record["inventory"]["box_qty"], record["inventory_coverage_pct"]) == (0, 0)
+
+
 def test_sec_options_fill_missing_fields_as_assumed(tmp_path: Path) -> None:
     """Options fill the fields that the data lacks, as percentages of the quantity rounded down.
     Each is listed under `origin.assumed`.

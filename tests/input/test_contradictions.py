@@ -20,7 +20,7 @@ from finops_cli.domain.cusip import check_digit
 from finops_cli.domain.fail import FailRecord
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.pipeline.inputs import InputPolicy, names_in
-from finops_cli.pipeline.parse import parse_fail
+from finops_cli.pipeline.parse import parse_fail, parse_fail_line
 from finops_cli.rules.contradictions import find_case_contradictions
 from finops_cli.rules.derivation import coverage_pct
 from finops_cli.rules.triage import triage
@@ -67,7 +67,9 @@ def test_side_against_the_direction_is_rejected(
     direction: str, side: str, is_rejected: bool
 ) -> None:
     """FTD goes with Sell and FTR with Buy; the problem names both and what would agree."""
-    problems = parse_fail(a_fail(side=side, cns_direction=direction)).problems
+    record = a_fail(side=side, cns_direction=direction)
+    problems = parse_fail(record).problems
+    assert parse_fail_line(jsonl(record).strip()).problems == problems
     assert [each.rule for each in problems] == ["input.side_direction"] * is_rejected
     for each in problems:
         assert each.path == "/side"
@@ -249,7 +251,7 @@ def test_no_contradictory_record_is_answered_silently() -> None:
     for number in range(CONTRADICTORY):
         made = exact_json.decode(exact_json.encode(next(fails(number, 31, KB, "coverage"))))
         record = contradict(made, Random(number))
-        parsed = parse_fail(record)
+        parsed = parse_fail_line(exact_json.encode(record))
         if parsed.value is None:
             assert {each.rule for each in parsed.problems} == {"input.side_direction"}, record
         else:
