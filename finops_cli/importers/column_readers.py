@@ -24,9 +24,18 @@ from finops_cli.importers.cells import (
     to_whole,
     truth,
 )
+from finops_cli.importers.comma_evidence import CommaDoubt, Sighting, is_in_doubt
 from finops_cli.importers.mapping import Column, DecisionRule
-from finops_cli.importers.number_text import Marks, Number, NumberFault, multiply, parse_number
-from finops_cli.importers.tables.table import CellFault, CellValue, Percentage
+from finops_cli.importers.number_text import (
+    EUROPEAN_MARKS,
+    US_MARKS,
+    Marks,
+    Number,
+    NumberFault,
+    multiply,
+    parse_number,
+)
+from finops_cli.importers.tables.table import CellFault, CellValue, Percentage, TableRow
 from finops_cli.verify.schemas import show_value
 
 _UNDECODABLE = "\ufffd"
@@ -43,6 +52,8 @@ class Notation(NamedTuple):
     marks: Marks | None
     formats: tuple[str, ...]
     blanks: frozenset[str]
+    doubt: CommaDoubt | None = None
+    """Settles whether 12,000 is twelve thousand; None where the mapping or nothing does."""
 
 
 class Reading(NamedTuple):
@@ -100,6 +111,7 @@ class ColumnReader:
         self._cell = cell_of(field)
         self._marks = notation.marks
         self._formats = notation.formats
+        self._doubt = notation.doubt
         self._folds = self.field not in _CASED
         self._blanks = frozenset(map(self._fold, (*notation.blanks, *column.blanks, "")))
         self._longest_blank = max(map(len, self._blanks))
@@ -117,6 +129,13 @@ class ColumnReader:
         if isinstance(value, str):
             return self._read_text(value)
         return self._read_typed(value)
+
+    def sight(self, row: TableRow) -> Sighting | None:
+        """Return the text of a cell that holds a number; None for another cell."""
+        value = _at(row.cells, self._position)
+        if self._cell.kind not in NUMBERS or self.column.values or not isinstance(value, str):
+            return None
+        return Sighting(row.line, self.column.column, value.strip())
 
     def explain(self, problem: Problem, cells: Sequence[CellValue]) -> Problem:
         """Add the column, and the mapping key that would help, to a problem of the record."""
@@ -170,12 +189,25 @@ class ColumnReader:
         if kind is Kind.TEXT:
             return self._parse_text(text, names)
         if kind in NUMBERS:
-            return Reading(self._to_value(parse_number(text, self._marks)), None, names)
+            number = parse_number(text, self._marks)
+            if self._doubt is not None and is_in_doubt(text):
+                self._settle(text, self._doubt)
+            return Reading(self._to_value(number), None, names)
         if kind is Kind.DATE:
             return Reading(dates.read_day(text, self._formats), None, names)
         if kind is Kind.MOMENT:
             return Reading(dates.read_moment(text, self._formats), None, names)
         return Reading(truth(text), None, names)
+
+    def _settle(self, text: str, doubt: CommaDoubt) -> None:
+        """Raise NumberFault where the comma may be decimal in this file."""
+        found = doubt.contradiction()
+        if found is not None:
+            raise NumberFault(
+                f"where the comma may be decimal, as in line {found.line}, column"
+                f" {found.column!r}: {found.text}",
+                f"write {EUROPEAN_MARKS.describe()} or {US_MARKS.describe()} in the mapping",
+            )
 
     def _parse_text(self, text: str, names: tuple[str, ...]) -> Reading:
         if not self._repairs:

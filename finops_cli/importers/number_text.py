@@ -34,18 +34,20 @@ class Number(NamedTuple):
 class NumberFault(ValueError):
     """Why a text is not a number, or not one number only."""
 
-    def __init__(self, why: str = "", fix: str = "") -> None:
+    def __init__(self, why: str = "", fix: str = "", marks: Marks | None = None) -> None:
         super().__init__(why)
         self.why = why
         """It completes "CELL is TEXT, "; or is empty."""
         self.fix = fix
         """How to read the text; or empty."""
+        self.marks = marks
+        """The marks that would read the text, where no others would."""
 
 
-US_MARKS = Marks(".", ",")
+US_MARKS, EUROPEAN_MARKS = Marks(".", ","), Marks(",", ".")
 _KNOWN_MARKS = (
     US_MARKS,
-    Marks(",", "."),
+    EUROPEAN_MARKS,
     Marks(".", " "),
     Marks(",", " "),
     Marks(".", "'"),
@@ -176,10 +178,9 @@ def _explain_other(text: str) -> NumberFault:
 def _read_body(body: str, text: str, marks: Marks | None, *, has_letter: bool) -> Decimal:
     number = _read_with(body, marks or US_MARKS)
     if marks is None and number is not None and not has_letter and _EITHER.fullmatch(body):
-        large = Marks(",", ".")
         raise NumberFault(
             f"which is {body} or, where the full stop groups digits, {body.replace('.', '')}",
-            f"write {US_MARKS.describe()} or {large.describe()} in the mapping",
+            f"write {US_MARKS.describe()} or {EUROPEAN_MARKS.describe()} in the mapping",
         )
     if number is not None:
         return number
@@ -187,7 +188,7 @@ def _read_body(body: str, text: str, marks: Marks | None, *, has_letter: bool) -
     if fitting is None:
         raise _explain_other(text)
     what = f"a number where {fitting.decimal!r} is decimal and {fitting.grouping!r} groups digits"
-    raise NumberFault(what, f"write {fitting.describe()} in the mapping")
+    raise NumberFault(what, f"write {fitting.describe()} in the mapping", fitting)
 
 
 def _read_with(body: str, marks: Marks) -> Decimal | None:

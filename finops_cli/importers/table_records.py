@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 from finops_cli.domain.finding import Damage, Problem
 from finops_cli.files.seen_ids import SeenIds
-from finops_cli.importers.column_readers import FieldReader, Notation, TextMatch
+from finops_cli.importers.column_readers import ColumnReader, FieldReader, Notation, TextMatch
+from finops_cli.importers.comma_evidence import CommaDoubt, Sighting
 from finops_cli.importers.mapping import Mapping, constants_of, read_mapping
 from finops_cli.importers.stream import FileRead, Item, TableNotes, admit, nest
 from finops_cli.importers.table_header import Header, find_header
 from finops_cli.importers.tables.csv_table import CsvTable
 from finops_cli.importers.tables.table import Table, TableRow
+from finops_cli.pipeline.inputs import InputPolicy
 
 _A_ROW = "one row per record, as many cells as the header has, quotes closed"
 Completion = Callable[[dict[str, Any]], list[Problem]]
@@ -45,12 +47,14 @@ def records_of(
     *,
     blanks: Collection[str] = (),
     complete: Completion | None = None,
+    inputs: InputPolicy | None = None,
 ) -> Iterator[Item]:
     """Yield the records and damages of a table, in its order, then what was changed on the way.
 
-    The arguments are those of `TableReader`. Raises UsageError.
+    `complete` adds facts of other files to each record. The other arguments are those of
+    `TableReader`. Raises UsageError.
     """
-    reader = TableReader(table, mapping, map_name, blanks=blanks)
+    reader = TableReader(table, mapping, map_name, blanks=blanks, inputs=inputs)
     with SeenIds() as seen:
         for each in reader.read():
             problems = each.problems
@@ -74,16 +78,24 @@ class TableReader:
     """Reads the records of a table, once, and counts what it changes."""
 
     def __init__(
-        self, table: Table, mapping: Mapping, map_name: str, *, blanks: Collection[str] = ()
+        self,
+        table: Table,
+        mapping: Mapping,
+        map_name: str,
+        *,
+        blanks: Collection[str] = (),
+        inputs: InputPolicy | None = None,
     ) -> None:
         """Keep the mapping; the table is read by `read`.
 
         `map_name` names the mapping in a cure: `mapping.yaml`. `blanks` are the texts of an empty
-        cell where the mapping has none of its own (kb: `import.blanks`).
+        cell where the mapping has none of its own (kb: `import.blanks`). `inputs` completes a
+        record before it is checked; None is the policy of the bundled rules.
         """
         self._table = table
         self._mapping = mapping
         self._map_name = map_name
+        self._inputs = inputs
         self._notation = Notation(
             None if mapping.numbers is None else mapping.numbers.marks,
             mapping.csv.dates,
@@ -105,9 +117,12 @@ class TableReader:
         """Yield the rows below the header. Raises UsageError if the header lacks a column."""
         rows = self._table.rows()
         header = find_header(rows, self._table, self._mapping, self._map_name)
-        self._readers = header.make_readers(self._notation)
-        self._by_field = {reader.field: reader for reader in self._readers}
         rules = _skip_rules(header, self._mapping)
+        doubt = None
+        if self._mapping.numbers is None and not self._table.is_pipe:
+            doubt = CommaDoubt(self._sight_numbers(rules))
+        self._readers = header.make_readers(self._notation._replace(doubt=doubt))
+        self._by_field = {reader.field: reader for reader in self._readers}
         for row in rows:
             if not any(row.cells) and row.fault is None:
                 continue
@@ -120,13 +135,23 @@ class TableReader:
             else:
                 yield self._read_row(row)
 
+    def _sight_numbers(self, rules: list[Callable[[TableRow], bool]]) -> Iterator[Sighting]:
+        """Read the table again, for its numbers alone."""
+        rows = self._table.rows()
+        find_header(rows, self._table, self._mapping, self._map_name)
+        readers = [each for each in self._readers if isinstance(each, ColumnReader)]
+        for row in rows:
+            if row.fault is None and not any(rule(row) for rule in rules):
+                yield from filter(None, (reader.sight(row) for reader in readers))
+
     def admit(self, each: RowRead, seen: SeenIds) -> bytes | Damage:
         """Check a record as `finops run` does. `seen` are the names of the records before it."""
         row, record, problems = each
         name = self._table.name
         if row.fault is not None:
             return Damage(name, row.line, tuple(problems))
-        imported = admit(record, name, row.line, None if problems else seen)
+        names = None if problems else seen
+        imported = admit(record, name, row.line, names, inputs=self._inputs)
         if not isinstance(imported, Damage) and not problems:
             return imported
         reported = {problem.path for problem in problems}

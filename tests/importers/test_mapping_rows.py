@@ -243,3 +243,32 @@ def test_mapping_need_not_give_what_a_record_may_lack(tmp_path: Path) -> None:
     inventory = ("stock_loan_available", "recall_outstanding", "pending_receives")
     expected: list[Any] = ["columns.qty", *(f"columns.inventory.{name}" for name in inventory)]
     assert sorted(found) == sorted(expected)
+
+
+PLAIN = "D-1,594918104,Sell,5000,DTC-0005,7,5000,-5000,FTD,Yes,10,4"
+"""A row that says nothing about the comma."""
+
+
+@pytest.mark.parametrize(
+    ("value", "position", "numbers", "fails", "qty"),
+    [
+        ("5000", "-5000", "", ["A", "B"], 12000),
+        ('"6,5"', "-5000", "", [], 0),
+        ('"6,5"', "-5000", "numbers: {decimal: '.'}\n", ["A"], 12000),
+        ('"6,5"', "-5000", "numbers: {decimal: ','}\n", ["A", "B"], 12),
+        ('"6,5"', '"1,234,567"', "", ["A"], 12000),
+    ],
+)
+def test_file_with_a_decimal_comma_has_no_thousands(
+    tmp_path: Path, value: str, position: str, numbers: str, fails: list[str], qty: int
+) -> None:
+    """Rule: 12,000 is refused where a cell anywhere in the file shows a decimal comma."""
+    first = PLAIN.replace("D-1", "A").replace("Sell,5000", 'Sell,"12,000"')
+    second = PLAIN.replace("D-1", "B").replace("5000,-5000", f"{value},{position}")
+    result = import_blotter(tmp_path, f"{HEADER}\n{first}\n{second}\n", MAPPING + numbers)
+    assert fail_ids(result) == fails, result.stderr
+    if fails:
+        assert records(result)[0]["qty"] == qty
+        return
+    message = "\"12,000\", where the comma may be decimal, as in line 3, column 'Value': 6,5;"
+    assert f"blotter.csv:2: column 'Shares' (qty) is {message}" in result.stderr

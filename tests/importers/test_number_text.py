@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finops_cli.importers.comma_evidence import Sighting, find_contradiction, is_in_doubt
 from finops_cli.importers.number_text import US_MARKS, Marks, Number, NumberFault, parse_number
 
 EUROPE, SWISS, FRANCE, BARE = Marks(",", "."), Marks(".", "'"), Marks(",", " "), Marks(".", "")
@@ -210,3 +211,42 @@ def test_damaged_number_is_never_read_where_its_marks_are_wrong(
     assert read.copy_abs() == Decimal(bare)
     groups = damaged.strip("-()% ").partition(".")[0].split(",")
     assert len(groups) == 1 or all(len(group) == 3 for group in groups[1:])
+
+
+@pytest.mark.parametrize(
+    ("texts", "contradiction"),
+    [
+        (["12,000", "6,5"], "6,5"),
+        (["6,5", "12,000", "2.1"], None),
+        (["12,000", "1.234.567"], "1.234.567"),
+        (["12,000", "1,234,567", "6,5"], None),
+        (["12,000", "12.000", "450"], None),
+        (["12,000", "ten", "8.88E+08", ""], None),
+        (["1 234,5"], "1 234,5"),
+        (["$2.1M", "6,5"], None),
+    ],
+)
+def test_numbers_of_a_file_decide_about_its_comma(
+    texts: list[str], contradiction: str | None
+) -> None:
+    """Rule: a decimal comma contradicts 12,000 unless another number shows groups of digits."""
+    found = find_contradiction(Sighting(2, "Shares", text) for text in texts)
+    assert (found and found.text) == contradiction
+
+
+@pytest.mark.parametrize(
+    ("text", "in_doubt"),
+    [
+        ("12,000", True),
+        ("(12,000)", True),
+        ("$1,000 ", True),
+        ("1,234,567", False),
+        ("1,234.5", False),
+        ("0,500", False),
+        ("12000", False),
+        ("12,00", False),
+    ],
+)
+def test_number_with_one_comma_and_three_digits_is_in_doubt(text: str, in_doubt: bool) -> None:
+    """Rule: only a number that is also valid with a decimal comma is in doubt."""
+    assert is_in_doubt(text) is in_doubt

@@ -87,6 +87,7 @@ class _Sample:
     name: str
     source: Source
     read: Sequence[TableRow]
+    is_pipe: bool = False
 
     def rows(self) -> Iterator[TableRow]:
         return iter(self.read)

@@ -28,14 +28,16 @@ class CsvTable:
         delimiter: str | None = None,
         encoding: str = DEFAULT_ENCODING,
         header: int | None = None,
+        is_pipe: bool = False,
     ) -> None:
-        """Describe the file; nothing is read yet.
+        """Describe the file; nothing is read yet. `is_pipe`: it can be read once only.
 
         `delimiter` None is the one of a first line `sep=;`, else a comma. `header` is the line of
         the header; the lines above it are left out. None is the first line that is not blank.
         """
         self.name = name
         self.source = Source("csv", Path(name).name)
+        self.is_pipe = is_pipe
         self._open_file = open_file
         self.delimiter = delimiter
         self.encoding = encoding
@@ -57,6 +59,7 @@ class CsvTable:
             delimiter=delimiter,
             encoding=encoding,
             header=header,
+            is_pipe=path is None or not path.is_file(),
         )
 
     def below(self, header: int) -> CsvTable:
@@ -67,6 +70,7 @@ class CsvTable:
             delimiter=self.delimiter,
             encoding=self.encoding,
             header=header,
+            is_pipe=self.is_pipe,
         )
 
     def rows(self) -> Iterator[TableRow]:

@@ -60,6 +60,10 @@ class Table(Protocol):
     def source(self) -> Source:
         """The file in the `origin` of its records."""
 
+    @property
+    def is_pipe(self) -> bool:
+        """Return true where the rows can be read once only."""
+
     def rows(self) -> Iterator[TableRow]:
         """Yield every row that is not blank, in order, the header included.
 

@@ -108,6 +108,7 @@ class XlsxTable:
     ) -> None:
         """Keep the sheet as openpyxl opens it, and what the survey found."""
         self.name = name
+        self.is_pipe = False
         self.source = Source("xlsx", Path(file).name, sheet_name)
         self.facts = facts
         self._file = file
