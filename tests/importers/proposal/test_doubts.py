@@ -195,6 +195,31 @@ def test_age_of_calendar_days_is_not_taken(kb: KnowledgeBase) -> None:
     assert proposal.mapping.constants["clock_facts.as_of"] == "2026-11-25"
 
 
+def test_date_columns_of_two_orders_are_asked(kb: KnowledgeBase) -> None:
+    """A mapping has one order of day and month; a column of the other one is left out."""
+    proposal = _propose(
+        kb,
+        T_D=("13/11/2026", "12/11/2026", "16/11/2026", "17/11/2026"),
+        S_D=("11/16/2026", "11/13/2026", "11/17/2026", "11/18/2026"),
+    )
+    assert proposal.mapping.csv.dates == ("%d/%m/%Y",)
+    assert "settlement_date" not in proposal.mapping.columns
+    assert "clock_facts.settlement_date" in _asked(proposal)
+
+
+def test_proven_column_decides_for_one_that_is_not(kb: KnowledgeBase) -> None:
+    """Columns of one file have one order of day and month; ISO dates beside them are listed."""
+    proposal = _propose(
+        kb,
+        T_D=("11/13/2026", "11/12/2026", "11/12/2026", "11/12/2026"),
+        S_D=("12/11/2026", "12/10/2026", "12/09/2026", "12/08/2026"),
+        As_Of=("2026-12-15",) * 4,
+    )
+    assert proposal.mapping.csv.dates == ("%m/%d/%Y", "%Y-%m-%d")
+    assert "settlement_date" in proposal.mapping.columns
+    assert len(proposal.trial.records) == len(CUSIPS)
+
+
 def test_direction_needs_flag_and_side_together(kb: KnowledgeBase) -> None:
     """A flag of CNS and a side decide the direction; a row that no rule fits is damaged."""
     proposal = _propose(kb, CNS=("Y", "Y", "N", "N"))
@@ -266,7 +291,7 @@ TABLES = st.integers(2, 9).flatmap(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(table=TABLES)
 def test_yaml_of_any_table_reads_back_as_its_mapping(
     table: tuple[list[str], list[list[str]]], tmp_path_factory: pytest.TempPathFactory

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
-from finops_cli.importers.dates import parse_date
+from finops_cli.importers.dates import find_overlap, parse_date
 from finops_cli.importers.proposal.columns import Column
 from finops_cli.importers.proposal.draft import Draft, count, short_name, show_values
 from finops_cli.importers.proposal.fields.names import AS_OF, SETTLEMENT, TRADE
@@ -36,6 +37,10 @@ def decide_dates(draft: Draft) -> None:
             draft.ask(field, f"column {column.name!r}: {found.fault}")
         elif len(usable) > 1:
             asked.append((field, column, found))
+        elif usable and (other := _contradicts(draft, usable[0])):
+            why = f"{usable[0]} of its cells and {other} of another column exclude each other"
+            draft.notes[column.index] = why
+            draft.ask(field, f"column {column.name!r}: {why}", "write both columns in one format")
         else:
             _propose(draft, field, column, found, usable[0] if usable else "", is_weak=is_weak)
     if asked:
@@ -62,19 +67,24 @@ def _propose(
     draft.taken[column.index] = field
 
 
+def _contradicts(draft: Draft, form: str) -> str:
+    """Return a format of the mapping that reads some dates of `form` too; empty if none does."""
+    others = [each for each in draft.date_formats if each != form]
+    return next((each for each in others if find_overlap([each, form])), "")
+
+
 def _write_iso(draft: Draft) -> None:
     """Where a format is given, ISO dates of other columns need theirs too."""
     if not draft.date_formats:
         return
     for column in draft.columns:
         if draft.taken.get(column.index) in _FIELDS:
-            lengths = {
-                len(text) for text in column.untyped if read_date(text, None) and len(text) <= 10
-            }
+            days = [re.split("[ T]", text)[0] for text in column.untyped if read_date(text, None)]
             draft.date_formats += [
                 form
-                for length in sorted(lengths)
+                for length in sorted({len(day) for day in days})
                 if (form := _ISO_FORMS[length]) not in draft.date_formats
+                and not _contradicts(draft, form)
             ]
 
 
