@@ -166,8 +166,7 @@ def of_file(
 ) -> None:
     """Show what must be done for each fail, by which day and time, and under which rule.
 
-    The word `file` may be left out: `finops clock FAILS.jsonl`. The exit status is 1 if a duty is
-    breached or a record is rejected.
+    `file` may be left out. The status is 1 if a duty is breached or a record is rejected.
     """
     from finops_cli.files.jsonl import lines_of, write_promptly
     from finops_cli.files.safe_io import reading, writing
@@ -176,32 +175,28 @@ def of_file(
 
     chosen = _choose_format(format_, output)
     policy, kb = open_clock(context, as_of, calendar)
-    redaction = redaction_policy(guard, asks_models=False, kb=kb)
+    redaction = redaction_policy(guard, False, kb)
     join = _open_join(history, events, threshold_lists, list_date)
     count = _Count()
     asked = path_or_standard(source)
     with ExitStack() as stack:
         file = stack.enter_context(reading(asked))
-        if join is not None and join.needs_survey:
-            file = _survey(join, file, stack)
+        if join is not None and join.needs_owners:
+            file = _find_owners(join, file, stack)
         source_lines = lines_of(file)
-        lines = (line for line, _ in source_lines)
-        clock_lines = ClockLines(policy=policy, join=join, explain=explain, redaction=redaction)
-        fails = count.watch(clock_lines.compute(lines))
-        on_terminal = _is_terminal(output)
-        parts = _render(chosen, fails, policy, within, on_terminal)
+        clock = ClockLines(policy=policy, join=join, explain=explain, redaction=redaction)
+        fails = count.watch(clock.compute(line for line, _ in source_lines))
+        parts = _render(chosen, fails, policy, within, _is_terminal(output))
         if chosen != "jsonl":
             count.refuse_without_moment()  # before an earlier output is replaced
-        inputs = [asked, history, events, calendar, *(threshold_lists or ())]
-        inputs += kb_dir_of(context).glob("*.toml")
+        kb_files = kb_dir_of(context).glob("*.toml")
+        inputs = [asked, history, events, calendar, *(threshold_lists or ()), *kb_files]
         written = stack.enter_context(writing(path_or_standard(output), inputs))
         write_promptly(written, parts, source_lines)
     if not quiet:
         is_counted = chosen != "agenda" or count.rejected == count.lines
         _report(count.render() if is_counted else None, source_lines.dropped, join)
-    count.refuse_without_moment()
-    if count.breached or count.rejected:
-        raise typer.Exit(1)
+    count.finish()
 
 
 def _choose_format(given: str | None, output: str | None) -> str:
@@ -234,7 +229,7 @@ def _open_join(
     return join
 
 
-def _survey(join: FileJoin, file: BinaryIO, stack: ExitStack) -> BinaryIO:
+def _find_owners(join: FileJoin, file: BinaryIO, stack: ExitStack) -> BinaryIO:
     """Show all records to `join`, and return a file that has them from the first one on.
 
     A pipe cannot be read twice, so a temporary file on disk takes its lines.
@@ -247,7 +242,7 @@ def _survey(join: FileJoin, file: BinaryIO, stack: ExitStack) -> BinaryIO:
         copy.seek(0)
         file = copy
     start = file.tell()
-    join.survey(line for line, _ in lines_of(file))
+    join.find_owners(line for line, _ in lines_of(file))
     file.seek(start)
     return file
 
@@ -309,6 +304,12 @@ class _Count:
         """Raise UsageError if no record has a moment."""
         if self.lines and self.without_as_of == self.lines:
             raise UsageError("as_of is missing in every record", "give --as-of DATE")
+
+    def finish(self) -> None:
+        """End the command with 1 if a duty is breached or a record is rejected."""
+        self.refuse_without_moment()
+        if self.breached or self.rejected:
+            raise typer.Exit(1)
 
     def render(self) -> str:
         """Write the counts for stderr."""

@@ -24,8 +24,8 @@ from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
 from finops_cli.importers import dates
 from finops_cli.importers.cells import whole
-from finops_cli.importers.named_rows import KEYS, Key, NamedRows, read_named_rows
-from finops_cli.importers.named_series import Series, refuse, survey, symbol_of
+from finops_cli.importers.joins.named_rows import KEYS, Key, NamedRows, read_named_rows
+from finops_cli.importers.joins.named_series import Series, find_owners, refuse, symbol_of
 from finops_cli.importers.row_files import Column, RowLayout
 from finops_cli.importers.stream import Note
 from finops_cli.importers.threshold_days import ThresholdLists
@@ -76,13 +76,13 @@ class FileJoin:
             )
 
     @property
-    def needs_survey(self) -> bool:
+    def needs_owners(self) -> bool:
         """True if rows name a CUSIP or a symbol, so that the records must be read twice."""
         return any(series.is_by_security for series in self._series())
 
-    def survey(self, lines: Iterable[bytes]) -> None:
+    def find_owners(self, lines: Iterable[bytes]) -> None:
         """Read the lines of all records, before the first of them is joined."""
-        survey(lines, self._series())
+        find_owners(lines, self._series())
 
     def __call__(self, record: FailRecord) -> FailRecord | Problem:
         """Join the files to `record`."""

@@ -146,8 +146,8 @@ def test_threshold_lists_join_by_the_symbol_in_origin(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_cusip_join_one_record_of_a_day(tmp_path: Path) -> None:
-    """No share counts twice: without a survey a second record of the CUSIP is refused, unless it
-    is of another day.
+    """No share counts twice: where records come one by one, the second one of a CUSIP is refused,
+    unless it is of another day.
     """
     path = write_lines(tmp_path, {"cusip": MSFT, **PURCHASE})
     events = read_events(path)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
-from finops_cli.importers.named_rows import FAIL_ID, KEYS, Key, NamedRows, make_key
+from finops_cli.importers.joins.named_rows import FAIL_ID, KEYS, Key, NamedRows, make_key
 from finops_cli.pipeline.parse import decode
 
 T = TypeVar("T", bound=Struct)
@@ -42,7 +42,7 @@ class Series(Generic[T]):
         self._others = rows.other_names
         self._owners: dict[tuple[Key, str], list[str]] = {}
         self._used: set[Key] = set()
-        self.is_surveyed = False
+        self.has_owners = False
         """True if the owners of all records are known: a record adds none when it is joined."""
 
     @property
@@ -80,7 +80,7 @@ class Series(Generic[T]):
                 f"rows for {key.field} {key.value} or for {also.field} {also.value}, not for both"
                 f" in {self.file}",
             )
-        if not self.is_surveyed:
+        if not self.has_owners:
             self.add_owner(names)
         return self._other_name(key, names) or self._shared(key, names) or self._rows[key]
 
@@ -120,7 +120,7 @@ class Series(Generic[T]):
         )
 
 
-def survey(lines: Iterable[bytes], series: Sequence[Series[Any]]) -> None:
+def find_owners(lines: Iterable[bytes], series: Sequence[Series[Any]]) -> None:
     """Find the records that have the rows of a CUSIP or symbol, before any of them is joined.
 
     A line that is not a record has no names.
@@ -131,7 +131,7 @@ def survey(lines: Iterable[bytes], series: Sequence[Series[Any]]) -> None:
             for each in series:
                 each.add_owner(_names_of_line(given), number)
     for each in series:
-        each.is_surveyed = True
+        each.has_owners = True
 
 
 def names_of(record: FailRecord) -> _Names:
