@@ -13,7 +13,7 @@ expect() { # COMMAND EXAMPLE [OPTION...]
     jq -c 'del(.provenance)' "$printed" > "${2%.jsonl}.expected.jsonl"
 }
 
-for blotter in monday gridlock corporate-action back-to-back damaged cards/fails sec-fails/fails csv/fails csv/dated; do
+for blotter in monday gridlock corporate-action back-to-back damaged cards/fails sec-fails/fails csv/fails csv/dated csv/european csv/broker; do
     expect run "$blotter.jsonl"
 done
 expect resolve cards/cases.jsonl

@@ -24,6 +24,8 @@ COMMANDS = {
     "sec-fails/fails.jsonl": "run",
     "csv/fails.jsonl": "run",
     "csv/dated.jsonl": "run",
+    "csv/european.jsonl": "run",
+    "csv/broker.jsonl": "run",
     "clock/fails.jsonl": "clock --as-of 2026-11-18T08:30",
     "clock/worked.jsonl": "clock",
 }
@@ -82,6 +84,8 @@ def test_every_example_file_is_run_or_expected() -> None:
         ),
         ("csv", "fails", "blotter.csv --map mapping.yaml"),
         ("csv", "dated", "dated-blotter.csv --map dated-mapping.yaml"),
+        ("csv", "european", "european-blotter.csv --map european-mapping.yaml"),
+        ("csv", "broker", "broker-export.csv --map broker-mapping.yaml"),
     ],
 )
 def test_imported_example_equals_the_importer_output(
