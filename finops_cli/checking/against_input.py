@@ -21,17 +21,18 @@ from finops_cli.clock.market_calendar import Calendar
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import ResolverInput
+from finops_cli.files.jsonl import InputLine
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.input_source import decode_input, input_fail_id
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_case, parse_fail
-from finops_cli.pipeline.pipeline import default_fail_id
 from finops_cli.rules.handoff import NotApplicable, handoff
 from finops_cli.rules.triage import triage
 
 
 def check_run(
     lines: Iterable[bytes],
-    inputs: Iterable[bytes],
+    inputs: Iterable[InputLine],
     kb: KnowledgeBase,
     calendar: Calendar | None = None,
 ) -> Iterator[Verdict]:
@@ -47,7 +48,7 @@ def check_run(
 
 def _check_line(
     line: bytes | None,
-    input_line: bytes | None,
+    input_line: InputLine | None,
     number: int,
     seen: SeenIds,
     kb: KnowledgeBase,
@@ -57,7 +58,7 @@ def _check_line(
         return [_line("", "an output line", None, f"line {number} of the input has no output line")]
     if input_line is None:
         return [_line("", None, "an output line", f"the input has no line {number}")]
-    given, record = decode(line), decode(input_line)
+    given, record = decode(line), decode_input(input_line)
     if isinstance(given, Problem):
         return [finding_of(given)]
     if not is_run_line(given):
@@ -71,7 +72,7 @@ def _check_line(
         ]
     name = fail_id_of(record)
     repeated = name is not None and bool(seen.register([(name, number)]))
-    expected = name or default_fail_id(number)
+    expected = name or input_fail_id(input_line, number)
     if not has_fail_id(given, expected):
         return [
             _line(

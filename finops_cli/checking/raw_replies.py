@@ -16,15 +16,15 @@ from msgspec.structs import replace
 from finops_cli.checking.inputs import inputs_of
 from finops_cli.checking.outputs import Verdict, check_answers, check_plan, finding_of
 from finops_cli.checking.run_lines import answers_of, has_fail_id, is_run_line
-from finops_cli.domain.finding import Finding, Problem
+from finops_cli.domain.finding import Damage, Finding, Problem
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.errors import UsageError
-from finops_cli.files.jsonl import lines_of
+from finops_cli.files.jsonl import InputLine, lines_of
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import response_parser
 from finops_cli.models.protocol import Attempt
+from finops_cli.pipeline.input_source import decode_input, input_fail_id
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_case, parse_fail
-from finops_cli.pipeline.pipeline import default_fail_id
 
 
 def refuse_without_replies(source: Path | None) -> None:
@@ -56,14 +56,14 @@ def _was_asked(line: dict[str, Any]) -> bool:
 
 
 def check_raw(
-    lines: Iterable[bytes], inputs: Iterable[bytes] | None, kb: KnowledgeBase
+    lines: Iterable[bytes], inputs: Iterable[InputLine] | None, kb: KnowledgeBase
 ) -> Iterator[Verdict]:
     """Check every attempt that each output line keeps, against `inputs` (the blotter) if given.
 
     Paths point into the answer at `/raw/ANSWER/N`. Lines for which no model was asked have no
     findings.
     """
-    pairs: Iterable[tuple[bytes | None, bytes | None]] = (
+    pairs: Iterable[tuple[bytes | None, InputLine | None]] = (
         zip_longest(lines, inputs) if inputs is not None else ((line, None) for line in lines)
     )
     for number, (line, input_line) in enumerate(pairs, start=1):
@@ -72,7 +72,11 @@ def check_raw(
 
 
 def _check_pair(
-    number: int, line: bytes | None, input_line: bytes | None, has_inputs: bool, kb: KnowledgeBase
+    number: int,
+    line: bytes | None,
+    input_line: InputLine | None,
+    has_inputs: bool,
+    kb: KnowledgeBase,
 ) -> Iterator[Finding]:
     if line is None or (has_inputs and input_line is None):
         absent = "the input" if input_line is None else "the output"
@@ -82,15 +86,12 @@ def _check_pair(
     if isinstance(given, Problem):
         yield finding_of(given)
         return
-    name = fail_id_of(decode(input_line)) if input_line is not None else None
-    if (
-        input_line is not None
-        and isinstance(given, dict)
-        and not has_fail_id(given, name or default_fail_id(number))
-    ):
-        yield _shape("/fail_id", f"the answer to {name or default_fail_id(number)}")
-        return
-    yield from _check_line(given, input_line, kb)
+    if input_line is not None and isinstance(given, dict):
+        expected = fail_id_of(decode_input(input_line)) or input_fail_id(input_line, number)
+        if not has_fail_id(given, expected):
+            yield _shape("/fail_id", f"the answer to {expected}")
+            return
+    yield from _check_line(given, b"" if isinstance(input_line, Damage) else input_line, kb)
 
 
 def _check_line(given: Any, input_line: bytes | None, kb: KnowledgeBase) -> Iterator[Finding]:

@@ -13,6 +13,13 @@ import typer
 from finops_cli.commands.clock_options import CalendarOption
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.table_options import (
+    Accept,
+    MapFile,
+    SaveMap,
+    TableOptions,
+    open_input,
+)
 
 if TYPE_CHECKING:
     from finops_cli.checking.outputs import Verdict
@@ -29,8 +36,9 @@ Fails = Annotated[
     str | None,
     typer.Option(
         "--fails",
-        metavar="FAILS.jsonl",
-        help="The fail records that the outputs answer. Each output is checked against its record.",
+        metavar="FAILS",
+        help="The fail records that the outputs answer, in the file that was run: JSON Lines, CSV"
+        " or .xlsx. Each output is checked against its record.",
     ),
 ]
 
@@ -58,6 +66,9 @@ def check(
     fails: Fails = None,
     raw: Raw = False,
     calendar: CalendarOption = None,
+    map_file: MapFile = None,
+    accept: Accept = False,
+    save_map: SaveMap = None,
     quiet: Quiet = False,
 ) -> None:
     """Check outputs from any source; list every violated rule."""
@@ -65,7 +76,7 @@ def check(
     from finops_cli.checking.outputs import check_lines
     from finops_cli.checking.raw_replies import check_raw, refuse_without_replies
     from finops_cli.errors import UsageError
-    from finops_cli.files.jsonl import lines_of, write_promptly
+    from finops_cli.files.jsonl import BATCH_LINES, lines_of, write_promptly
     from finops_cli.files.safe_io import reading, writing
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.calendar_file import open_calendar
@@ -75,23 +86,31 @@ def check(
     judged, asked = path_or_standard(source), path_or_standard(fails)
     if fails is not None and judged is None and asked is None:
         raise UsageError("outputs and --fails cannot both be stdin", "give one of them as a file")
+    table = TableOptions(map_file=map_file, accept=accept, save_map=save_map)
+    if fails is None and table.names:
+        raise UsageError(
+            f"{table.names[0]} is for the file of --fails", "give --fails FAILS, or leave it out"
+        )
     if raw:
         refuse_without_replies(judged)
     count = _Count()
     with ExitStack() as stack:
         sources = [lines_of(stack.enter_context(reading(judged)))]
+        lines, inputs, read = (line for line, _ in sources[0]), None, [judged, asked]
         if fails is not None:
-            sources.append(lines_of(stack.enter_context(reading(asked))))
-        lines, inputs = (line for line, _ in sources[0]), None
-        if fails is not None:
-            inputs = (line for line, _ in sources[1])
+            given = open_input(asked, table, kb_dir_of(context), stack, quiet=quiet)
+            read += given.other_files
+            batches = given.batches(0, BATCH_LINES)
+            if batches.lines is not None:
+                sources.append(batches.lines)
+            inputs = (line for batch in batches for line in batch.lines)
         if inputs is None:
             verdicts = check_lines(lines, kb)
         else:
             verdicts = check_run(lines, inputs, kb, open_calendar(kb.calendar, calendar))
         if raw:
             verdicts = check_raw(lines, inputs, kb)
-        written = stack.enter_context(writing(path_or_standard(output), [judged, asked]))
+        written = stack.enter_context(writing(path_or_standard(output), read))
         counted = count.watch(verdicts)
         write_promptly(written, (encode(each) for each in counted), *sources)
     if not quiet:

@@ -1,9 +1,10 @@
-"""`finops import sec-fails` and `finops import csv`."""
+"""`finops import sec-fails` and `finops import csv`, which reads .xlsx too."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -11,6 +12,15 @@ import typer
 
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
 from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.table_options import (
+    Accept,
+    MapFile,
+    SaveMap,
+    TableOptions,
+    list_missing,
+    open_rows,
+    propose_mapping,
+)
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -180,43 +190,64 @@ def sec_fails(
 @app.command("csv", cls=CommandWithExamples)
 @show_examples(
     "finops import csv examples/csv/blotter.csv --map examples/csv/mapping.yaml",
-    "finops import csv - --map examples/csv/mapping.yaml < examples/csv/blotter.csv",
+    "finops import csv examples/csv/blotter.csv",
 )
 def blotter(
     context: typer.Context,
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE.csv", help="Your blotter, a CSV file with a header; - for stdin."
+            metavar="FILE",
+            help="Your blotter, a CSV or .xlsx file with a header, also packed as .gz or .zip; -"
+            " for CSV from stdin.",
         ),
     ],
-    mapping: Annotated[
-        Path,
-        typer.Option(
-            "--map",
-            metavar="MAPPING.yaml",
-            help="File that names the column of each record field; see `finops schema mapping`.",
-        ),
-    ],
+    map_file: MapFile = None,
+    accept: Accept = False,
+    save_map: SaveMap = None,
     output: Output = None,
     quiet: Quiet = False,
 ) -> None:
-    """Convert your own blotter (CSV) to fail records."""
+    """Convert your own blotter (CSV or .xlsx) to fail records.
+
+    Without --map and --accept, print the mapping that finops proposes.
+    """
     from finops_cli.errors import UsageError
-    from finops_cli.importers.table_records import import_csv
-    from finops_cli.kb.load import load_kb
 
     source = path_or_standard(file)
     if source is None and sys.stdin.isatty():
         raise UsageError(
             "the input is -, and nothing is piped in", "give a file, or pipe CSV into finops"
         )
-    _write(
-        import_csv(source, mapping, load_kb(kb_dir_of(context)).imports.blanks),
-        output,
-        [source, mapping],
-        quiet,
-    )
+    options = TableOptions(map_file=map_file, accept=accept, save_map=save_map)
+    with ExitStack() as stack:
+        if output is None and map_file is None and not accept:
+            _print_proposal(source, options, kb_dir_of(context), stack)
+        given = open_rows(source, options, kb_dir_of(context), stack, quiet=quiet)
+        for note in () if quiet else given.file_notes:
+            typer.echo(f"{given.path}: {note}", err=True)
+        _write(given.open_items(), output, [source, *given.other_files], quiet)
+
+
+def _print_proposal(
+    source: Path | None, options: TableOptions, kb_dir: Path, stack: ExitStack
+) -> None:
+    """Print the proposed mapping of a file with columns, and end; do nothing for other input."""
+    from finops_cli.files.recognise import FileKind, recognise
+    from finops_cli.importers.table_input import TableFile
+    from finops_cli.kb.load import load_kb
+
+    if source is None or not source.is_file():
+        return
+    recognised = recognise(source)
+    if recognised.kind not in (FileKind.TABLE, FileKind.WORKBOOK):
+        return
+    proposal = propose_mapping(TableFile(recognised, stack), options, load_kb(kb_dir))
+    typer.echo(proposal.yaml(), nl=False)
+    if proposal.is_complete:
+        raise typer.Exit
+    typer.echo(f"{recognised.path}: the proposed mapping lacks {list_missing(proposal)}", err=True)
+    raise typer.Exit(1)
 
 
 def _percent(option: str, text: str) -> Decimal:

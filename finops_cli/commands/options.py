@@ -15,7 +15,8 @@ from finops_cli.models.backends import AUTO, BACKENDS, backend_names
 Fails = Annotated[
     str,
     typer.Argument(
-        metavar="FAILS.jsonl", help="Fail records, one JSON object per line; - for stdin."
+        metavar="FAILS",
+        help="Fail records: JSON Lines, CSV or .xlsx, also packed as .gz or .zip; - for stdin.",
     ),
 ]
 Cases = Annotated[

@@ -38,6 +38,7 @@ from finops_cli.commands.options import (
     Workers,
     is_typed,
 )
+from finops_cli.commands.table_options import TableOptions
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.models.backends import AUTO
 
@@ -77,7 +78,7 @@ class ModelOptions:
     guard: Guard = None
 
 
-_SHARED = (RunOptions, ModelOptions, ClockOptions)
+_SHARED = (RunOptions, ModelOptions, ClockOptions, TableOptions)
 
 
 def with_shared_options(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -15,6 +15,7 @@ import typer
 from finops_cli.commands.clock_options import ClockOptions, clock_config
 from finops_cli.commands.options import kb_dir_of, path_or_standard
 from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
+from finops_cli.commands.table_options import TableOptions, open_input, open_lines
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,11 +54,15 @@ def run_command(
     command: Command,
     options: RunOptions,
     models: ModelOptions,
+    *,
     clock: ClockOptions | None = None,
+    table: TableOptions | None = None,
 ) -> None:
-    """Run a command and exit with 0 when every record is verified, else with 1."""
+    """Run a command and exit with 0 when every record is verified, else with 1.
+
+    `table` None is a command whose input has no columns.
+    """
     from finops_cli.files.safe_io import refuse_unwritable
-    from finops_cli.pipeline.input_source import JsonLines
     from finops_cli.pipeline.resume import note_path
     from finops_cli.pipeline.run import read_files, refuse_impossible, settings_files
 
@@ -66,15 +71,22 @@ def run_command(
             "the input is -, and nothing is piped in",
             "give a file, or pipe JSONL lines into finops",
         )
-    given = JsonLines(path_or_standard(options.source))
-    config = _run_config(context, command, options, models, clock=clock, given=given)
-    refuse_impossible(config)
-    if options.stats_json is not None:
-        _refuse_streams(options.stats_json)
-        note = note_path(config.output) if config.output else None
-        read = [*read_files(config), config.output, note, *settings_files(config)]
-        refuse_unwritable(options.stats_json, read, "--stats-json")
-    if not run_pipeline(context, command, options, models, clock=clock, given=given).is_verified:
+    with ExitStack() as stack:
+        path = path_or_standard(options.source)
+        given = (
+            open_lines(path)
+            if table is None
+            else open_input(path, table, kb_dir_of(context), stack, quiet=options.quiet)
+        )
+        config = _run_config(context, command, options, models, clock=clock, given=given)
+        refuse_impossible(config)
+        if options.stats_json is not None:
+            _refuse_streams(options.stats_json)
+            note = note_path(config.output) if config.output else None
+            read = [*read_files(config), config.output, note, *settings_files(config)]
+            refuse_unwritable(options.stats_json, read, "--stats-json")
+        result = run_pipeline(context, command, options, models, clock=clock, given=given)
+    if not result.is_verified:
         raise typer.Exit(1)
 
 
@@ -123,6 +135,8 @@ def run_pipeline(
         changes = backend.model_changes()
     if not options.quiet:
         typer.echo(render_summary(run_summary), err=True)
+        for text in given.report():
+            typer.echo(wrap_label("input", text), err=True)
     for change in changes:
         warning = f"{change}: the digests in the lines may not be true of all of them"
         typer.echo(wrap_label("backend", warning), err=True)

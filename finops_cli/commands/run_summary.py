@@ -105,6 +105,7 @@ def wrap_label(label: str, text: str) -> str:
         79,
         initial_indent=f"{label:<{_LABEL}} ",
         subsequent_indent=indent,
+        break_long_words=False,  # the name of a file stays whole
         break_on_hyphens=False,
     )
 

@@ -7,6 +7,7 @@ import typer
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
 from finops_cli.commands.run_pipeline import run_command
+from finops_cli.commands.table_options import TableOptions
 
 
 @show_examples(
@@ -14,6 +15,8 @@ from finops_cli.commands.run_pipeline import run_command
     "finops triage examples/monday.jsonl --backend engine --no-timing -o out.jsonl",
 )
 @with_shared_options("resolver_model", "resolver_gguf")
-def triage(context: typer.Context, options: RunOptions, models: ModelOptions) -> None:
+def triage(
+    context: typer.Context, options: RunOptions, models: ModelOptions, table: TableOptions
+) -> None:
     """Stage 1 alone: score, tier and action of each fail."""
-    run_command(context, "triage", options, models)
+    run_command(context, "triage", options, models, table=table)

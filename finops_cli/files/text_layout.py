@@ -80,34 +80,34 @@ def find_layout(text: str, encoding: str, is_whole: bool) -> TextLayout | None:
         return None
     declared = declared_delimiter(lines[0])
     if declared is not None:
-        count, columns = _count_rows(lines[1:], declared)
+        _, columns, _ = _count_rows(lines[1:], declared)
         return TextLayout(encoding, declared, columns) if declared in DELIMITERS else None
     found = {delimiter: _count_rows(lines, delimiter) for delimiter in DELIMITERS}
-    delimiter = max(found, key=lambda each: found[each])
-    count, columns = found[delimiter]
-    rows = min(len(lines), _SAMPLE_ROWS)
+    delimiter = max(found, key=lambda each: found[each][:2])
+    count, columns, rows = found[delimiter]
     # prose has a comma in some lines; a single line is a header only with three names or more
     if columns < 2 or count * 2 < rows or (rows == 1 and columns < 3):
         return None
     return TextLayout(encoding, delimiter, columns)
 
 
-def _count_rows(lines: list[str], delimiter: str) -> tuple[int, int]:
-    """Return how many of the first rows have the most usual width, and this width (0, 0: one cell).
+def _count_rows(lines: list[str], delimiter: str) -> tuple[int, int, int]:
+    """Return how many of the first rows have the most usual width, this width, and all of them.
 
-    A decimal comma gives rows of a file with semicolons two widths: the header has no decimals.
+    The width of rows of one cell does not count. A quote that is not closed makes one row of the
+    lines after it: the rows before it decide. A decimal comma gives rows of a file with semicolons two widths: the header has no decimals.
     """
     widths: Counter[int] = Counter()
+    rows = 0
     reader = csv.reader(lines[: limits.PROBLEMS * _SAMPLE_ROWS], delimiter=delimiter)
     try:
         for cells in reader:
-            if len(cells) > 1 and any(cell.strip() for cell in cells):
-                widths[len(cells)] += 1
-            if widths.total() >= _SAMPLE_ROWS:
+            if any(cell.strip() for cell in cells):
+                rows += 1
+                widths[len(cells)] += len(cells) > 1
+            if rows >= _SAMPLE_ROWS:
                 break
     except csv.Error:  # a cell longer than the limit; the rows before it decide
         pass
-    if not widths:
-        return 0, 0
-    width, count = max(widths.items(), key=lambda pair: (pair[1], pair[0]))
-    return count, width
+    width, count = max(widths.items(), key=lambda pair: (pair[1], pair[0]), default=(0, 0))
+    return count, width, rows

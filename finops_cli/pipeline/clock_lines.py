@@ -17,10 +17,10 @@ from finops_cli.domain.finding import Problem
 from finops_cli.files.seen_ids import SeenIds, duplicate
 from finops_cli.guard.records import keep_events, mask_clock
 from finops_cli.pipeline.clock import ClockPolicy, missing_as_of
+from finops_cli.pipeline.input_source import default_fail_id
 from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.output import Rejection, rejection
 from finops_cli.pipeline.parse import parse_fail, parse_fail_line
-from finops_cli.pipeline.pipeline import default_fail_id
 from finops_cli.pipeline.redaction import RedactionPolicy, RequireGuard
 
 Join = Callable[[FailRecord], FailRecord | Problem]

@@ -9,14 +9,16 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
-from finops_cli.files.jsonl import Batch, Batches, InputLine, lines_of
+from finops_cli.files.jsonl import Batches, InputLine, lines_of
 from finops_cli.files.recognise import FileKind, Recognised, open_content, recognise_head
 from finops_cli.files.safe_io import reading
 from finops_cli.files.unpacking import packing_of
 from finops_cli.pipeline import resume
+from finops_cli.pipeline.parse import decode
 
 JSON_LINES = "jsonl"
 
@@ -50,7 +52,7 @@ class InputSource(Protocol):
     def other_files(self) -> tuple[Path, ...]:
         """Further files that the lines are made of, such as a mapping."""
 
-    def batches(self, skip: int, at_most: int) -> Iterator[Batch]:
+    def batches(self, skip: int, at_most: int) -> Batches:
         """Yield the lines after the first `skip`, at most `at_most` in a batch."""
 
     def lines(self) -> Generator[InputLine, None, None]:
@@ -58,6 +60,9 @@ class InputSource(Protocol):
 
     def digest(self) -> InputDigest:
         """Describe the content, for `--resume`. The input must be a regular file."""
+
+    def report(self) -> list[str]:
+        """Describe the input after a run, where it is more than plain lines; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,12 @@ class JsonLines:
         """Return the length and the SHA-256 of the file, as it is stored."""
         return InputDigest(*resume.digest(require_path(self)))
 
+    def report(self) -> list[str]:
+        """Describe a packed file; plain lines need no description."""
+        if self.recognised is None or self.recognised.packing is None:
+            return []
+        return [f"{self.path}: {self.recognised.describe()}"]
+
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
         if self.recognised is not None and self.recognised.packing is not None:
@@ -107,6 +118,21 @@ class JsonLines:
             if self.path is None or not self.path.is_file():
                 _refuse_other_kinds(file, "stdin" if self.path is None else str(self.path))
             yield file
+
+
+def decode_input(line: InputLine) -> Any:
+    """Decode a line; a row that gave no record is its first Problem, as other text is."""
+    return line.problems[0] if isinstance(line, Damage) else decode(line)
+
+
+def input_fail_id(line: InputLine, number: int) -> str:
+    """Return the default `fail_id` of a line: that of its row in the file, where it is a row."""
+    return default_fail_id(line.line if isinstance(line, Damage) else number)
+
+
+def default_fail_id(number: int) -> str:
+    """Return the default `fail_id` for an input without one: `line-N`."""
+    return f"line-{number}"
 
 
 def require_path(source: InputSource) -> Path:

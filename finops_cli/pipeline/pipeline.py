@@ -15,6 +15,7 @@ from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.clock import ClockPolicy
+from finops_cli.pipeline.input_source import default_fail_id
 from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.output import Line, Provenance, Verification, rejection
 from finops_cli.pipeline.parse import ParseResult
@@ -212,11 +213,6 @@ class Pipeline:
             and (answer.status == "failed" or (self.keeps_raw and answer.attempt_log))
         }
         return kept or UNSET
-
-
-def default_fail_id(number: int) -> str:
-    """Return the default `fail_id` for an input without one: `line-N`."""
-    return f"line-{number}"
 
 
 _WITHOUT_FINDINGS = ("ok", "rejected")

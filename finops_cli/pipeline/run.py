@@ -13,7 +13,7 @@ import msgspec
 
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import ResumeRefused, UsageError
-from finops_cli.files.jsonl import BATCH_LINES, Batches, InputLine
+from finops_cli.files.jsonl import BATCH_LINES, InputLine
 from finops_cli.files.safe_io import (
     lock,
     name_full_disk,
@@ -24,10 +24,10 @@ from finops_cli.files.safe_io import (
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline import resume
-from finops_cli.pipeline.input_source import InputSource
+from finops_cli.pipeline.input_source import InputSource, decode_input, input_fail_id
 from finops_cli.pipeline.output import read_line
-from finops_cli.pipeline.parse import decode, fail_id_of
-from finops_cli.pipeline.pipeline import Pipeline, default_fail_id
+from finops_cli.pipeline.parse import fail_id_of
+from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.scheduler import PipelineConfig, process_lines
 from finops_cli.pipeline.summary import count_line
 from finops_cli.version import __version__
@@ -81,7 +81,7 @@ def run(config: RunConfig, pipeline: Pipeline, on_batch: OnBatch) -> RunSummary:
             output.write(b"".join(result.lines))  # one system call a batch
             output.flush()
             summary.add(result.summary)
-            if isinstance(batches, Batches) and batches.lines is not None:
+            if batches.lines is not None:
                 summary.dropped, summary.blank = batches.lines.dropped, batches.lines.blank
             on_batch(summary, result.end)
         if config.output is not None and note is not None:
@@ -227,9 +227,8 @@ def _count(
         raise ResumeRefused(
             f"{output} line {number} is not an output line ({error})", "delete it to start over"
         ) from error
-    name = None if isinstance(given, Damage) else fail_id_of(decode(given))
-    place = given.line if isinstance(given, Damage) else number
-    expected = default_fail_id(place) if name is None else pipeline.name(name)
+    name = fail_id_of(decode_input(given))
+    expected = input_fail_id(given, number) if name is None else pipeline.name(name)
     if line.fail_id != expected:
         raise ResumeRefused(
             f"{output} line {number} answers {line.fail_id}, the input has {expected}",

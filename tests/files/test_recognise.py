@@ -56,6 +56,11 @@ def ole(stream: str) -> bytes:
         (b'A,B\n"x;y;z","1"\n"x;y;z","2"\n', FileKind.TABLE, "CSV, ',' between cells"),
         (CSV + b"F-3,M\xfcller,1\n", FileKind.TABLE, "CSV, ',' between cells, Windows-1252"),
         (CSV.decode().encode("utf-16"), FileKind.TABLE, "CSV, ',' between cells, UTF-16"),
+        (
+            CSV + b'F-3,"594918104,1\n' + b"F-4,594918104,2\n" * 20_000,
+            FileKind.TABLE,
+            "CSV, ',' between cells",
+        ),
         (SEC, FileKind.SEC_FAILS, "a fails-to-deliver file of the SEC"),
         (THRESHOLD, FileKind.THRESHOLD_LIST, "a Reg SHO threshold list"),
         (b"Symbol|CompanyName\nA|B\n", FileKind.THRESHOLD_LIST, "a Reg SHO threshold list"),

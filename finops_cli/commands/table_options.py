@@ -1,0 +1,260 @@
+"""The options for a file with columns, and the input of a run by its kind."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finops_cli.commands.run_summary import wrap_label
+from finops_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from finops_cli.files.recognise import Recognised
+    from finops_cli.importers.proposal.proposal import Proposal
+    from finops_cli.importers.record_source import RecordSource
+    from finops_cli.importers.table_input import ChosenMapping, TableFile
+    from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.pipeline.input_source import InputSource
+
+MapFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--map",
+        metavar="MAPPING.yaml",
+        help="File that names the column of each record field, for CSV and .xlsx; see `finops"
+        " schema mapping`.",
+    ),
+]
+Accept = Annotated[
+    bool,
+    typer.Option(
+        "--accept",
+        help="Use the mapping that finops proposes for a CSV or .xlsx file. Without --map and"
+        " --accept, finops prints it.",
+    ),
+]
+SaveMap = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-map",
+        metavar="MAPPING.yaml",
+        help="Write the proposed mapping to this file, to correct it or to use it again.",
+    ),
+]
+_PROPOSED = "the proposed mapping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableOptions:
+    """How the columns of a file become the fields of records."""
+
+    map_file: MapFile = None
+    accept: Accept = False
+    save_map: SaveMap = None
+
+    @property
+    def names(self) -> list[str]:
+        """The options that are given, as a user types them."""
+        given = {
+            "--map": self.map_file is not None,
+            "--accept": self.accept,
+            "--save-map": self.save_map is not None,
+        }
+        return [name for name, is_given in given.items() if is_given]
+
+
+def open_input(
+    path: Path | None,
+    options: TableOptions,
+    kb_dir: Path,
+    stack: ExitStack,
+    *,
+    quiet: bool = False,
+) -> InputSource:
+    """Open the input of a run by its kind; a workbook is closed with `stack`.
+
+    `path` None is stdin. Raises UsageError, after the proposed mapping was printed where the file
+    needs one.
+    """
+    from finops_cli.files.recognise import FileKind, recognise
+    from finops_cli.files.safe_io import refuse_unreadable
+    from finops_cli.pipeline.input_source import JsonLines, refuse_kind
+
+    if path is not None:
+        refuse_unreadable(path)
+    if path is None or not path.is_file():
+        return _open_pipe(path, options, kb_dir)
+    recognised = recognise(path)
+    refuse_kind(recognised.kind, str(path))
+    if recognised.kind in (FileKind.TABLE, FileKind.WORKBOOK):
+        return open_table(recognised, options, kb_dir, stack, quiet=quiet)
+    if options.names:
+        raise UsageError(
+            f"{path}: is {recognised.describe()}; {options.names[0]} is for CSV and .xlsx",
+            f"leave {' and '.join(options.names)} out",
+        )
+    return JsonLines(path, recognised)
+
+
+def open_lines(path: Path | None) -> InputSource:
+    """Open the input of a command that reads JSON Lines alone. `path` None is stdin."""
+    from finops_cli.files.recognise import FileKind, recognise
+    from finops_cli.files.safe_io import refuse_unreadable
+    from finops_cli.pipeline.input_source import JsonLines, refuse_kind
+
+    if path is not None:
+        refuse_unreadable(path)
+    if path is None or not path.is_file():
+        return JsonLines(path)
+    recognised = recognise(path)
+    refuse_kind(recognised.kind, str(path))
+    if recognised.kind in (FileKind.TABLE, FileKind.WORKBOOK):
+        raise UsageError(
+            f"{path}: is {recognised.describe()}; accepted: JSON Lines",
+            "a file of fails with columns goes through finops run, triage or import csv",
+        )
+    return JsonLines(path, recognised)
+
+
+def open_table(
+    recognised: Recognised,
+    options: TableOptions,
+    kb_dir: Path,
+    stack: ExitStack,
+    *,
+    quiet: bool,
+) -> RecordSource:
+    """Open the records of a file with columns, by the mapping that the options choose.
+
+    Raises UsageError, after the proposed mapping was printed, where they choose none.
+    """
+    from finops_cli.importers.table_input import TableFile, record_source
+    from finops_cli.kb.load import load_kb
+
+    kb = load_kb(kb_dir)
+    file = TableFile(recognised, stack)
+    chosen = _choose(file, options, kb, quiet=quiet)
+    return record_source(file, chosen, kb)
+
+
+def open_rows(
+    path: Path | None,
+    options: TableOptions,
+    kb_dir: Path,
+    stack: ExitStack,
+    *,
+    quiet: bool,
+) -> RecordSource:
+    """Open the records of a file with columns. Raises UsageError for another kind of file."""
+    from finops_cli.importers.record_source import RecordSource
+
+    if path is None and options.map_file is None:
+        raise UsageError("stdin needs a mapping", "give --map MAPPING.yaml, or a file")
+    given = open_input(path, options, kb_dir, stack, quiet=quiet)
+    if not isinstance(given, RecordSource):
+        raise UsageError(
+            f"{path}: has no columns; accepted: CSV or .xlsx",
+            f"if it is JSON Lines, give it to finops run: finops run {path}",
+        )
+    return given
+
+
+def _open_pipe(path: Path | None, options: TableOptions, kb_dir: Path) -> InputSource:
+    from finops_cli.importers.table_input import piped_source
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.input_source import JsonLines
+
+    if options.map_file is not None and options.names == ["--map"]:
+        return piped_source(_read(options.map_file), load_kb(kb_dir), path)
+    if options.names:
+        name = "stdin" if path is None else str(path)
+        raise UsageError(
+            f"{name}: {options.names[-1]} needs a file: a proposal reads the rows twice",
+            "save the rows to a file and give it, or give --map MAPPING.yaml alone",
+        )
+    return JsonLines(path)
+
+
+def _read(map_file: Path) -> ChosenMapping:
+    from finops_cli.importers.mapping import read_mapping
+    from finops_cli.importers.table_input import ChosenMapping
+
+    return ChosenMapping(read_mapping(map_file), str(map_file), map_file)
+
+
+def _choose(
+    file: TableFile, options: TableOptions, kb: KnowledgeBase, *, quiet: bool
+) -> ChosenMapping:
+    from finops_cli.importers.table_input import ChosenMapping
+
+    if options.map_file is not None:
+        if len(options.names) > 1:
+            raise UsageError(
+                f"--map and {options.names[1]} exclude each other: one gives the mapping, the other"
+                " takes the proposed one",
+                "leave one of the two out",
+            )
+        return _read(options.map_file)
+    proposal = propose_mapping(file, options, kb)
+    shown = f"{file.recognised.path}: {file.recognised.describe()}"
+    if not options.accept:
+        typer.echo(proposal.yaml(), err=True, nl=False)
+        raise _refuse_without_mapping(shown, proposal, options.save_map)
+    if not proposal.is_complete:
+        raise _refuse_incomplete(shown, proposal, options.save_map)
+    for check in () if quiet else proposal.checks:
+        typer.echo(wrap_label("check", check), err=True)
+    return ChosenMapping(proposal.mapping, _PROPOSED, None)
+
+
+def propose_mapping(file: TableFile, options: TableOptions, kb: KnowledgeBase) -> Proposal:
+    """Propose a mapping, and write it to --save-map. Raises UsageError."""
+    proposal = file.propose(kb)
+    if options.save_map is not None:
+        save_mapping(proposal, options.save_map, file.recognised.path)
+    return proposal
+
+
+def save_mapping(proposal: Proposal, path: Path, source: Path) -> None:
+    """Write the proposed mapping. Raises UsageError where another mapping would be lost."""
+    from finops_cli.files.safe_io import refuse_unwritable, whole
+
+    refuse_unwritable(path, [source], "--save-map")
+    text = proposal.yaml().encode()
+    if path.exists() and path.read_bytes() not in (b"", text):
+        raise UsageError(
+            f"--save-map {path}: exists, and is not the proposed mapping",
+            f"use it with --map {path}, or choose another name",
+        )
+    with whole(path) as file:
+        file.write(text)
+
+
+def _refuse_without_mapping(shown: str, proposal: Proposal, saved: Path | None) -> UsageError:
+    what = f"{shown}: a mapping says which column is which field; the one above is proposed"
+    keep = (
+        f"correct {saved} and give it with --map {saved}"
+        if saved is not None
+        else "keep it with --save-map MAPPING.yaml, correct it, and give it with --map MAPPING.yaml"
+    )
+    if proposal.is_complete:
+        return UsageError(what, f"add --accept if it is right, or {keep}")
+    return UsageError(f"{what}, and lacks {list_missing(proposal)}", keep)
+
+
+def _refuse_incomplete(shown: str, proposal: Proposal, saved: Path | None) -> UsageError:
+    keep = (
+        f"complete {saved} and give it with --map {saved}"
+        if saved is not None
+        else "keep the mapping with --save-map MAPPING.yaml, complete it, and give it with --map"
+    )
+    return UsageError(f"{shown}: the proposed mapping lacks {list_missing(proposal)}", keep)
+
+
+def list_missing(proposal: Proposal) -> str:
+    """List the required fields that no column gives, and why."""
+    return "; ".join(f"{each.name} ({each.why})" for each in proposal.missing if each.is_required)
