@@ -95,7 +95,8 @@ def _count_rows(lines: list[str], delimiter: str) -> tuple[int, int, int]:
     """Return how many of the first rows have the most usual width, this width, and all of them.
 
     The width of rows of one cell does not count. A quote that is not closed makes one row of the
-    lines after it: the rows before it decide. A decimal comma gives rows of a file with semicolons two widths: the header has no decimals.
+    lines after it: the rows before it decide. A decimal comma gives rows of a file with semicolons
+    two widths: the header has no decimals.
     """
     widths: Counter[int] = Counter()
     rows = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,20 @@ main()
         ("run {fails} --backend llama-cpp --triage-gguf {gguf} --resolver-gguf {gguf}", "llama"),
         ("evaluate --stage sentiment -o {tmp}/e", "scikit-learn"),
         ("train --stage triage -o {tmp}/t", "torch"),
+        ("run {book} --accept", "openpyxl"),
     ],
 )
 def test_command_without_its_package_names_the_package(
     arguments: str, package: str, tmp_path: Path
 ) -> None:
     """Rule: exit status 3, a message that names the package and a cure that installs it."""
+    book = tmp_path / "fails.xlsx"
+    with zipfile.ZipFile(book, "w") as archive:
+        for part in ("[Content_Types].xml", "xl/workbook.xml"):
+            archive.writestr(part, "")
     given = arguments.format(
         tmp=tmp_path,
+        book=book,
         fails=EXAMPLES / "monday.jsonl",
         gguf=ROOT / "bundled_models" / "tiny-triage.gguf",
     )
