@@ -102,7 +102,7 @@ def threshold(
     from finops_cli.clock.market_calendar import OutsideCalendar
     from finops_cli.clock.refusal import Refused
     from finops_cli.clock.threshold_watch import watch_threshold
-    from finops_cli.importers.threshold_series import read_series
+    from finops_cli.importers.threshold.series import read_series
     from finops_cli.pipeline.output import encode
 
     if (shares_outstanding is None) == (not not_reporting):

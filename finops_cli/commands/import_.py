@@ -163,7 +163,7 @@ def sec_fails(
     The files lack some fields of a record. The options below give the values to assume; each
     record lists its assumed fields.
     """
-    from finops_cli.importers.sec_fails import Assumptions, Choice, import_sec_fails
+    from finops_cli.importers.sec.fails import Assumptions, Choice, import_sec_fails
 
     assumptions = Assumptions(
         counterparty,
@@ -262,7 +262,7 @@ def _percent(option: str, text: str) -> Decimal:
 
 def _price(text: str) -> Decimal:
     from finops_cli.errors import UsageError
-    from finops_cli.importers.sec_rows import PRICE_ACCEPTED, read_price
+    from finops_cli.importers.sec.rows import PRICE_ACCEPTED, read_price
 
     price = read_price(text.removeprefix("$"))
     if price is None:

@@ -28,7 +28,7 @@ from finops_cli.importers.joins.named_rows import KEYS, Key, NamedRows, read_nam
 from finops_cli.importers.joins.named_series import Series, find_owners, refuse, symbol_of
 from finops_cli.importers.row_files import Column, RowLayout
 from finops_cli.importers.stream import Note
-from finops_cli.importers.threshold_days import ThresholdLists
+from finops_cli.importers.threshold.days import ThresholdLists
 from finops_cli.verify.codecs import Codec
 from finops_cli.verify.schemas import unusable
 

@@ -6,6 +6,7 @@ import codecs
 import gzip
 import json
 import zipfile
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from finops_cli.domain import limits
-from tests.importers.test_sec_damage import trailers
-from tests.importers.test_sec_fails import (
+from tests.importers.sec.test_sec_damage import trailers
+from tests.importers.sec.test_sec_fails import (
     AMC,
     GME,
     HEADER,
@@ -27,7 +28,7 @@ from tests.importers.test_sec_fails import (
     row,
     write,
 )
-from tests.importers.test_threshold_days import NASDAQ, import_lists
+from tests.importers.threshold.test_threshold_days import NASDAQ, import_lists
 
 ONE = "\n".join([HEADER, row("20230301"), row("20230302", qty=7), *trailers(2, 107)]) + "\n"
 TWO = "\n".join([HEADER, row("20230303"), row("20230303", AMC), *trailers(2, 200)]) + "\n"
@@ -190,6 +191,23 @@ def test_sec_joined_files_are_read_one_by_one(
     origin = records(result)[0]["origin"]
     assert lines[origin["line"] - 1].startswith("20230303")
     assert "rows 4  files 2" in result.stderr
+
+
+@pytest.mark.parametrize("before", range(24))
+def test_sec_header_on_the_border_of_two_pieces_is_found(tmp_path: Path, before: int) -> None:
+    """A file is read in pieces. A mark and a header on their border are found, and the lines of
+    later rows keep their numbers.
+    """
+    days = (date(1980, 1, 1) + timedelta(number) for number in range(4_000))
+    rows = "\n".join([HEADER, *(row(f"{day:%Y%m%d}") for day in days)]).encode()
+    border = limits.UNPACKING_BYTES - before
+    content = rows[:border].rpartition(b"\n")[0].ljust(border - 1) + b"\n"
+    content += codecs.BOM_UTF8 + TWO.encode()
+    result = import_sec(save(tmp_path, content))
+    assert result.exit_code == 0, result.stderr
+    assert {record["cusip"] for record in records(result)} == {MSFT, AMC}
+    line = records(result)[0]["origin"]["line"]
+    assert content.decode("utf-8-sig").split("\n")[line - 1].startswith("20230303")
 
 
 def test_sec_trailer_of_a_part_counts_its_own_rows(tmp_path: Path) -> None:

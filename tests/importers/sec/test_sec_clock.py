@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from finops_cli.domain import limits
-from finops_cli.importers.sec_runs import Histories
-from tests.importers.test_sec_fails import AMC, MSFT, REAL, import_sec, records, row, write
+from finops_cli.importers.sec.runs import Histories
+from tests.importers.sec.test_sec_fails import AMC, MSFT, REAL, import_sec, records, row, write
 
 
 def test_sec_settlement_date_is_first_day_of_the_run(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage
-from finops_cli.importers.sec_parts import SecPart
-from finops_cli.importers.sec_rows import Row, SecItem, rows_of
+from finops_cli.importers.sec.parts import SecPart
+from finops_cli.importers.sec.rows import Row, SecItem, rows_of
 from finops_cli.importers.stream import FileRead, Gap, Note
 from finops_cli.verify.schemas import unusable
 

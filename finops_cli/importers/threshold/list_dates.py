@@ -9,7 +9,7 @@ from typing import NamedTuple
 from finops_cli.errors import UsageError
 from finops_cli.importers.dates import DATE_ACCEPTED, parse_date
 from finops_cli.importers.stream import Note
-from finops_cli.importers.threshold_list import ThresholdList
+from finops_cli.importers.threshold.lists import ThresholdList
 
 _DAY_IN_NAME = re.compile(r"(?<![0-9])((?:19|20)[0-9]{2})([-_.]?)([0-9]{2})\2([0-9]{2})(?![0-9])")
 _ACCEPTED = "a name with one date, YYYYMMDD or YYYY-MM-DD, such as nasdaqth20261118.txt"

@@ -17,11 +17,11 @@ from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
 from finops_cli.importers.market_text import TextFile
-from finops_cli.importers.sec_parts import SecPart, list_parts
-from finops_cli.importers.sec_rows import Row, is_day
-from finops_cli.importers.sec_runs import Calendar, Failing, Histories, failing
+from finops_cli.importers.sec.parts import SecPart, list_parts
+from finops_cli.importers.sec.rows import Row, is_day
+from finops_cli.importers.sec.runs import Calendar, Failing, Histories, failing
 from finops_cli.importers.stream import Item, admit
-from finops_cli.importers.threshold_days import ListState, ThresholdLists
+from finops_cli.importers.threshold.days import ListState, ThresholdLists
 from finops_cli.rules.derivation import coverage_pct
 
 ZERO = Decimal(0)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from finops_cli.errors import UsageError
 from finops_cli.importers.stream import Note
-from finops_cli.importers.threshold_days import ListState, ThresholdLists
-from tests.importers.test_sec_fails import AMC, GME, MSFT, import_sec, records, row, write
-from tests.importers.test_threshold_days import (
+from finops_cli.importers.threshold.days import ListState, ThresholdLists
+from tests.importers.sec.test_sec_fails import AMC, GME, MSFT, import_sec, records, row, write
+from tests.importers.threshold.test_threshold_days import (
     CBOE,
     FINRA,
     NASDAQ,

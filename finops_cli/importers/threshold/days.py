@@ -16,11 +16,11 @@ from finops_cli.domain import limits
 from finops_cli.domain.clock_facts import ThresholdDay
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
-from finops_cli.importers.list_dates import ListDates
 from finops_cli.importers.stream import Note
 from finops_cli.importers.symbols import compare_form
-from finops_cli.importers.threshold_list import ThresholdList, read_lists
-from finops_cli.importers.threshold_shapes import CBOE, NYSE, OCC, Listed
+from finops_cli.importers.threshold.list_dates import ListDates
+from finops_cli.importers.threshold.lists import ThresholdList, read_lists
+from finops_cli.importers.threshold.shapes import CBOE, NYSE, OCC, Listed
 
 _SEVERAL_MARKETS = (NYSE, CBOE)
 """Houses that publish a list for each of their markets. An empty one does not say of which."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.importers.test_sec_fails import (
+from tests.importers.sec.test_sec_fails import (
     AMC,
     GME,
     HEADER,

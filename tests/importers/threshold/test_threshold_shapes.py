@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from finops_cli.importers.closing_lines import Closing, read_closing
-from finops_cli.importers.threshold_shapes import Listed, choose_shape, find_header
-from tests.importers.test_threshold_days import CBOE, FINRA, NASDAQ, NYSE, OCC, QUERY
+from finops_cli.importers.threshold.closing_lines import Closing, read_closing
+from finops_cli.importers.threshold.shapes import Listed, choose_shape, find_header
+from tests.importers.threshold.test_threshold_days import CBOE, FINRA, NASDAQ, NYSE, OCC, QUERY
 
 UNCLEAR = None
 

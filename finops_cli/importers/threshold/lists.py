@@ -13,11 +13,11 @@ from msgspec import Struct
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
 from finops_cli.files.recognise import FileKind
-from finops_cli.importers.closing_lines import CLOSING_ACCEPTED, Closing, read_closing
 from finops_cli.importers.market_text import TextFile, list_files, number_lines, open_text
 from finops_cli.importers.stream import Note
 from finops_cli.importers.symbols import compare_form
-from finops_cli.importers.threshold_shapes import (
+from finops_cli.importers.threshold.closing_lines import CLOSING_ACCEPTED, Closing, read_closing
+from finops_cli.importers.threshold.shapes import (
     CBOE_COLUMNS,
     COLUMNS,
     QUERY_COLUMNS,

@@ -9,10 +9,10 @@ import pytest
 
 from finops_cli.domain.clock_facts import ThresholdDay
 from finops_cli.domain.finding import Damage
-from finops_cli.importers.list_dates import day_in_name
-from finops_cli.importers.threshold_days import ThresholdLists
-from finops_cli.importers.threshold_list import ThresholdList, read_lists
-from tests.importers.test_sec_fails import AMC, GME, import_sec, records, row, write
+from finops_cli.importers.threshold.days import ThresholdLists
+from finops_cli.importers.threshold.list_dates import day_in_name
+from finops_cli.importers.threshold.lists import ThresholdList, read_lists
+from tests.importers.sec.test_sec_fails import AMC, GME, import_sec, records, row, write
 
 NASDAQ = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Rule 3210|Filler"
 NYSE = "Symbol|Security Name|Market Category|Reg SHO Threshold Flag|Filler|Filler"

@@ -20,7 +20,7 @@ from finops_cli.domain import cusip as cusips
 from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage, Problem
 from finops_cli.importers.market_text import number_lines
-from finops_cli.importers.sec_parts import SecPart, open_part
+from finops_cli.importers.sec.parts import SecPart, open_part
 from finops_cli.importers.stream import FileRead, Note
 from finops_cli.verify.schemas import unusable
 
