@@ -61,6 +61,6 @@ def _schema_of(name: str, kb_dir: Path) -> dict[str, Any]:
 
         return config_schema()
     from finops_cli.files.user_files import json_schema
-    from finops_cli.importers.mapping import Mapping
+    from finops_cli.importers.mapped_rows.mapping import Mapping
 
     return json_schema(Mapping)

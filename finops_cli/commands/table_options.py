@@ -180,7 +180,7 @@ def _open_pipe(path: Path | None, options: TableOptions, kb_dir: Path) -> InputS
 
 
 def _read(map_file: Path) -> ChosenMapping:
-    from finops_cli.importers.mapping import read_mapping
+    from finops_cli.importers.mapped_rows.mapping import read_mapping
     from finops_cli.importers.table_input import ChosenMapping
 
     return ChosenMapping(read_mapping(map_file), str(map_file), map_file)

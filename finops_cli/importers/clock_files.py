@@ -23,9 +23,9 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
 from finops_cli.importers import dates
-from finops_cli.importers.cells import whole
 from finops_cli.importers.joins.named_rows import KEYS, Key, NamedRows, read_named_rows
 from finops_cli.importers.joins.named_series import Series, find_owners, refuse, symbol_of
+from finops_cli.importers.mapped_rows.cells import whole
 from finops_cli.importers.row_files import Column, RowLayout
 from finops_cli.importers.stream import Note
 from finops_cli.importers.threshold.days import ThresholdLists

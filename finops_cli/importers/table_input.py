@@ -11,11 +11,11 @@ from typing import NamedTuple
 from finops_cli.errors import UsageError
 from finops_cli.files.recognise import FileKind, Recognised, open_content
 from finops_cli.files.text_layout import UTF_16
-from finops_cli.importers.mapping import Mapping
+from finops_cli.importers.mapped_rows.mapping import Mapping
+from finops_cli.importers.mapped_rows.table_records import records_of
 from finops_cli.importers.proposal.proposal import Proposal, propose
 from finops_cli.importers.record_source import RecordSource
 from finops_cli.importers.stream import Item
-from finops_cli.importers.table_records import records_of
 from finops_cli.importers.tables.csv_table import CsvTable
 from finops_cli.importers.tables.table import Table
 from finops_cli.importers.tables.xlsx_table import Workbook, XlsxTable, open_workbook

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finops_cli.files.user_files import json_schema, read_yaml
-from finops_cli.importers.mapping import Mapping
+from finops_cli.importers.mapped_rows.mapping import Mapping
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.verify.codecs import CODECS as FIXED_CODECS
 from finops_cli.verify.codecs import triage_codec

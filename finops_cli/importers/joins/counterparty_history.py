@@ -23,7 +23,7 @@ from finops_cli.domain.fail import Dtc
 from finops_cli.domain.finding import Problem
 from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.importers import dates
-from finops_cli.importers.cells import whole
+from finops_cli.importers.mapped_rows.cells import whole
 from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.verify.codecs import Codec

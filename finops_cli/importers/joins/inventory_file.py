@@ -29,8 +29,8 @@ from finops_cli.domain.inventory_lines import (
 )
 from finops_cli.errors import UsageError
 from finops_cli.files.temporary_table import TemporaryTable
-from finops_cli.importers.cells import truth, whole
 from finops_cli.importers.joins.counterparty_history import read_participant
+from finops_cli.importers.mapped_rows.cells import truth, whole
 from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
 from finops_cli.kb.chapters.joins import JoinRules
 from finops_cli.verify.codecs import Codec

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from finops_cli.importers.cells import SHORT_NAMES
-from finops_cli.importers.number_text import US_MARKS, Marks
+from finops_cli.importers.mapped_rows.cells import SHORT_NAMES
+from finops_cli.importers.mapped_rows.number_text import US_MARKS, Marks
 from finops_cli.importers.proposal.columns import Column
 from finops_cli.kb.rulebook import KnowledgeBase
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
-from finops_cli.importers.mapping import Mapping
-from finops_cli.importers.mapping_faults import list_missing
+from finops_cli.importers.mapped_rows.mapping import Mapping
+from finops_cli.importers.mapped_rows.mapping_faults import list_missing
+from finops_cli.importers.mapped_rows.table_records import records_of
 from finops_cli.importers.proposal.columns import make_columns
 from finops_cli.importers.proposal.draft import Draft, Missing, Unused, short_name
 from finops_cli.importers.proposal.fields.amounts import decide_amounts
@@ -30,7 +31,6 @@ from finops_cli.importers.proposal.fields.word_columns import decide_words
 from finops_cli.importers.proposal.headers import HeaderIndex
 from finops_cli.importers.proposal.layout import Layout, find_layout
 from finops_cli.importers.proposal.render import Trial, render
-from finops_cli.importers.table_records import records_of
 from finops_cli.importers.tables.csv_table import DEFAULT_ENCODING, CsvTable
 from finops_cli.importers.tables.table import Source, Table, TableRow
 from finops_cli.kb.rulebook import KnowledgeBase

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from finops_cli.errors import UsageError
 from finops_cli.files.user_files import read_yaml
-from finops_cli.importers.mapping import Mapping
+from finops_cli.importers.mapped_rows.mapping import Mapping
 from finops_cli.importers.proposal.proposal import Proposal, propose
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase

@@ -14,9 +14,9 @@ from finops_cli.domain import exact_json
 from finops_cli.domain.finding import Damage
 from finops_cli.files.recognise import recognise
 from finops_cli.files.user_files import read_yaml
-from finops_cli.importers.mapping import Mapping, read_mapping
+from finops_cli.importers.mapped_rows.mapping import Mapping, read_mapping
+from finops_cli.importers.mapped_rows.table_records import records_of
 from finops_cli.importers.proposal.proposal import Proposal, propose
-from finops_cli.importers.table_records import records_of
 from finops_cli.importers.tables.csv_table import CsvTable
 from finops_cli.kb.rulebook import KnowledgeBase
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from finops_cli.importers.cells import CELLS
+from finops_cli.importers.mapped_rows.cells import CELLS
 from finops_cli.importers.proposal.headers import HeaderIndex
 from finops_cli.kb.rulebook import KnowledgeBase
 

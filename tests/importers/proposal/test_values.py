@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from finops_cli.importers.number_text import US_MARKS as US
-from finops_cli.importers.number_text import Marks
+from finops_cli.importers.mapped_rows.number_text import US_MARKS as US
+from finops_cli.importers.mapped_rows.number_text import Marks
 from finops_cli.importers.proposal.values.cell_words import add_opposite
 from finops_cli.importers.proposal.values.date_formats import find_formats
 from finops_cli.importers.proposal.values.decimal_marks import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from finops_cli.importers.number_text import US_MARKS, Marks
+from finops_cli.importers.mapped_rows.number_text import US_MARKS, Marks
 from finops_cli.importers.proposal.columns import Column
 from finops_cli.importers.proposal.draft import Draft
 from finops_cli.importers.proposal.values.decimal_marks import (

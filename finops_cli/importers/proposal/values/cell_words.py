@@ -11,7 +11,7 @@ _PLAIN_TRUTH = {
     **dict.fromkeys(("yes", "y", "true", "1"), "Yes"),
     **dict.fromkeys(("no", "n", "false", "0"), "No"),
 }
-"""The words that every mapping reads, as `finops_cli.importers.cells` has them."""
+"""The words that every mapping reads, as `finops_cli.importers.mapped_rows.cells` has them."""
 _OPPOSITES = (
     *(("B", "S"), ("BUY", "SELL"), ("BOT", "SLD"), ("BOUGHT", "SOLD"), ("P", "S")),
     *(("PURCHASE", "SALE"), ("D", "R"), ("DEL", "REC"), ("DELIVER", "RECEIVE")),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from finops_cli.importers.number_text import Marks, NumberFault, parse_number
+from finops_cli.importers.mapped_rows.number_text import Marks, NumberFault, parse_number
 
 _NOISE = re.compile(r"^(?:US\$|USD|\$)\s*|\s*(?:USD|%|[KMBkmb])$")
 _NO_BREAK = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from finops_cli.domain import cusip
-from finops_cli.importers import repairs
+from finops_cli.importers.mapped_rows import repairs
 
 _SCIENTIFIC = re.compile(r"[0-9](?:[.,][0-9]+)?[Ee]\+?[0-9]{1,2}")
 _ISIN = re.compile(r"[A-Z]{2}[0-9A-Z]{9}[0-9]")

@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finops_cli.importers.comma_evidence import Sighting, find_contradiction, is_in_doubt
-from finops_cli.importers.number_text import US_MARKS, Marks, Number, NumberFault, parse_number
+from finops_cli.importers.mapped_rows.comma_evidence import (
+    Sighting,
+    find_contradiction,
+    is_in_doubt,
+)
+from finops_cli.importers.mapped_rows.number_text import (
+    US_MARKS,
+    Marks,
+    Number,
+    NumberFault,
+    parse_number,
+)
 
 EUROPE, SWISS, FRANCE, BARE = Marks(",", "."), Marks(".", "'"), Marks(",", " "), Marks(".", "")
 ALL_MARKS = (US_MARKS, EUROPE, SWISS, FRANCE, BARE, Marks(".", " "), Marks(",", ""))

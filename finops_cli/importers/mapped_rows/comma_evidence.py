@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
-from finops_cli.importers.number_text import NumberFault, parse_number
+from finops_cli.importers.mapped_rows.number_text import NumberFault, parse_number
 
 _IN_DOUBT = re.compile(r"[^0-9]*[1-9][0-9]{0,2},[0-9]{3}[^0-9]*")
 _OTHER = re.compile(r"[^0-9.,]")

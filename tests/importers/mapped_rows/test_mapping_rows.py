@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.importers.test_csv_blotter import (
+from tests.importers.mapped_rows.test_csv_blotter import (
     GOOD,
     HEADER,
     MAPPING,

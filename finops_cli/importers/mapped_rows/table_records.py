@@ -9,11 +9,16 @@ from typing import Any, NamedTuple
 
 from finops_cli.domain.finding import Damage, Problem
 from finops_cli.files.seen_ids import SeenIds
-from finops_cli.importers.column_readers import ColumnReader, FieldReader, Notation, TextMatch
-from finops_cli.importers.comma_evidence import CommaDoubt, Sighting
-from finops_cli.importers.mapping import Mapping, constants_of, read_mapping
+from finops_cli.importers.mapped_rows.column_readers import (
+    ColumnReader,
+    FieldReader,
+    Notation,
+    TextMatch,
+)
+from finops_cli.importers.mapped_rows.comma_evidence import CommaDoubt, Sighting
+from finops_cli.importers.mapped_rows.mapping import Mapping, constants_of, read_mapping
+from finops_cli.importers.mapped_rows.table_header import Header, find_header
 from finops_cli.importers.stream import FileRead, Item, TableNotes, admit, nest
-from finops_cli.importers.table_header import Header, find_header
 from finops_cli.importers.tables.csv_table import CsvTable
 from finops_cli.importers.tables.table import Table, TableRow
 from finops_cli.pipeline.inputs import InputPolicy

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 from typer.testing import Result
 
 from finops_cli.domain import cusip as cusips
-from finops_cli.importers.repairs import DESCRIPTIONS, repair_value
-from tests.importers.test_csv_blotter import GOOD, HEADER, MAPPING, import_blotter, records
+from finops_cli.importers.mapped_rows.repairs import DESCRIPTIONS, repair_value
+from tests.importers.mapped_rows.test_csv_blotter import (
+    GOOD,
+    HEADER,
+    MAPPING,
+    import_blotter,
+    records,
+)
 
 ALL = frozenset(DESCRIPTIONS)
 CUSIP, DTC = "cusip", "counterparty"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from finops_cli.domain import money
 from finops_cli.importers import dates
-from finops_cli.importers.number_text import Marks, NumberFault, parse_number
+from finops_cli.importers.mapped_rows.number_text import Marks, NumberFault, parse_number
 
 Value = str | int | bool | Decimal
 

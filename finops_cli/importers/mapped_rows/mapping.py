@@ -32,10 +32,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from finops_cli.files.user_files import Fault, Faults, UserFileModel, read_yaml, validate
-from finops_cli.importers import dates, repairs
-from finops_cli.importers.cells import MAPPABLE, Value, cell_of, full_name
-from finops_cli.importers.mapping_faults import find_faults
-from finops_cli.importers.number_text import Marks
+from finops_cli.importers import dates
+from finops_cli.importers.mapped_rows import repairs
+from finops_cli.importers.mapped_rows.cells import MAPPABLE, Value, cell_of, full_name
+from finops_cli.importers.mapped_rows.mapping_faults import find_faults
+from finops_cli.importers.mapped_rows.number_text import Marks
 
 
 def _check_field(field: str) -> str:

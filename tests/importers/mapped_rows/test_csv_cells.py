@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from finops_cli.domain.clock_facts import ClockFacts
 from finops_cli.domain.fail import FailRecord, Inventory
-from finops_cli.importers.cells import CELLS, whole
+from finops_cli.importers.mapped_rows.cells import CELLS, whole
 
 
 def test_csv_cells_cover_every_mappable_record_field() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from finops_cli.domain import exact_json
 from finops_cli.files.user_files import Fault, show
-from finops_cli.importers.cells import MAPPABLE, NUMBERS, cell_of, full_name
-from finops_cli.importers.repairs import allowed_for
+from finops_cli.importers.mapped_rows.cells import MAPPABLE, NUMBERS, cell_of, full_name
+from finops_cli.importers.mapped_rows.repairs import allowed_for
 from finops_cli.importers.stream import nest
 from finops_cli.pipeline.parse import parse_fail
 from finops_cli.verify.codecs import FAIL

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from finops_cli.errors import UsageError
-from finops_cli.importers.mapping import read_mapping
-from tests.importers.test_csv_blotter import GOOD, HEADER, MAPPING, import_blotter
+from finops_cli.importers.mapped_rows.mapping import read_mapping
+from tests.importers.mapped_rows.test_csv_blotter import GOOD, HEADER, MAPPING, import_blotter
 
 
 @pytest.mark.parametrize(

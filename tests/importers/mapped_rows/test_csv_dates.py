@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.importers.dates import parse_date, parse_moment, parse_with_format
-from tests.importers.test_csv_blotter import GOOD, HEADER, MAPPING, import_blotter, records
+from tests.importers.mapped_rows.test_csv_blotter import (
+    GOOD,
+    HEADER,
+    MAPPING,
+    import_blotter,
+    records,
+)
 
 DATED_HEADER = f"{HEADER},Trade,Settles,Sale,At,Client"
 DATED_MAPPING = f"""{MAPPING}

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from finops_cli.domain import limits
 from finops_cli.errors import UsageError
 from finops_cli.files.csv_rows import DEFAULT_DELIMITER
-from finops_cli.importers.column_readers import (
+from finops_cli.importers.mapped_rows.column_readers import (
     ColumnReader,
     DecisionReader,
     FieldReader,
@@ -18,7 +18,7 @@ from finops_cli.importers.column_readers import (
     text_of,
     tidy,
 )
-from finops_cli.importers.mapping import Column, Mapping
+from finops_cli.importers.mapped_rows.mapping import Column, Mapping
 from finops_cli.importers.tables.table import Table, TableRow
 
 _NUMBERED = re.compile(r"#([1-9][0-9]{0,3})")

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.money import plain
-from finops_cli.importers import dates, repairs
-from finops_cli.importers.cells import (
+from finops_cli.importers import dates
+from finops_cli.importers.mapped_rows import repairs
+from finops_cli.importers.mapped_rows.cells import (
     NUMBERS,
     UNITS,
     Kind,
@@ -24,9 +25,9 @@ from finops_cli.importers.cells import (
     to_whole,
     truth,
 )
-from finops_cli.importers.comma_evidence import CommaDoubt, Sighting, is_in_doubt
-from finops_cli.importers.mapping import Column, DecisionRule
-from finops_cli.importers.number_text import (
+from finops_cli.importers.mapped_rows.comma_evidence import CommaDoubt, Sighting, is_in_doubt
+from finops_cli.importers.mapped_rows.mapping import Column, DecisionRule
+from finops_cli.importers.mapped_rows.number_text import (
     EUROPEAN_MARKS,
     US_MARKS,
     Marks,
@@ -71,12 +72,12 @@ class TextMatch:
     def __init__(self, texts: Iterable[str]) -> None:
         folded = [tidy(text).casefold() for text in texts]
         self._exact = frozenset(text for text in folded if not text.endswith("*"))
-        self._beginnings = tuple(text[:-1] for text in folded if text.endswith("*"))
+        self._prefixes = tuple(text[:-1] for text in folded if text.endswith("*"))
 
     def fits(self, value: CellValue) -> bool:
         """Return true when the cell has one of the texts."""
         text = tidy(text_of(value)).casefold()
-        return text in self._exact or text.startswith(self._beginnings)
+        return text in self._exact or text.startswith(self._prefixes)
 
 
 def tidy(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Rows of a table as fail records, by the mapping of a desk."""
