@@ -13,6 +13,7 @@ import typer
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
 from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
 from finops_cli.commands.table_options import (
+    AS_OF_OPTION,
     Accept,
     MapFile,
     SaveMap,
@@ -190,7 +191,7 @@ def sec_fails(
 @app.command("csv", cls=CommandWithExamples)
 @show_examples(
     "finops import csv examples/csv/blotter.csv --map examples/csv/mapping.yaml",
-    "finops import csv examples/csv/blotter.csv",
+    "finops import csv examples/csv/blotter.csv --accept -o fails.jsonl",
 )
 def blotter(
     context: typer.Context,
@@ -210,7 +211,8 @@ def blotter(
 ) -> None:
     """Convert your own blotter (CSV or .xlsx) to fail records.
 
-    Without --map and --accept, print the mapping that finops proposes.
+    Without --map and --accept, print the mapping that finops proposes, import nothing, and end
+    with exit status 2.
     """
     from finops_cli.errors import UsageError
 
@@ -244,10 +246,11 @@ def _print_proposal(
         return
     proposal = propose_mapping(TableFile(recognised, stack), options, load_kb(kb_dir))
     typer.echo(proposal.yaml(), nl=False)
-    if proposal.is_complete:
-        raise typer.Exit
-    typer.echo(f"{recognised.path}: the proposed mapping lacks {list_missing(proposal)}", err=True)
-    raise typer.Exit(1)
+    lacking = list_missing(proposal, [AS_OF_OPTION])
+    what = f", and the mapping lacks {lacking}" if lacking else ""
+    cure = "complete it and give it with --map" if lacking else "add --accept if it is right"
+    typer.echo(f"{recognised.path}: nothing is imported yet{what}; {cure}", err=True)
+    raise typer.Exit(2)
 
 
 def _percent(option: str, text: str) -> Decimal:

@@ -15,7 +15,7 @@ import typer
 from finops_cli.commands.clock_options import ClockOptions, clock_config
 from finops_cli.commands.options import kb_dir_of, path_or_standard
 from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
-from finops_cli.commands.table_options import TableOptions, open_input, open_lines
+from finops_cli.commands.table_options import AS_OF_OPTION, TableOptions, open_input, open_lines
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +76,14 @@ def run_command(
         given = (
             open_lines(path)
             if table is None
-            else open_input(path, table, kb_dir_of(context), stack, quiet=options.quiet)
+            else open_input(
+                path,
+                table,
+                kb_dir_of(context),
+                stack,
+                quiet=options.quiet,
+                supplied=_supplied_by(clock),
+            )
         )
         config = _run_config(context, command, options, models, clock=clock, given=given)
         refuse_impossible(config)
@@ -88,6 +95,11 @@ def run_command(
         result = run_pipeline(context, command, options, models, clock=clock, given=given)
     if not result.is_verified:
         raise typer.Exit(1)
+
+
+def _supplied_by(clock: ClockOptions | None) -> list[str]:
+    """List the options that give a fact which records may lack."""
+    return [] if clock is None or clock.as_of is None else [AS_OF_OPTION]
 
 
 class StagedInput(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ SaveMap = Annotated[
         help="Write the proposed mapping to this file, to correct it or to use it again.",
     ),
 ]
+AS_OF_OPTION = "--as-of"
 _PROPOSED = "the proposed mapping"
 
 
@@ -74,11 +76,12 @@ def open_input(
     stack: ExitStack,
     *,
     quiet: bool = False,
+    supplied: Collection[str] = (),
 ) -> InputSource:
     """Open the input of a run by its kind; a workbook is closed with `stack`.
 
-    `path` None is stdin. Raises UsageError, after the proposed mapping was printed where the file
-    needs one.
+    `path` None is stdin. `supplied` are options that give facts which a mapping may then lack.
+    Raises UsageError, after the proposed mapping was printed where the file needs one.
     """
     from finops_cli.files.recognise import FileKind, recognise
     from finops_cli.files.safe_io import refuse_unreadable
@@ -91,7 +94,7 @@ def open_input(
     recognised = recognise(path)
     refuse_kind(recognised.kind, str(path))
     if recognised.kind in (FileKind.TABLE, FileKind.WORKBOOK):
-        return open_table(recognised, options, kb_dir, stack, quiet=quiet)
+        return open_table(recognised, options, kb_dir, stack, quiet=quiet, supplied=supplied)
     if options.names:
         raise UsageError(
             f"{path}: is {recognised.describe()}; {options.names[0]} is for CSV and .xlsx",
@@ -127,6 +130,7 @@ def open_table(
     stack: ExitStack,
     *,
     quiet: bool,
+    supplied: Collection[str] = (),
 ) -> RecordSource:
     """Open the records of a file with columns, by the mapping that the options choose.
 
@@ -137,7 +141,7 @@ def open_table(
 
     kb = load_kb(kb_dir)
     file = TableFile(recognised, stack)
-    chosen = _choose(file, options, kb, quiet=quiet)
+    chosen = _choose(file, options, kb, quiet=quiet, supplied=supplied)
     return record_source(file, chosen, kb)
 
 
@@ -154,7 +158,7 @@ def open_rows(
 
     if path is None and options.map_file is None:
         raise UsageError("stdin needs a mapping", "give --map MAPPING.yaml, or a file")
-    given = open_input(path, options, kb_dir, stack, quiet=quiet)
+    given = open_input(path, options, kb_dir, stack, quiet=quiet, supplied=[AS_OF_OPTION])
     if not isinstance(given, RecordSource):
         raise UsageError(
             f"{path}: has no columns; accepted: CSV or .xlsx",
@@ -187,7 +191,12 @@ def _read(map_file: Path) -> ChosenMapping:
 
 
 def _choose(
-    file: TableFile, options: TableOptions, kb: KnowledgeBase, *, quiet: bool
+    file: TableFile,
+    options: TableOptions,
+    kb: KnowledgeBase,
+    *,
+    quiet: bool,
+    supplied: Collection[str],
 ) -> ChosenMapping:
     from finops_cli.importers.table_input import ChosenMapping
 
@@ -204,8 +213,8 @@ def _choose(
     if not options.accept:
         typer.echo(proposal.yaml(), err=True, nl=False)
         raise _refuse_without_mapping(shown, proposal, options.save_map)
-    if not proposal.is_complete:
-        raise _refuse_incomplete(shown, proposal, options.save_map)
+    if proposal.lacks(supplied):
+        raise _refuse_incomplete(shown, proposal, options.save_map, supplied)
     for check in () if quiet else proposal.checks:
         typer.echo(wrap_label("check", check), err=True)
     return ChosenMapping(proposal.mapping, _PROPOSED, None)
@@ -246,15 +255,23 @@ def _refuse_without_mapping(shown: str, proposal: Proposal, saved: Path | None) 
     return UsageError(f"{what}, and lacks {list_missing(proposal)}", keep)
 
 
-def _refuse_incomplete(shown: str, proposal: Proposal, saved: Path | None) -> UsageError:
+def _refuse_incomplete(
+    shown: str, proposal: Proposal, saved: Path | None, supplied: Collection[str]
+) -> UsageError:
     keep = (
         f"complete {saved} and give it with --map {saved}"
         if saved is not None
         else "keep the mapping with --save-map MAPPING.yaml, complete it, and give it with --map"
     )
-    return UsageError(f"{shown}: the proposed mapping lacks {list_missing(proposal)}", keep)
+    lacking = proposal.lacks(supplied)
+    options = [each.option for each in lacking if each.option]
+    if options and len(options) == len(lacking):
+        keep = f"give {' and '.join(options)}, or {keep}"
+    return UsageError(
+        f"{shown}: the proposed mapping lacks {list_missing(proposal, supplied)}", keep
+    )
 
 
-def list_missing(proposal: Proposal) -> str:
-    """List the required fields that no column gives, and why."""
-    return "; ".join(f"{each.name} ({each.why})" for each in proposal.missing if each.is_required)
+def list_missing(proposal: Proposal, supplied: Collection[str] = ()) -> str:
+    """List the required fields that neither a column nor a supplied option gives, and why."""
+    return "; ".join(f"{each.name} ({each.why})" for each in proposal.lacks(supplied))
