@@ -23,7 +23,7 @@ class Proposed(NamedTuple):
     """The value under `columns`, with texts for all scalars."""
     why: str
     check: str = ""
-    """What is in doubt; empty where the evidence is strong."""
+    """The doubt; empty where the evidence is strong."""
 
 
 class Constant(NamedTuple):
@@ -36,7 +36,7 @@ class Constant(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """What the file does not decide, and the ways to decide it."""
+    """A fact that the file does not decide, and the ways to decide it."""
 
     name: str
     """A field of a record, or a key of the mapping."""
@@ -57,7 +57,7 @@ class Unused(NamedTuple):
 
 @dataclass
 class Draft:
-    """What is decided so far."""
+    """The decisions so far."""
 
     kb: KnowledgeBase
     columns: list[Column]
@@ -78,7 +78,7 @@ class Draft:
     notes: dict[int, str] = field(default_factory=dict)
     """Why a column is not used, where more is known than its header says."""
     doubts: dict[int, str] = field(default_factory=dict)
-    """What is in doubt about the cells of a column, whatever field it gives."""
+    """The doubt about the cells of a column, whatever field it gives."""
     date_formats: list[str] = field(default_factory=list)
     date_why: str = ""
 

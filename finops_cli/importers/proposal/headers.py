@@ -1,4 +1,4 @@
-"""What the header of a column may mean (kb: `import.headers` and its neighbours)."""
+"""Finds what the header of a column may mean (kb: `import.headers` and its neighbours)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Match(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """What a header may mean."""
+    """The fields that a header may give, and its unit."""
 
     matches: tuple[Match, ...]
     reason: str

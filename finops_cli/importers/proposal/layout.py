@@ -17,7 +17,7 @@ from finops_cli.importers.tables.table import Table, TableRow
 from finops_cli.kb.chapters.imports import ImportSettings
 
 _HEADER_ROWS = 100
-"""The header of a file stands in its first rows."""
+"""The header of a file is among its first rows."""
 _TAIL_ROWS = 12
 _FEWEST_KNOWN = 2
 _SEP = "sep="
@@ -64,7 +64,7 @@ def find_layout(table: Table, words: ImportSettings, index: HeaderIndex) -> Layo
     header = top[place]
     above = [row for row in top[:place] if not _is_blank(row) and not _is_sep(row)]
     if above and isinstance(table, CsvTable):
-        table = table.below(header.line)  # the width of each row is that of the header
+        table = table.below(header.line)  # each row is as wide as the header
     source = (row for row in table.rows() if row.line > header.line and not _is_blank(row))
     finder = _SkipFinder(header.cells, words)
     found = [(row, finder.find(row)) for row in islice(source, words.sample_rows)]

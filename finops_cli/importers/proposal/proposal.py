@@ -54,9 +54,9 @@ class Proposal:
 
     mapping: Mapping
     missing: tuple[Missing, ...]
-    """What the file does not decide, the required first."""
+    """The facts that the file does not decide, the required first."""
     checks: tuple[str, ...]
-    """What rests on weak evidence, each with its field."""
+    """The doubts, each with its field."""
     unused: tuple[Unused, ...]
     trial: Trial
     text: str

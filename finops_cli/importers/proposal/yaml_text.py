@@ -22,7 +22,7 @@ def scalar(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Escape what cannot stand in a YAML file, or in one line of it."""
+    """Escape the characters that a YAML file, or one line of it, cannot hold."""
     return "".join(_ESCAPES.get(sign) or _escape(sign) for sign in text)
 
 

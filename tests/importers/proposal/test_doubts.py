@@ -62,7 +62,7 @@ CHECKED = {
 
 @pytest.mark.parametrize("field", CHECKED)
 def test_weak_evidence_is_proposed_with_a_check(field: str, kb: KnowledgeBase) -> None:
-    """What a header leaves open is marked CHECK in the YAML, with the doubt."""
+    """A doubt that a header leaves is marked CHECK in the YAML."""
     drop, columns = CHECKED[field]
     proposal = _propose(kb, drop, **columns)
     assert field in proposal.mapping.columns
@@ -245,7 +245,7 @@ def test_open_quantity_is_preferred_and_the_other_named(kb: KnowledgeBase) -> No
 
 
 def test_repeated_header_is_named_by_its_place(kb: KnowledgeBase) -> None:
-    """Two columns of one name are told apart by their number."""
+    """Of two columns with one name, the mapping names the number."""
     rows = [[*BASE, "Age"], *([*cells, "9"] for cells in zip(*BASE.values(), strict=True))]
     assert propose(RowsTable(rows), kb).mapping.columns["age_days"].column == "#5"
 

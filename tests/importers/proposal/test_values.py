@@ -1,4 +1,4 @@
-"""What the values of a file prove: decimal mark, dates, identifiers, words."""
+"""Values of a file and what they prove: decimal mark, dates, identifiers, words."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ SECURITIES = {
 
 @pytest.mark.parametrize("text", SECURITIES)
 def test_security_is_read_with_the_repairs_it_needs(text: str) -> None:
-    """A CUSIP follows from its check digit, by repairs that have names; else there is none."""
+    """A CUSIP follows from its check digit, by repairs that have names."""
     found = read_security(text)
     assert (found and (found.cusip, found.repairs)) == SECURITIES[text]
 
@@ -156,7 +156,7 @@ DTC = {
 
 @pytest.mark.parametrize("text", DTC)
 def test_dtc_number_has_up_to_four_digits(text: str) -> None:
-    """A number of five digits is an account or another number of the house, and zero is none."""
+    """A number of five digits is an account or another number of the house, zero is not one."""
     assert read_dtc(text) == DTC[text]
 
 

@@ -24,7 +24,7 @@ _EIGHT = 8
 
 
 class _Reading(NamedTuple):
-    """What a column gives when it is read as the security."""
+    """A column that is read as the security."""
 
     column: Column
     rank: int

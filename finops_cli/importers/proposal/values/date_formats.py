@@ -15,7 +15,7 @@ _MOST_SHOWN = 3
 
 
 class DateColumn(NamedTuple):
-    """What the values of a column of dates prove."""
+    """The formats that the values of a column of dates allow."""
 
     formats: tuple[str, ...]
     """The formats that read every value; empty where the column is ISO, or no format does."""

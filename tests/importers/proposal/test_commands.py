@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.program import Finops
 
-EXPORTS = Path(__file__).parents[1] / "importers/exports"
+EXPORTS = Path(__file__).parents[1] / "exports"
 ENGINE = ("--backend", "engine", "--quiet")
 COMPLETE = ("bloomberg.csv", "custodian-eu.csv", "excel-made.csv", "feed.tsv", "us-preamble.csv")
 
