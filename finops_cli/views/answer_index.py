@@ -13,17 +13,19 @@ from msgspec import Struct
 from finops_cli.domain.enums import Tier
 from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.views.answers import Answer, NotALine, read_answer
+from finops_cli.views.details import Plan, pack_plan, read_details, unpack_plan
+from finops_cli.views.tally import Tally
 
 _TABLE = (
     "CREATE TABLE answers (line INTEGER PRIMARY KEY, kind INTEGER, tier INTEGER, days_left INTEGER,"
     " score INTEGER, fail_id TEXT, cusip TEXT, symbol TEXT, counterparty TEXT, name TEXT,"
-    " settlement_date TEXT, body BLOB)"
+    " settlement_date TEXT, body BLOB, plan BLOB)"
 )
 _LOOKUPS = (
     "CREATE INDEX by_name ON answers (fail_id)",
     "CREATE INDEX by_facts ON answers (cusip, counterparty, settlement_date)",
 )
-_INSERT = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _RANKED = " ORDER BY kind, tier, days_left IS NULL, days_left, score DESC, fail_id, line"
 _SCALE = Decimal(10) ** 6
 """A score has at most six decimals (kb: `score.decimals`)."""
@@ -73,19 +75,21 @@ class AnswerIndex:
     The order is that of the book: tier, fewer days left (none last), higher score, `fail_id`.
     """
 
-    def __init__(self, lines: Iterable[bytes]) -> None:
-        """Read the lines of an output."""
+    def __init__(self, lines: Iterable[bytes], *, has_details: bool = False) -> None:
+        """Read the lines of an output; with `has_details` their plans and origins too."""
         self._table = TemporaryTable(_TABLE, *_LOOKUPS)
         self.bad: list[NotALine] = []
         """The first lines that no run wrote."""
         self.bad_lines = 0
         self.statuses: Counter[str] = Counter()
+        self.tally = Tally()
+        """What the lines were made from; empty without `has_details`."""
         for number, line in enumerate(lines, start=1):
             answer = read_answer(line, number)
             if isinstance(answer, NotALine):
                 self._refuse(answer)
             else:
-                self._add(answer, number)
+                self._add(answer, number, self._read_plan(line) if has_details else None)
 
     def close(self) -> None:
         """Delete the index."""
@@ -105,6 +109,15 @@ class AnswerIndex:
         for (body,) in self._table.stream(query, [*values, -1 if limit is None else limit]):
             yield _DECODER.decode(body)
 
+    def ranked_plans(
+        self, wanted: Filter = EVERYTHING, limit: int | None = None
+    ) -> Iterator[tuple[Answer, Plan | None]]:
+        """Yield the answers with their plans, the most urgent first. Needs `has_details`."""
+        where, values = wanted.conditions()
+        query = f"SELECT body, plan FROM answers{where}{_RANKED} LIMIT ?"  # noqa: S608 - the same
+        for body, plan in self._table.stream(query, [*values, -1 if limit is None else limit]):
+            yield _DECODER.decode(body), None if plan is None else unpack_plan(plan)
+
     def named(self, name: str) -> list[tuple[int, Answer]]:
         """Return line number and answer of each line that is called `name`."""
         rows = self._table.select("SELECT line, body FROM answers WHERE fail_id = ?", (name,))
@@ -119,12 +132,19 @@ class AnswerIndex:
         )
         return [_DECODER.decode(body) for (body,) in rows]
 
+    def _read_plan(self, line: bytes) -> bytes | None:
+        details = read_details(line)
+        self.tally.add(details)
+        if details is None or details.resolution is None:
+            return None
+        return pack_plan(details.resolution)
+
     def _refuse(self, line: NotALine) -> None:
         self.bad_lines += 1
         if len(self.bad) < _SHOWN_FAULTS:
             self.bad.append(line)
 
-    def _add(self, answer: Answer, number: int) -> None:
+    def _add(self, answer: Answer, number: int, plan: bytes | None) -> None:
         self.statuses[answer.status] += 1
         score = None if answer.score is None else int(answer.score * _SCALE)
         tier = len(_SEVEREST_FIRST) if answer.tier is None else _SEVEREST_FIRST.index(answer.tier)
@@ -143,6 +163,7 @@ class AnswerIndex:
                 answer.counterparty_name,
                 answer.settlement_date,
                 _ENCODER.encode(answer),
+                plan,
             ),
         )
 

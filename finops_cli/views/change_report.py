@@ -9,7 +9,7 @@ from finops_cli.views.columns import Columns, Row, fill_lines
 from finops_cli.views.ranked_list import COLUMNS, write_cell
 from finops_cli.views.wording import clean
 
-_TITLES: dict[Kind, str] = {
+TITLES: dict[Kind, str] = {
     "new": "New",
     "escalated": "Escalated",
     "aged": "Aged into another band",
@@ -35,7 +35,7 @@ def render_changes(changes: Iterable[Change], columns: Sequence[str], width: int
         if not first:
             yield ""
         first = False
-        yield f"{_TITLES[kind]} ({len(found):,})"
+        yield f"{TITLES[kind]} ({len(found):,})"
         rows = [Row(tuple(write_cell(each.answer, name) for name in columns)) for each in found]
         table = Columns([head, *rows], width, indent=4, right=numbers)
         yield from table.render(head)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Literal, get_args
@@ -12,14 +11,13 @@ from msgspec import Struct
 from finops_cli.domain.enums import EscalationLevel, Tier
 from finops_cli.views.answer_index import EVERYTHING, AnswerIndex, Filter
 from finops_cli.views.answers import Answer
+from finops_cli.views.matching import find_match
 
 Kind = Literal[
     "new", "escalated", "aged", "part_delivered", "grown", "eased", "unusable", "cleared"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order of the sections of a report."""
-_DEFAULT_NAME = re.compile("line-[0-9]+")
-"""The name of a record without a `fail_id`: it says nothing about another file."""
 _TIERS, _LEVELS = get_args(Tier), get_args(EscalationLevel)
 
 
@@ -64,21 +62,9 @@ class Changes:
                 yield Change(("cleared",), ("not in today's file",), answer)
 
     def _match(self, answer: Answer, mine: AnswerIndex, other: AnswerIndex) -> Answer | None:
-        if _DEFAULT_NAME.fullmatch(answer.fail_id) is None:
-            named = other.named(answer.fail_id)
-            if named:
-                return named[0][1]
-        if answer.cusip is None:
-            return None
-        candidates = other.alike(answer)
-        if not candidates:
-            return None
-        if len(candidates) > 1 or len(mine.alike(answer)) > 1:
-            self.unmatched += mine is self._today
-            return None
-        [found] = candidates
-        is_taken = _DEFAULT_NAME.fullmatch(found.fail_id) is None and mine.named(found.fail_id)
-        return None if is_taken else found
+        found, is_unclear = find_match(answer, mine, other)
+        self.unmatched += is_unclear and mine is self._today
+        return found
 
 
 def _compare(now: Answer, before: Answer | None) -> Change | None:

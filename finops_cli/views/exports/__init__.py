@@ -1,0 +1,1 @@
+"""Write the list of an output as a file for people: CSV, an Excel workbook, an HTML page."""
