@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
@@ -14,15 +14,24 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from finops_cli.commands.help_examples import show_examples
-from finops_cli.commands.options import Output, Quiet, path_or_standard
+from finops_cli.commands.list_exports import (
+    FILE_FORMATS,
+    Export,
+    Keep,
+    format_of_suffix,
+    refuse_useless_keep,
+    write_export,
+)
+from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
 from finops_cli.domain.enums import Tier
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.views.answer_index import AnswerIndex, Filter
+    from finops_cli.views.changes import Changes
 
 _TIERS = tuple(reversed(get_args(Tier)))
-_FORMATS = ("auto", "table", "jsonl")
+_FORMATS = ("auto", "table", "jsonl", *FILE_FORMATS)
 _WIDTH, _WIDEST = 80, 160
 """Columns of a table: outside a terminal, and at most in one."""
 
@@ -88,8 +97,16 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="|".join(_FORMATS),
-        help="Form of the list. table: for people. jsonl: a line for each row (default: table on a"
-        " terminal, else jsonl).",
+        help=(
+            "Form of the list (default: as the suffix of -o says, table on a terminal, else"
+            " jsonl).\n\n\b\n"
+            "table: for a terminal\n"
+            "jsonl: a line of JSON for each row\n"
+            "csv:   for a spreadsheet or a program\n"
+            "xlsx:  a workbook with plans, changes and\n"
+            "       sources, to be filled in\n"
+            "html:  one page for a browser or a printer"
+        ),
         show_default=False,
     ),
 ]
@@ -97,9 +114,10 @@ Format = Annotated[
 
 @show_examples(
     "finops list examples/monday.expected.jsonl --due-today --format table",
-    "finops list examples/monday.expected.jsonl --tier CRITICAL --limit 2",
+    "finops list examples/monday.expected.jsonl -o list.xlsx",
 )
 def list_(
+    context: typer.Context,
     source: Source,
     output: Output = None,
     since: Since = None,
@@ -111,6 +129,7 @@ def list_(
     columns: ColumnNames = None,
     limit: Limit = None,
     format_: Format = "auto",
+    keep: Keep = None,
     quiet: Quiet = False,
 ) -> None:
     """List the fails of an output by rank, with what to do.
@@ -119,25 +138,44 @@ def list_(
     """
     from finops_cli.commands.run_summary import wrap_label
     from finops_cli.files.safe_io import writing
+    from finops_cli.views.changes import Changes
 
+    format_ = _choose_format(format_, output)
+    refuse_useless_keep(keep, format_)
     asked = ListRequest(
         wanted=_filter(tiers, securities, counterparties, due_today, due_within),
         columns=_choose_columns(columns, output),
-        format=_choose_format(format_, output),
+        format=format_,
         width=_width(output),
         limit=limit,
     )
     with ExitStack() as stack:
-        index = stack.enter_context(closing(_read(source)))
-        if since is None:
-            lines, summary = _list_lines(index, asked)
-        else:
+        has_details = format_ in FILE_FORMATS
+        index = stack.enter_context(closing(_read(source, has_details)))
+        changes = None
+        if since is not None:
             earlier = stack.enter_context(closing(_read(str(since))))
-            lines, summary = _change_lines(index, earlier, asked)
+            changes = Changes(index, earlier)
         inputs = [path_or_standard(source), since]
-        with writing(path_or_standard(output), inputs) as written:
-            written.writelines(f"{line}\n".encode() for line in lines)
-        for label, text in () if quiet else summary():
+        if has_details:
+            export = Export(
+                format=format_,
+                source=inputs[0],
+                since=since,
+                output=path_or_standard(output),
+                keep=keep,
+                kb_dir=kb_dir_of(context),
+                columns=None if columns is None else asked.columns,
+                wanted=asked.wanted,
+                limit=limit,
+            )
+            told = [*write_export(export, index, changes), *_summarize(index, changes, asked)]
+        else:
+            with writing(path_or_standard(output), inputs) as written:
+                lines = _list_lines(index, changes, asked)
+                written.writelines(f"{line}\n".encode() for line in lines)
+            told = _summarize(index, changes, asked)
+        for label, text in () if quiet else told:
             typer.echo(wrap_label(label, text), err=True)
     _report_bad_lines(source, index)
 
@@ -153,60 +191,52 @@ class ListRequest:
     limit: int | None
 
 
-Summary = Callable[[], list[tuple[str, str]]]
-"""Labels and texts for stderr, once every line was written."""
-
-
-def _list_lines(index: AnswerIndex, asked: ListRequest) -> tuple[Iterator[str], Summary]:
-    from finops_cli.domain.exact_json import encode
-    from finops_cli.views.ranked_list import render_list
-
-    found = index.count(asked.wanted)
-    shown = found if asked.limit is None else min(found, asked.limit)
-
-    def summarize() -> list[tuple[str, str]]:
-        return [("shown", f"{shown:,} of {index.count():,} lines")]
-
-    answers = index.ranked(asked.wanted, asked.limit)
-    if asked.format == "table":
-        return render_list(answers, asked.columns, asked.width), summarize
-    return (encode(answer).decode() for answer in answers), summarize
-
-
-def _change_lines(
-    index: AnswerIndex, earlier: AnswerIndex, asked: ListRequest
-) -> tuple[Iterator[str], Summary]:
+def _list_lines(index: AnswerIndex, changes: Changes | None, asked: ListRequest) -> Iterator[str]:
+    """Yield the lines of a table or of JSON: the list, or what changed."""
     from finops_cli.domain.exact_json import encode
     from finops_cli.views.change_report import render_changes
-    from finops_cli.views.changes import KINDS, Changes
+    from finops_cli.views.ranked_list import render_list
 
-    changes = Changes(index, earlier)
+    if changes is None:
+        answers = index.ranked(asked.wanted, asked.limit)
+        if asked.format == "table":
+            return render_list(answers, asked.columns, asked.width)
+        return (encode(answer).decode() for answer in answers)
     found = islice(changes.list(asked.wanted), asked.limit)
-
-    def summarize() -> list[tuple[str, str]]:
-        counts = [f"{kind.replace('_', ' ')} {changes.counts[kind]:,}" for kind in KINDS]
-        rows = [("changes", ", ".join([*counts, f"unchanged {changes.unchanged:,}"]))]
-        if changes.unmatched:
-            text = (
-                f"{changes.unmatched:,} lines without a fail_id count as new: their CUSIP,"
-                " counterparty and settlement date name several lines"
-            )
-            rows.append(("not matched", text))
-        return rows
-
     if asked.format == "table":
-        return render_changes(found, asked.columns, asked.width), summarize
-    return (encode(change).decode() for change in found), summarize
+        return render_changes(found, asked.columns, asked.width)
+    return (encode(change).decode() for change in found)
 
 
-def _read(source: str) -> AnswerIndex:
+def _summarize(
+    index: AnswerIndex, changes: Changes | None, asked: ListRequest
+) -> list[tuple[str, str]]:
+    """Return labels and texts for stderr, once every line was written."""
+    from finops_cli.views.changes import KINDS
+
+    if changes is None:
+        found = index.count(asked.wanted)
+        shown = found if asked.limit is None else min(found, asked.limit)
+        return [("shown", f"{shown:,} of {index.count():,} lines")]
+    counts = [f"{kind.replace('_', ' ')} {changes.counts[kind]:,}" for kind in KINDS]
+    rows = [("changes", ", ".join([*counts, f"unchanged {changes.unchanged:,}"]))]
+    if changes.unmatched:
+        text = (
+            f"{changes.unmatched:,} lines without a fail_id count as new: their CUSIP,"
+            " counterparty and settlement date name several lines"
+        )
+        rows.append(("not matched", text))
+    return rows
+
+
+def _read(source: str, has_details: bool = False) -> AnswerIndex:
     """Index an output. Raises UsageError for a file without a single line of a run."""
     from finops_cli.files.jsonl import lines_of
     from finops_cli.files.safe_io import reading
     from finops_cli.views.answer_index import AnswerIndex
 
     with reading(path_or_standard(source)) as file:
-        index = AnswerIndex(line for line, _ in lines_of(file))
+        index = AnswerIndex((line for line, _ in lines_of(file)), has_details=has_details)
     if index.bad and not index.statuses:
         first = index.bad[0]
         raise UsageError(
@@ -233,7 +263,8 @@ def _choose_format(given: str, output: str | None) -> str:
             f"--format is {given}. Expected one of: {', '.join(_FORMATS)}.", "give one of them"
         )
     if given == "auto":
-        return "table" if is_terminal(output) else "jsonl"
+        named = format_of_suffix(output)
+        return named or ("table" if is_terminal(output) else "jsonl")
     return given
 
 

@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from finops_cli.views.answers import Answer
 from finops_cli.views.columns import Columns, Row, fill_lines
-from finops_cli.views.wording import clean, write_day
+from finops_cli.views.wording import clean, read_day, write_day
 
 _WIDE = 100
 """Columns of a terminal from which a row has counterparty, value and age too."""
 _BLOCK = 500
 """Rows that are lined up together, so that a list of any length needs little memory."""
-_DATE = len("2026-11-18")
 
 
 class Column(NamedTuple):
@@ -90,7 +89,12 @@ def render_list(answers: Iterable[Answer], columns: Sequence[str], width: int) -
 
 
 def _render_notes(answer: Answer, width: int) -> Iterator[str]:
-    """Yield what to do, or why nothing could be said, in indented lines."""
+    for note in list_notes(answer):
+        yield from (f"    {line}" for line in fill_lines(note, width - 4, "  "))
+
+
+def list_notes(answer: Answer) -> list[str]:
+    """Return what to do, or why nothing could be said; then what is doubtful about it."""
     text = answer.what_to_do if answer.error is None else f"{answer.status}: {answer.error}"
     notes = [] if text is None else [text]
     if answer.assumed is not None:
@@ -98,8 +102,7 @@ def _render_notes(answer: Answer, width: int) -> Iterator[str]:
     if answer.warnings:
         noun = "contradiction" if answer.warnings == 1 else "contradictions"
         notes.append(f"The record has {answer.warnings} {noun}; finops show names them.")
-    for note in notes:
-        yield from (f"    {line}" for line in fill_lines(clean(note), width - 4, "  "))
+    return [clean(note) for note in notes]
 
 
 def write_cell(answer: Answer, name: str) -> str:
@@ -107,8 +110,9 @@ def write_cell(answer: Answer, name: str) -> str:
     value = getattr(answer, name)
     if value is None:
         return ""
-    if name == "due" and len(value) == _DATE:
-        return write_day(value)
+    day = read_day(value) if name == "due" else None
+    if day is not None:
+        return write_day(day)
     if name == "market_value":
         return f"{value:,.2f}"
     if isinstance(value, int):

@@ -37,6 +37,15 @@ def write_day(day: str | date) -> str:
     return f"{_WEEKDAYS[known.weekday()]} {known.isoformat()}"
 
 
+def read_day(text: str) -> date | None:
+    """Return the day that `text` writes as 2026-11-18; None for any other text."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if day.isoformat() == text else None
+
+
 def write_moment(day: str | None, time: str | None) -> str:
     """Write a day and its time, each where it is known: Wed 2026-11-18 09:30."""
     return " ".join(part for part in (write_day(day) if day else None, time) if part)

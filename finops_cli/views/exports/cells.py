@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from finops_cli.views.answers import Answer
-from finops_cli.views.wording import clean
+from finops_cli.views.wording import clean, read_day
 
 Cell = str | int | Decimal | date | None
 
@@ -51,12 +51,3 @@ def read_cell(answer: Answer, name: str) -> Cell:
     if name in _DAYS:
         return read_day(value) or clean(value)
     return clean(value)
-
-
-def read_day(text: str) -> date | None:
-    """Return the day that `text` writes as 2026-11-18; None for any other text."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return day if day.isoformat() == text else None

@@ -14,9 +14,8 @@ from finops_cli.views.answer_index import EVERYTHING, AnswerIndex, Filter
 from finops_cli.views.answers import Answer
 from finops_cli.views.changes import Changes
 from finops_cli.views.details import Plan
-from finops_cli.views.exports.cells import read_day
 from finops_cli.views.tally import Part
-from finops_cli.views.wording import clean, write_counts
+from finops_cli.views.wording import clean, read_day, write_counts
 
 _PARTS: dict[Part, str] = {
     "backend": "Answered by",
@@ -61,6 +60,10 @@ class Report:
     def rows(self) -> Iterator[tuple[Answer, Plan | None]]:
         """Yield the fails of the list in their order, with their plans."""
         return self.index.ranked_plans(self.wanted, self.limit)
+
+    def answers(self) -> Iterator[Answer]:
+        """Yield the fails of the list in their order."""
+        return self.index.ranked(self.wanted, self.limit)
 
     def moment(self) -> str | None:
         """Return the last moment that the records were true at; None where none is known."""

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast, get_args
 from finops_cli.domain.enums import Tier
 from finops_cli.views.answers import Answer
 from finops_cli.views.change_report import TITLES as CHANGE_TITLES
-from finops_cli.views.exports.cells import TITLES, read_cell, read_day
+from finops_cli.views.exports.cells import TITLES, read_cell
 from finops_cli.views.exports.kept_notes import COMMENT, GONE, LIST, OWNER, KeptNotes, NoteCell
 from finops_cli.views.exports.plan_rows import list_plan_rows
 from finops_cli.views.exports.report import Report
@@ -26,7 +26,7 @@ from finops_cli.views.exports.sheets import (
     SheetColumn,
     Value,
 )
-from finops_cli.views.wording import clean
+from finops_cli.views.wording import clean, read_day
 
 LIST_COLUMNS = (
     "tier",
