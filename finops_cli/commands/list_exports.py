@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
-import msgspec
 import typer
 
 from finops_cli.errors import UsageError
@@ -178,6 +177,8 @@ def _describe_filter(wanted: Filter) -> Sequence[str]:
 
 def _read_run_note(source: Path) -> list[tuple[str, str]]:
     """Read which file the run read, from the note beside its output, where there is one."""
+    import msgspec
+
     from finops_cli.pipeline.resume import RunNote, note_path
 
     try:

@@ -51,7 +51,8 @@ details { margin: .2rem 0; overflow-x: auto } summary { cursor: pointer; color: 
   --m-ink: #000; --l-bg: #fff; --l-ink: #000 }
   @page { size: A4 landscape; margin: 12mm }
   body { font-size: 10px; margin: 0; max-width: none; padding: 0 }
-  .wide > * { max-width: none } .search { display: none } .scroll { overflow: visible } thead { display: table-header-group }
+  .wide > * { max-width: none } .search { display: none } .scroll { overflow: visible }
+  thead { display: table-header-group }
   .tier { border: 1px solid #888 } .card { border: 1px solid #bbb }
   details::details-content { content-visibility: visible; block-size: auto; opacity: 1 }
   h2 { break-after: avoid } tr { break-inside: avoid } }
