@@ -144,15 +144,16 @@ def require_path(source: InputSource) -> Path:
 
 def refuse_kind(kind: FileKind, shown: str) -> None:
     """Raise UsageError for a kind of file that is no input of a run, whatever the options."""
+    file = "FILE" if shown == "stdin" else shown
     if kind is FileKind.SEC_FAILS:
         raise UsageError(
             f"{shown}: is {kind}, not a file of your fails",
-            f"finops import sec-fails {shown} -o fails.jsonl makes records of it",
+            f"finops import sec-fails {file} -o fails.jsonl makes records of it",
         )
     if kind is FileKind.THRESHOLD_LIST:
         raise UsageError(
             f"{shown}: is {kind}, not a file of fails",
-            f"join it to files of the SEC: finops import sec-fails ... --threshold-list {shown}",
+            f"join it to files of the SEC: finops import sec-fails ... --threshold-list {file}",
         )
 
 

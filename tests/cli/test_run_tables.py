@@ -42,6 +42,8 @@ rows:
   skip: [{column: Ref, is: [Total]}]
 """
 BLOTTER = EXAMPLES / "csv/blotter.csv"
+SEC_FILE = EXAMPLES / "sec-fails/cnsfails_202212a_202303a_excerpt.txt"
+SEC = SEC_FILE.read_bytes()[:4000]
 FIXED = ("--backend", "engine", "--no-timing")
 
 
@@ -169,6 +171,7 @@ def test_run_of_a_pipe_with_a_mapping_gives_the_same_lines(
     [
         (KINDS["csv"], (), "stdin: is CSV, ',' between cells, not JSON Lines", "--map"),
         (KINDS["csv"], ("--accept",), "--accept needs a file", "--map MAPPING.yaml alone"),
+        (SEC, (), "a fails-to-deliver file", "finops import sec-fails FILE"),
         (KINDS["gz"], (), "a packed file or a workbook", "gzip -dc FILE"),
         (KINDS["zip"], (), "a packed file or a workbook", "gzip -dc FILE"),
     ],
@@ -240,7 +243,7 @@ def test_option_that_does_not_fit_the_file_is_refused(
     places = {
         "jsonl": EXAMPLES / "monday.jsonl",
         "csv": BLOTTER,
-        "sec": EXAMPLES / "sec-fails/cnsfails_202212a_202303a_excerpt.txt",
+        "sec": SEC_FILE,
         "mapping": mapping,
         "new": tmp_path / "new.yaml",
         "out": out,
