@@ -15,7 +15,7 @@ Value = str | int | bool | Decimal
 
 
 class Kind(Enum):
-    """What a cell holds. Files write each kind in ways of their own."""
+    """The kind of a value. Files write each kind in ways of their own."""
 
     TEXT = "text"
     SHARES = "shares"
@@ -32,7 +32,7 @@ UNITS = {
     Kind.USD: frozenset({"", "$", "K", "M", "B", "$K", "$M", "$B"}),
     Kind.PERCENT: frozenset({"", "%"}),
 }
-"""The units that may stand beside a number of each kind."""
+"""The units that a number of each kind may have."""
 
 
 class Cell(NamedTuple):

@@ -342,16 +342,22 @@ class DecisionReader:
         ]
 
     def read(self, cells: Sequence[CellValue]) -> Reading:
-        """Return the value of the first rule that fits the row."""
+        """Return the value of the first rule that fits the row, if its cells can be read."""
+        if any(_is_unreadable(_at(cells, place)) for place in self._positions.values()):
+            return self._refuse("cannot be decided by", "cells that can be read", cells)
         for conditions, reading in self._rules:
             if all(match.fits(_at(cells, position)) for position, match in conditions):
                 return reading
-        seen = self._describe(cells)
-        accepted = "cells that a rule under `when` fits"
-        message = (
-            f"{self.field}: no rule fits {seen}; accepted: {accepted}; fix: write a rule for these"
-            " cells, or a last rule {then: VALUE}, in the mapping"
+        return self._refuse(
+            "no rule fits",
+            "cells that a rule under `when` fits; fix: write a rule for these cells, or a last rule"
+            " {then: VALUE}, in the mapping",
+            cells,
         )
+
+    def _refuse(self, what: str, accepted: str, cells: Sequence[CellValue]) -> Reading:
+        seen = self._describe(cells)
+        message = f"{self.field}: {what} {seen}; accepted: {accepted}"
         problem = Problem(
             rule="schema.enum",
             path=f"/{self.field.replace('.', '/')}",
@@ -374,6 +380,10 @@ class DecisionReader:
 
 def _at(cells: Sequence[CellValue], position: int) -> CellValue:
     return cells[position] if position < len(cells) else None
+
+
+def _is_unreadable(value: CellValue) -> bool:
+    return isinstance(value, CellFault) or (isinstance(value, str) and _UNDECODABLE in value)
 
 
 FieldReader = ColumnReader | DecisionReader

@@ -18,7 +18,7 @@ _OTHER = re.compile(r"[^0-9.,]")
 
 
 class Comma(Enum):
-    """What a number says about the comma."""
+    """The use of the comma in a number."""
 
     GROUPS = "it groups digits"
     IS_DECIMAL = "it is the decimal mark"

@@ -131,6 +131,14 @@ def test_row_that_no_rule_fits_is_damage(tmp_path: Path) -> None:
     assert "fix: write a rule for these cells, or a last rule {then: VALUE}" in result.stderr
 
 
+def test_unreadable_cell_decides_nothing(tmp_path: Path) -> None:
+    """Rule: the last rule does not take a row whose deciding cell is damaged."""
+    row = f"{HEADER}\n{GOOD}\n".encode().replace(b"FTD", b"\xff")
+    result = import_blotter(tmp_path, row, decide(f"{RULES}, {{then: N_A}}"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "cns_direction: cannot be decided by column 'CNS' " in result.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "default", "value", "assumed"),
     [
