@@ -93,7 +93,9 @@ def open_input(
         return _open_pipe(path, options, kb_dir)
     recognised = recognise(path)
     refuse_kind(recognised.kind, str(path))
-    if recognised.kind in (FileKind.TABLE, FileKind.WORKBOOK):
+    is_text = recognised.kind in (FileKind.TEXT, FileKind.EMPTY)
+    is_mapped_text = is_text and options.map_file is not None  # the mapping knows better
+    if is_mapped_text or recognised.kind in (FileKind.TABLE, FileKind.WORKBOOK):
         return open_table(recognised, options, kb_dir, stack, quiet=quiet, supplied=supplied)
     if options.names:
         raise UsageError(

@@ -140,7 +140,6 @@ def test_mapping_with_several_wrong_columns_names_each(tmp_path: Path) -> None:
     ("header", "mapping", "cure"),
     [
         (HEADER, MAPPING + 'csv: {delimiter: ";"}\n', 'write csv: {delimiter: ","} in '),
-        (HEADER.replace(",", "\t"), MAPPING, 'write csv: {delimiter: "\\t"} in '),
         (HEADER, MAPPING.replace("columns:", "delimter: x\ncolumns:"), "did you mean csv.delimi"),
     ],
 )
@@ -153,9 +152,10 @@ def test_wrong_delimiter_is_recognised(
     assert cure in result.stderr
 
 
-def test_blotter_in_utf_16_is_recognised(tmp_path: Path) -> None:
-    """Rule: a file in UTF-16 gets the cure, not a message about its bytes alone."""
-    result = import_blotter(tmp_path, f"{HEADER}\n{GOOD}\n".encode("utf-16"))
+def test_encoding_against_the_file_is_refused(tmp_path: Path) -> None:
+    """Rule: UTF-16 read as UTF-8 gets the cure, not a message about its bytes alone."""
+    text = f"{HEADER}\n{GOOD}\n".encode("utf-16")
+    result = import_blotter(tmp_path, text, MAPPING + "csv: {encoding: utf-8}\n")
     assert result.exit_code == 2
     assert "looks like UTF-16: save it as UTF-8" in result.stderr
 
