@@ -12,7 +12,7 @@ import typer
 
 from finops_cli.commands.clock_options import CalendarOption
 from finops_cli.commands.help_examples import Example, show_examples
-from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.options import Output, Overwrite, Quiet, kb_dir_of, path_or_standard
 from finops_cli.commands.table_options import (
     Accept,
     MapFile,
@@ -63,6 +63,7 @@ def check(
     context: typer.Context,
     source: Outputs,
     output: Output = None,
+    overwrite: Overwrite = False,
     fails: Fails = None,
     raw: Raw = False,
     calendar: CalendarOption = None,
@@ -110,7 +111,7 @@ def check(
             verdicts = check_run(lines, inputs, kb, open_calendar(kb.calendar, calendar))
         if raw:
             verdicts = check_raw(lines, inputs, kb)
-        written = stack.enter_context(writing(path_or_standard(output), read))
+        written = stack.enter_context(writing(path_or_standard(output), read, overwrite))
         counted = count.watch(verdicts)
         write_promptly(written, (encode(each) for each in counted), *sources)
     if not quiet:

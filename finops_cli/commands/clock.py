@@ -22,7 +22,7 @@ from finops_cli.commands.help_examples import (
     GroupWithExamples,
     show_examples,
 )
-from finops_cli.commands.options import Fails, Output, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.options import Fails, Output, Overwrite, Quiet, kb_dir_of, path_or_standard
 from finops_cli.domain.enums import GuardMode
 from finops_cli.errors import UsageError
 
@@ -152,6 +152,7 @@ def of_file(
     context: typer.Context,
     source: Fails,
     output: Output = None,
+    overwrite: Overwrite = False,
     as_of: AsOfOption = None,
     within: Within = None,
     format_: Format = None,
@@ -191,7 +192,7 @@ def of_file(
             count.refuse_without_moment()  # before an earlier output is replaced
         kb_files = kb_dir_of(context).glob("*.toml")
         inputs = [asked, history, events, calendar, *(threshold_lists or ()), *kb_files]
-        written = stack.enter_context(writing(path_or_standard(output), inputs))
+        written = stack.enter_context(writing(path_or_standard(output), inputs, overwrite))
         write_promptly(written, parts, source_lines)
     if not quiet:
         is_counted = chosen != "agenda" or count.rejected == count.lines

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
-from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.options import Output, Overwrite, Quiet, kb_dir_of, path_or_standard
 from finops_cli.commands.table_options import (
     AS_OF_OPTION,
     Accept,
@@ -147,6 +147,7 @@ def sec_fails(
     threshold_list: ThresholdList = None,
     list_date: ListDate = None,
     output: Output = None,
+    overwrite: Overwrite = False,
     as_of: AsOf = None,
     every_day: EveryDay = False,
     history: History = False,
@@ -182,9 +183,10 @@ def sec_fails(
     lists = threshold_list or []
     _write(
         import_sec_fails(files, assumptions, Choice(as_of, every_day, history), lists, list_date),
-        output,
         [*files, *lists],
-        quiet,
+        output,
+        overwrite=overwrite,
+        quiet=quiet,
     )
 
 
@@ -207,6 +209,7 @@ def blotter(
     accept: Accept = False,
     save_map: SaveMap = None,
     output: Output = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Convert your own blotter (CSV or .xlsx) to fail records.
@@ -228,7 +231,8 @@ def blotter(
         given = open_rows(source, options, kb_dir_of(context), stack, quiet=quiet)
         for note in () if quiet else given.file_notes:
             typer.echo(f"{given.path}: {note}", err=True)
-        _write(given.open_items(), output, [source, *given.other_files], quiet)
+        read = [source, *given.other_files]
+        _write(given.open_items(), read, output, overwrite=overwrite, quiet=quiet)
 
 
 def _print_proposal(
@@ -274,7 +278,12 @@ def _price(text: str) -> Decimal:
 
 
 def _write(
-    items: Iterator[Item], output: str | None, sources: list[Path | None], quiet: bool
+    items: Iterator[Item],
+    sources: list[Path | None],
+    output: str | None,
+    *,
+    overwrite: bool,
+    quiet: bool,
 ) -> None:
     """Write records to the output and damage to stderr; exit with 1 if there was damage."""
     from finops_cli.domain.finding import Damage
@@ -282,7 +291,7 @@ def _write(
     from finops_cli.importers.stream import FileRead, Gap, Note, TableNotes
 
     records = rows = files = damaged = 0
-    with writing_whole(path_or_standard(output), sources) as out:
+    with writing_whole(path_or_standard(output), sources, overwrite) as out:
         for item in items:
             if isinstance(item, bytes):
                 records += 1

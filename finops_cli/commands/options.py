@@ -156,7 +156,7 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Continue an interrupted run where its output ends.")
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the output of an interrupted run.")
+    bool, typer.Option("--overwrite", help="Replace an output that exists already.")
 ]
 StrictInput = Annotated[
     bool,

@@ -52,6 +52,15 @@ def refuse_unwritable(output: Path, sources: Sequence[Path | None], option: str 
         )
 
 
+def refuse_to_replace(output: Path, overwrite: bool) -> None:
+    """Raise UsageError when `output` holds data and `overwrite` does not allow to replace it."""
+    if not overwrite and output.is_file() and output.stat().st_size:
+        raise UsageError(
+            f"{output}: holds data already",
+            "give --overwrite to replace it, or another file for -o",
+        )
+
+
 def _refuse_stdout_into(sources: Sequence[Path | None]) -> None:
     """Raises UsageError when stdout is appended to a file that is read: it would never end."""
     for source in sources:
@@ -102,10 +111,12 @@ def reading(source: Path | None) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(output: Path | None, sources: Sequence[Path | None]) -> Iterator[BinaryIO]:
+def writing(
+    output: Path | None, sources: Sequence[Path | None], overwrite: bool = True
+) -> Iterator[BinaryIO]:
     """Open and empty `output`, or stdout when None.
 
-    Raises UsageError when it would destroy one of `sources`.
+    Raises UsageError when it would destroy one of `sources`, or data that `overwrite` protects.
     """
     if output is None:
         _refuse_stdout_into(sources)
@@ -113,6 +124,7 @@ def writing(output: Path | None, sources: Sequence[Path | None]) -> Iterator[Bin
         sys.stdout.buffer.flush()
         return
     refuse_unwritable(output, sources)
+    refuse_to_replace(output, overwrite)
     with name_full_disk(output), output.open("wb") as file:
         yield file
 
@@ -129,7 +141,9 @@ def name_full_disk(output: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing_whole(output: Path | None, sources: Sequence[Path | None]) -> Iterator[BinaryIO]:
+def writing_whole(
+    output: Path | None, sources: Sequence[Path | None], overwrite: bool = True
+) -> Iterator[BinaryIO]:
     """Open `output` like `writing`, but replace the file only when the block ends without error."""
     if output is None or (
         output.exists() and not output.is_file() and not output.is_dir()
@@ -138,6 +152,7 @@ def writing_whole(output: Path | None, sources: Sequence[Path | None]) -> Iterat
             yield file
         return
     refuse_unwritable(output, sources)
+    refuse_to_replace(output, overwrite)
     with whole(output) as file:
         yield file
 

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.errors import ResumeRefused
+from finops_cli.files.safe_io import refuse_to_replace
 from finops_cli.models.protocol import ModelNames
 
 
@@ -95,19 +96,26 @@ def write_note(output: Path, fingerprint: Fingerprint, complete: bool) -> None:
 
 
 def refuse_to_lose(output: Path) -> None:
-    """Raise ResumeRefused if `output` belongs to an interrupted run.
+    """Raise ResumeRefused if `output` holds the answers of a run, or UsageError for other data.
 
-    It may contain hours of a model's work.
+    They may be hours of a model's work.
     """
+    if not output.is_file() or not output.stat().st_size:
+        return
     try:
         complete = msgspec.json.decode(note_path(output).read_bytes(), type=RunNote).complete
     except (FileNotFoundError, msgspec.DecodeError):
-        return  # not the output of a run that can be resumed
-    if not complete:
+        refuse_to_replace(output, overwrite=False)  # not the output of a run that can be resumed
+        return
+    if complete:
         raise ResumeRefused(
-            f"{output} is from an interrupted run",
-            "continue it with --resume, or start over with --overwrite",
+            f"{output} is the complete output of an earlier run",
+            "give --overwrite to replace it, or another file for -o",
         )
+    raise ResumeRefused(
+        f"{output} is from an interrupted run",
+        "continue it with --resume, or start over with --overwrite",
+    )
 
 
 def made_from(output: Path) -> Fingerprint:

@@ -45,7 +45,7 @@ class RunConfig:
     workers: int = 1
     resume: bool = False
     overwrite: bool = False
-    """An interrupted output may be lost."""
+    """An earlier output may be lost."""
 
     @property
     def source(self) -> Path | None:
@@ -71,7 +71,9 @@ def run(config: RunConfig, pipeline: Pipeline, on_batch: OnBatch) -> RunSummary:
         if config.output is None or note is None:
             # a pipe that brings another kind of file is refused before an output is emptied
             batches = config.input.batches(0, at_most)
-            output = stack.enter_context(writing(config.output, read_files(config)))
+            output = stack.enter_context(
+                writing(config.output, read_files(config), config.overwrite)
+            )
         else:
             output = stack.enter_context(_locked(config.output))
             skip = _resume_or_start(config, output, note, pipeline, seen, summary)
@@ -104,6 +106,13 @@ def refuse_impossible(config: RunConfig) -> None:
                 f"{config.source}: is the note of {config.output}, not a blotter",
                 "choose another output",
             )
+        if not config.overwrite and not config.resume:
+            resume.refuse_to_lose(config.output)
+    if config.resume and config.overwrite:
+        raise UsageError(
+            "--resume and --overwrite contradict each other",
+            "give --resume to continue the output, or --overwrite to start over",
+        )
     if config.resume and not (_is_file(config.source) and config.output is not None):
         raise UsageError(
             "--resume needs a file as input and -o FILE as output: a pipe cannot be read again",

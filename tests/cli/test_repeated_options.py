@@ -12,7 +12,15 @@ from finops_cli import cli
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples
 from tests.support.program import EXAMPLES, Finops
 
-JOINED = {"--host", "--set", "--threshold-list", "--type"}
+JOINED = {
+    "--counterparty",
+    "--host",
+    "--security",
+    "--set",
+    "--threshold-list",
+    "--tier",
+    "--type",
+}
 """Options that collect their values. A new one belongs here only if its command joins them all."""
 
 

@@ -261,7 +261,7 @@ def test_sec_as_of_selects_a_day_or_lists_the_nearest(tmp_path: Path) -> None:
     picked = import_sec(REAL, "--as-of", "20221216")
     assert picked.exit_code == 0
     assert {record["origin"]["settlement_date"] for record in records(picked)} == {"20221216"}
-    refused = import_sec(REAL, "--as-of", "20230204", "-o", out)
+    refused = import_sec(REAL, "--as-of", "20230204", "-o", out, "--overwrite")
     assert refused.exit_code == 2
     assert (
         "70 days from 20221201 to 20230314, the nearest being 20230202, 20230203, 20230206"
