@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from finops_cli.commands.clock_options import CalendarOption
+from finops_cli.commands.clock_options import AsOfOption, CalendarOption, read_as_of
 from finops_cli.commands.help_examples import Example, show_examples
+from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import Output, Overwrite, Quiet, kb_dir_of, path_or_standard
-from finops_cli.commands.table_options import (
-    Accept,
-    MapFile,
-    SaveMap,
-    TableOptions,
-    open_input,
-)
+from finops_cli.commands.run_options import with_shared_options
+from finops_cli.commands.table_options import TableOptions
 
 if TYPE_CHECKING:
     from finops_cli.checking.outputs import Verdict
@@ -59,6 +55,7 @@ Raw = Annotated[
     ),
     Example("finops check examples/cards/published.jsonl", status=1),
 )
+@with_shared_options()
 def check(
     context: typer.Context,
     source: Outputs,
@@ -67,10 +64,11 @@ def check(
     fails: Fails = None,
     raw: Raw = False,
     calendar: CalendarOption = None,
-    map_file: MapFile = None,
-    accept: Accept = False,
-    save_map: SaveMap = None,
+    as_of: AsOfOption = None,
     quiet: Quiet = False,
+    *,
+    table: TableOptions,
+    joins: JoinOptions,
 ) -> None:
     """Check outputs from any source; list every violated rule."""
     from finops_cli.checking.against_input import check_run
@@ -80,18 +78,18 @@ def check(
     from finops_cli.files.jsonl import BATCH_LINES, lines_of, write_promptly
     from finops_cli.files.safe_io import reading, writing
     from finops_cli.kb.load import load_kb
-    from finops_cli.pipeline.calendar_file import open_calendar
+    from finops_cli.pipeline.clock import ClockConfig
     from finops_cli.pipeline.output import encode
 
     kb = load_kb(kb_dir_of(context))
     judged, asked = path_or_standard(source), path_or_standard(fails)
     if fails is not None and judged is None and asked is None:
         raise UsageError("outputs and --fails cannot both be stdin", "give one of them as a file")
-    table = TableOptions(map_file=map_file, accept=accept, save_map=save_map)
     if fails is None and table.names:
         raise UsageError(
             f"{table.names[0]} is for the file of --fails", "give --fails FAILS, or leave it out"
         )
+    clock = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar).open(kb)
     if raw:
         refuse_without_replies(judged)
     count = _Count()
@@ -99,7 +97,9 @@ def check(
         sources = [lines_of(stack.enter_context(reading(judged)))]
         lines, inputs, read = (line for line, _ in sources[0]), None, [judged, asked]
         if fails is not None:
-            given = open_input(asked, table, kb_dir_of(context), stack, quiet=quiet)
+            given = open_joined(
+                asked, table, joins, clock, stack, kb_dir=kb_dir_of(context), quiet=quiet
+            )
             read += given.other_files
             batches = given.batches(0, BATCH_LINES)
             if batches.lines is not None:
@@ -108,7 +108,7 @@ def check(
         if inputs is None:
             verdicts = check_lines(lines, kb)
         else:
-            verdicts = check_run(lines, inputs, kb, open_calendar(kb.calendar, calendar))
+            verdicts = check_run(lines, inputs, kb, clock.calendar)
         if raw:
             verdicts = check_raw(lines, inputs, kb)
         written = stack.enter_context(writing(path_or_standard(output), read, overwrite))

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from finops_cli.commands.clock_options import AsOfOption, CalendarOption, open_clock
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
+from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import Output, Overwrite, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.run_options import with_shared_options
 from finops_cli.commands.table_options import (
     AS_OF_OPTION,
-    Accept,
-    MapFile,
-    SaveMap,
     TableOptions,
     list_missing,
-    open_rows,
     propose_mapping,
+    require_rows,
 )
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def sec_fails(
     "finops import csv examples/csv/blotter.csv --map examples/csv/mapping.yaml",
     "finops import csv examples/csv/blotter.csv --accept -o fails.jsonl",
 )
+@with_shared_options()
 def blotter(
     context: typer.Context,
     file: Annotated[
@@ -205,12 +206,14 @@ def blotter(
             " for CSV from stdin.",
         ),
     ],
-    map_file: MapFile = None,
-    accept: Accept = False,
-    save_map: SaveMap = None,
     output: Output = None,
     overwrite: Overwrite = False,
+    as_of: AsOfOption = None,
+    calendar: CalendarOption = None,
     quiet: Quiet = False,
+    *,
+    table: TableOptions,
+    joins: JoinOptions,
 ) -> None:
     """Convert your own blotter (CSV or .xlsx) to fail records.
 
@@ -224,15 +227,25 @@ def blotter(
         raise UsageError(
             "the input is -, and nothing is piped in", "give a file, or pipe CSV into finops"
         )
-    options = TableOptions(map_file=map_file, accept=accept, save_map=save_map)
     with ExitStack() as stack:
-        if output is None and map_file is None and not accept:
-            _print_proposal(source, options, kb_dir_of(context), stack)
-        given = open_rows(source, options, kb_dir_of(context), stack, quiet=quiet)
+        if output is None and table.map_file is None and not table.accept:
+            _print_proposal(source, table, kb_dir_of(context), stack)
+        clock, _ = open_clock(context, as_of, calendar)
+        joined = open_joined(
+            source, table, joins, clock, stack, kb_dir=kb_dir_of(context), quiet=quiet
+        )
+        given = require_rows(joined.inner)
         for note in () if quiet else given.file_notes:
             typer.echo(f"{given.path}: {note}", err=True)
-        read = [source, *given.other_files]
-        _write(given.open_items(), read, output, overwrite=overwrite, quiet=quiet)
+        joined.begin()
+        items = (
+            joined.complete(number, item) if isinstance(item, bytes) else item
+            for number, item in enumerate(given.open_items(), start=1)
+        )
+        read = [source, *joined.other_files]
+        _write(items, read, output, overwrite=overwrite, quiet=quiet)
+        for note in () if quiet else joined.report_joins():
+            typer.echo(note, err=True)
 
 
 def _print_proposal(
@@ -250,7 +263,7 @@ def _print_proposal(
         return
     proposal = propose_mapping(TableFile(recognised, stack), options, load_kb(kb_dir))
     typer.echo(proposal.yaml(), nl=False)
-    lacking = list_missing(proposal, [AS_OF_OPTION])
+    lacking = list_missing(proposal, (AS_OF_OPTION,))
     what = f", and the mapping lacks {lacking}" if lacking else ""
     cure = "complete it and give it with --map" if lacking else "add --accept if it is right"
     typer.echo(f"{recognised.path}: nothing is imported yet{what}; {cure}", err=True)

@@ -6,6 +6,7 @@ import typer
 
 from finops_cli.commands.clock_options import ClockOptions
 from finops_cli.commands.help_examples import show_examples
+from finops_cli.commands.join_options import JoinOptions
 from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
 from finops_cli.commands.run_pipeline import run_command
 from finops_cli.commands.table_options import TableOptions
@@ -22,6 +23,7 @@ def run(
     models: ModelOptions,
     clock: ClockOptions,
     table: TableOptions,
+    joins: JoinOptions,
 ) -> None:
     """Triage and resolve each fail, and check every answer."""
-    run_command(context, "run", options, models, clock=clock, table=table)
+    run_command(context, "run", options, models, clock=clock, table=table, joins=joins)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import typer
 
 from finops_cli.commands.clock_options import ClockOptions
+from finops_cli.commands.join_options import JoinOptions
 from finops_cli.commands.options import (
     BackendOption,
     Fails,
@@ -78,7 +79,7 @@ class ModelOptions:
     guard: Guard = None
 
 
-_SHARED = (RunOptions, ModelOptions, ClockOptions, TableOptions)
+_SHARED = (RunOptions, ModelOptions, ClockOptions, TableOptions, JoinOptions)
 
 
 def with_shared_options(

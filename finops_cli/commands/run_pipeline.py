@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from finops_cli.commands.clock_options import ClockOptions, clock_config
+from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import kb_dir_of, path_or_standard
 from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
-from finops_cli.commands.table_options import AS_OF_OPTION, TableOptions, open_input, open_lines
+from finops_cli.commands.table_options import TableOptions, open_lines
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.models.protocol import Origin
     from finops_cli.monitoring.run_summary import RunSummary
+    from finops_cli.pipeline.clock import ClockPolicy
     from finops_cli.pipeline.input_source import InputSource
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.run import RunConfig
@@ -57,10 +59,11 @@ def run_command(
     *,
     clock: ClockOptions | None = None,
     table: TableOptions | None = None,
+    joins: JoinOptions | None = None,
 ) -> None:
     """Run a command and exit with 0 when every record is verified, else with 1.
 
-    `table` None is a command whose input has no columns.
+    `table` None is a command whose input has no columns, `joins` None one whose input is no fails.
     """
     from finops_cli.files.safe_io import refuse_unwritable
     from finops_cli.pipeline.resume import note_path
@@ -75,14 +78,15 @@ def run_command(
         path = path_or_standard(options.source)
         given = (
             open_lines(path)
-            if table is None
-            else open_input(
+            if joins is None
+            else open_joined(
                 path,
                 table,
-                kb_dir_of(context),
+                joins,
+                _open_clock(context, options, clock),
                 stack,
+                kb_dir=kb_dir_of(context),
                 quiet=options.quiet,
-                supplied=_supplied_by(clock),
             )
         )
         config = _run_config(context, command, options, models, clock=clock, given=given)
@@ -97,9 +101,16 @@ def run_command(
         raise typer.Exit(1)
 
 
-def _supplied_by(clock: ClockOptions | None) -> list[str]:
-    """List the options that give a fact which records may lack."""
-    return [] if clock is None or clock.as_of is None else [AS_OF_OPTION]
+def _open_clock(
+    context: typer.Context, options: RunOptions, clock: ClockOptions | None
+) -> ClockPolicy:
+    """Open the moment and the calendar by which facts are joined."""
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.clock import ClockConfig
+
+    resumed = path_or_standard(options.output) if options.resume else None
+    config = ClockConfig() if clock is None else clock_config(clock, resumed)
+    return config.open(load_kb(kb_dir_of(context)))
 
 
 class StagedInput(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.files.recognise import Recognised
+    from finops_cli.importers.mapped_rows.table_records import Completion
     from finops_cli.importers.proposal.proposal import Proposal
     from finops_cli.importers.record_source import RecordSource
     from finops_cli.importers.table_input import ChosenMapping, TableFile
@@ -51,6 +51,21 @@ _PROPOSED = "the proposed mapping"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Supplied:
+    """What other options of the command give the records of a file with columns."""
+
+    options: tuple[str, ...] = ()
+    """Options whose facts a mapping may lack: --as-of, --inventory."""
+    fields: tuple[str, ...] = ()
+    """The fields of a record that they give."""
+    complete: Completion | None = None
+    """Adds the facts of other files to a record."""
+
+
+NOTHING_SUPPLIED = Supplied()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableOptions:
     """How the columns of a file become the fields of records."""
 
@@ -76,7 +91,7 @@ def open_input(
     stack: ExitStack,
     *,
     quiet: bool = False,
-    supplied: Collection[str] = (),
+    supplied: Supplied = NOTHING_SUPPLIED,
 ) -> InputSource:
     """Open the input of a run by its kind; a workbook is closed with `stack`.
 
@@ -90,7 +105,7 @@ def open_input(
     if path is not None:
         refuse_unreadable(path)
     if path is None or not path.is_file():
-        return _open_pipe(path, options, kb_dir)
+        return _open_pipe(path, options, kb_dir, supplied)
     recognised = recognise(path)
     refuse_kind(recognised.kind, str(path))
     is_text = recognised.kind in (FileKind.TEXT, FileKind.EMPTY)
@@ -132,7 +147,7 @@ def open_table(
     stack: ExitStack,
     *,
     quiet: bool,
-    supplied: Collection[str] = (),
+    supplied: Supplied = NOTHING_SUPPLIED,
 ) -> RecordSource:
     """Open the records of a file with columns, by the mapping that the options choose.
 
@@ -144,38 +159,33 @@ def open_table(
     kb = load_kb(kb_dir)
     file = TableFile(recognised, stack)
     chosen = _choose(file, options, kb, quiet=quiet, supplied=supplied)
-    return record_source(file, chosen, kb)
+    return record_source(file, chosen, kb, supplied.complete)
 
 
-def open_rows(
-    path: Path | None,
-    options: TableOptions,
-    kb_dir: Path,
-    stack: ExitStack,
-    *,
-    quiet: bool,
-) -> RecordSource:
-    """Open the records of a file with columns. Raises UsageError for another kind of file."""
+def require_rows(given: InputSource) -> RecordSource:
+    """Return the input of a file with columns. Raises UsageError for another kind of file."""
     from finops_cli.importers.record_source import RecordSource
 
-    if path is None and options.map_file is None:
+    if isinstance(given, RecordSource):
+        return given
+    if given.path is None:
         raise UsageError("stdin needs a mapping", "give --map MAPPING.yaml, or a file")
-    given = open_input(path, options, kb_dir, stack, quiet=quiet, supplied=[AS_OF_OPTION])
-    if not isinstance(given, RecordSource):
-        raise UsageError(
-            f"{path}: has no columns; accepted: CSV or .xlsx",
-            f"if it is JSON Lines, give it to finops run: finops run {path}",
-        )
-    return given
+    raise UsageError(
+        f"{given.path}: has no columns; accepted: CSV or .xlsx",
+        f"if it is JSON Lines, give it to finops run: finops run {given.path}",
+    )
 
 
-def _open_pipe(path: Path | None, options: TableOptions, kb_dir: Path) -> InputSource:
+def _open_pipe(
+    path: Path | None, options: TableOptions, kb_dir: Path, supplied: Supplied
+) -> InputSource:
     from finops_cli.importers.table_input import piped_source
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.input_source import JsonLines
 
     if options.map_file is not None and options.names == ["--map"]:
-        return piped_source(_read(options.map_file), load_kb(kb_dir), path)
+        chosen = _read(options.map_file, supplied)
+        return piped_source(chosen, load_kb(kb_dir), path, supplied.complete)
     if options.names:
         name = "stdin" if path is None else str(path)
         raise UsageError(
@@ -185,11 +195,12 @@ def _open_pipe(path: Path | None, options: TableOptions, kb_dir: Path) -> InputS
     return JsonLines(path)
 
 
-def _read(map_file: Path) -> ChosenMapping:
+def _read(map_file: Path, supplied: Supplied) -> ChosenMapping:
     from finops_cli.importers.mapped_rows.mapping import read_mapping
     from finops_cli.importers.table_input import ChosenMapping
 
-    return ChosenMapping(read_mapping(map_file), str(map_file), map_file)
+    mapping = read_mapping(map_file, supplied.fields)
+    return ChosenMapping(mapping, str(map_file), map_file)
 
 
 def _choose(
@@ -198,7 +209,7 @@ def _choose(
     kb: KnowledgeBase,
     *,
     quiet: bool,
-    supplied: Collection[str],
+    supplied: Supplied,
 ) -> ChosenMapping:
     from finops_cli.importers.table_input import ChosenMapping
 
@@ -209,13 +220,13 @@ def _choose(
                 " takes the proposed one",
                 "leave one of the two out",
             )
-        return _read(options.map_file)
+        return _read(options.map_file, supplied)
     proposal = propose_mapping(file, options, kb)
     shown = f"{file.recognised.path}: {file.recognised.describe()}"
     if not options.accept:
         typer.echo(proposal.yaml(), err=True, nl=False)
-        raise _refuse_without_mapping(shown, proposal, options.save_map)
-    if proposal.lacks(supplied):
+        raise _refuse_without_mapping(shown, proposal, options.save_map, supplied)
+    if proposal.lacks(supplied.options):
         raise _refuse_incomplete(shown, proposal, options.save_map, supplied)
     for check in () if quiet else proposal.checks:
         typer.echo(wrap_label("check", check), err=True)
@@ -245,35 +256,37 @@ def save_mapping(proposal: Proposal, path: Path, source: Path) -> None:
         file.write(text)
 
 
-def _refuse_without_mapping(shown: str, proposal: Proposal, saved: Path | None) -> UsageError:
+def _refuse_without_mapping(
+    shown: str, proposal: Proposal, saved: Path | None, supplied: Supplied
+) -> UsageError:
     what = f"{shown}: a mapping says which column is which field; the one above is proposed"
     keep = (
         f"correct {saved} and give it with --map {saved}"
         if saved is not None
         else "keep it with --save-map MAPPING.yaml, correct it, and give it with --map MAPPING.yaml"
     )
-    if proposal.is_complete:
+    if not proposal.lacks(supplied.options):
         return UsageError(what, f"add --accept if it is right, or {keep}")
-    return UsageError(f"{what}, and lacks {list_missing(proposal)}", keep)
+    missing = list_missing(proposal, supplied.options)
+    return UsageError(f"{what}, and lacks {missing}", keep)
 
 
 def _refuse_incomplete(
-    shown: str, proposal: Proposal, saved: Path | None, supplied: Collection[str]
+    shown: str, proposal: Proposal, saved: Path | None, supplied: Supplied
 ) -> UsageError:
     keep = (
         f"complete {saved} and give it with --map {saved}"
         if saved is not None
         else "keep the mapping with --save-map MAPPING.yaml, complete it, and give it with --map"
     )
-    lacking = proposal.lacks(supplied)
+    lacking = proposal.lacks(supplied.options)
     options = [each.option for each in lacking if each.option]
     if options and len(options) == len(lacking):
         keep = f"give {' and '.join(options)}, or {keep}"
-    return UsageError(
-        f"{shown}: the proposed mapping lacks {list_missing(proposal, supplied)}", keep
-    )
+    missing = list_missing(proposal, supplied.options)
+    return UsageError(f"{shown}: the proposed mapping lacks {missing}", keep)
 
 
-def list_missing(proposal: Proposal, supplied: Collection[str] = ()) -> str:
-    """List the required fields that neither a column nor a supplied option gives, and why."""
-    return "; ".join(f"{each.name} ({each.why})" for each in proposal.lacks(supplied))
+def list_missing(proposal: Proposal, options: tuple[str, ...] = ()) -> str:
+    """List the required fields that neither a column nor one of `options` gives, and why."""
+    return "; ".join(f"{each.name} ({each.why})" for each in proposal.lacks(options))

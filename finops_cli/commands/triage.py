@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from finops_cli.commands.help_examples import show_examples
+from finops_cli.commands.join_options import JoinOptions
 from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
 from finops_cli.commands.run_pipeline import run_command
 from finops_cli.commands.table_options import TableOptions
@@ -16,7 +17,11 @@ from finops_cli.commands.table_options import TableOptions
 )
 @with_shared_options("resolver_model", "resolver_gguf")
 def triage(
-    context: typer.Context, options: RunOptions, models: ModelOptions, table: TableOptions
+    context: typer.Context,
+    options: RunOptions,
+    models: ModelOptions,
+    table: TableOptions,
+    joins: JoinOptions,
 ) -> None:
     """Stage 1 alone: score, tier and action of each fail."""
-    run_command(context, "triage", options, models, table=table)
+    run_command(context, "triage", options, models, table=table, joins=joins)

@@ -39,3 +39,5 @@ class Damage(Struct, frozen=True):
     file: str
     line: int
     problems: tuple[Problem, ...]
+    fail_id: str | None = None
+    """The name in the record, where it has one and can be read."""

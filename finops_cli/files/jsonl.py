@@ -11,7 +11,7 @@ import os
 import select
 import stat
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from time import sleep
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
@@ -194,6 +194,8 @@ class Batches(Iterator[Batch]):
     ) -> None:
         self.lines = given if isinstance(given, Lines) else None
         """The lines of a file or a stream; None for lines that are made of rows."""
+        self.transform: Callable[[int, InputLine], InputLine] | None = None
+        """Changes each line, by its number from 1, before it is put into a batch."""
         self._given = iter(given)
         self._skip = skip
         self._at_most = at_most
@@ -215,6 +217,9 @@ class Batches(Iterator[Batch]):
             self._opened.close()
             raise StopIteration
         self._number += len(lines)
+        if self.transform is not None:
+            first = self._number - len(lines) + 1
+            lines = [self.transform(first + place, line) for place, line in enumerate(lines)]
         return Batch(self._number - len(lines) + 1, lines, self._end)
 
     @property

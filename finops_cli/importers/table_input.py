@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from finops_cli.errors import UsageError
 from finops_cli.files.recognise import FileKind, Recognised, open_content
 from finops_cli.files.text_layout import UTF_16
 from finops_cli.importers.mapped_rows.mapping import Mapping
-from finops_cli.importers.mapped_rows.table_records import records_of
+from finops_cli.importers.mapped_rows.table_records import Completion, records_of
 from finops_cli.importers.proposal.proposal import Proposal, propose
 from finops_cli.importers.record_source import RecordSource
 from finops_cli.importers.stream import Item
@@ -107,18 +107,26 @@ def _propose_sheet(book: Workbook, kb: KnowledgeBase) -> Proposal:
 
 
 def record_source(
-    file: TableFile, chosen: ChosenMapping, kb: KnowledgeBase, joined: Sequence[Path] = ()
+    file: TableFile, chosen: ChosenMapping, kb: KnowledgeBase, complete: Completion | None = None
 ) -> RecordSource:
-    """Return the records of a file as the input of a run. Raises UsageError."""
+    """Return the records of a file as the input of a run. Raises UsageError.
+
+    `complete` adds the facts of other files to each record.
+    """
     table = file.open(chosen.mapping)
-    source = _source(table, chosen, kb, file.recognised.path, file.describe(table))
-    source.joined_files = tuple(joined)
+    shown = file.describe(table)
+    source = _source(table, chosen, kb, file.recognised.path, described=shown, complete=complete)
     if isinstance(table, XlsxTable):
         source.file_notes = tuple(table.notes())
     return source
 
 
-def piped_source(chosen: ChosenMapping, kb: KnowledgeBase, path: Path | None) -> RecordSource:
+def piped_source(
+    chosen: ChosenMapping,
+    kb: KnowledgeBase,
+    path: Path | None,
+    complete: Completion | None = None,
+) -> RecordSource:
     """Return the records of CSV from a pipe as the input of a run."""
     given = chosen.mapping
     table = CsvTable.of(
@@ -127,14 +135,26 @@ def piped_source(chosen: ChosenMapping, kb: KnowledgeBase, path: Path | None) ->
         encoding=given.csv.encoding,
         header=given.rows.header,
     )
-    return _source(table, chosen, kb, path, f"{table.name}: CSV")
+    shown = f"{table.name}: CSV"
+    return _source(table, chosen, kb, path, described=shown, complete=complete)
 
 
 def _source(
-    table: Table, chosen: ChosenMapping, kb: KnowledgeBase, path: Path | None, described: str
+    table: Table,
+    chosen: ChosenMapping,
+    kb: KnowledgeBase,
+    path: Path | None,
+    *,
+    described: str,
+    complete: Completion | None,
 ) -> RecordSource:
     read: Callable[[], Iterator[Item]] = partial(
-        records_of, table, chosen.mapping, chosen.name, blanks=kb.imports.blanks
+        records_of,
+        table,
+        chosen.mapping,
+        chosen.name,
+        blanks=kb.imports.blanks,
+        complete=complete,
     )
     return RecordSource(
         path=path,

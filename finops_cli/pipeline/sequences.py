@@ -184,7 +184,7 @@ def case_stage(line: bytes, context: StageContext) -> StageOutcome:
 def damage_stage(damage: Damage, context: StageContext) -> StageOutcome:
     """Reject a row that gave no record."""
     problems = list(damage.problems)
-    outcome = _rejected(None, None, problems, context.redaction, None)
+    outcome = _rejected(None, damage.fail_id, problems, context.redaction, None)
     return outcome._replace(row=damage.line)
 
 

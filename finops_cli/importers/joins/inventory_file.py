@@ -127,6 +127,11 @@ class InventoryFile:
         lines = [_CODEC.read_line(body) for (body,) in rows]
         return _pool([line for line in lines if line is not None]) if lines else None
 
+    def describe(self) -> str:
+        """Name the file and its moment."""
+        when = f"of {self.snapshot.as_of}" if self.snapshot is not None else "undated"
+        return f"inventory {self.path}, {when}"
+
     def cusips(self) -> Iterator[str]:
         """Yield each CUSIP of the file once, in order."""
         for (cusip,) in self._table.select("SELECT DISTINCT cusip FROM sources ORDER BY cusip"):

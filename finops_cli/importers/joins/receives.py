@@ -36,6 +36,7 @@ class ReceivesIndex:
             " is_source INTEGER, ftr BLOB, related BLOB)",
             "CREATE INDEX by_cusip ON receives (cusip, age, qty)",
         )
+        self._cusips: set[str] = set()
         self.receives = 0
         self.joined = 0
         """Deliveries that got a receive."""
@@ -80,7 +81,12 @@ class ReceivesIndex:
                 msgspec.json.encode(related),
             ),
         )
+        self._cusips.add(record.cusip)
         self.receives += 1
+
+    def has(self, cusip: object) -> bool:
+        """Return true where the file has a receive in `cusip`. Memory: a text for each CUSIP."""
+        return cusip in self._cusips
 
     def add_to(self, record: dict[str, Any], fail: FailRecord) -> bool:
         """Add the receives of its CUSIP to `record`, in place; true where it got any.

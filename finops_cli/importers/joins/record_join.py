@@ -52,6 +52,15 @@ class RecordJoin:
             problems += self._add_rate(record, self.history)
         return problems
 
+    def report(self) -> list[str]:
+        """Say how many records got which facts of the files."""
+        said = []
+        if self.history is not None:
+            said.append(_count(_RATE_COUNTS, self.counts, "counterparty history"))
+        if self.inventory is not None:
+            said.append(_count(_STOCK_COUNTS, self.counts, self.inventory.describe()))
+        return said
+
     def close(self) -> None:
         """Delete the indexes of the files."""
         for each in (self.history, self.inventory):
@@ -112,6 +121,24 @@ class RecordJoin:
         taken = file.snapshot.as_of if file.snapshot is not None else None
         explain(record, "inventory", {"file": file.path.name, "as_of": taken})
         return []
+
+
+_RATE_COUNTS = {
+    "rate": "records with its fail rate",
+    "own rate": "with their own",
+    "no trades": "whose counterparty has no trades in the file",
+}
+_STOCK_COUNTS = {
+    "inventory": "records with its stock",
+    "own inventory": "with their own",
+    "no line": "whose CUSIP has no line, taken for empty",
+    "in doubt": "rejected because a line of their CUSIP is faulty",
+}
+
+
+def _count(words: dict[str, str], counts: Counter[str], name: str) -> str:
+    parts = [f"{text}: {counts[key]:,}" for key, text in words.items() if counts[key]]
+    return f"{name}: {', '.join(parts) or 'joined to no record'}"
 
 
 def _day_of(record: dict[str, Any]) -> date | None:

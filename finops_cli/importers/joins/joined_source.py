@@ -1,0 +1,167 @@
+"""The input of a run with facts of other files, and with the receives of the same file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from finops_cli.domain import exact_json
+from finops_cli.domain.finding import Damage
+from finops_cli.files.jsonl import Batches, InputLine
+from finops_cli.importers.joins.receives import ReceivesIndex
+from finops_cli.importers.joins.record_join import RecordJoin
+from finops_cli.pipeline import resume
+from finops_cli.pipeline.input_source import InputDigest, InputSource, default_fail_id
+from finops_cli.pipeline.inputs import InputPolicy
+from finops_cli.pipeline.parse import decode, fail_id_of, parse_fail
+
+
+class _Side(msgspec.Struct):
+    """What tells a delivery early, without reading the whole record."""
+
+    side: str | None = None
+    cns_direction: str | None = None
+
+
+_SIDE = msgspec.json.Decoder(_Side)
+
+
+@dataclass(slots=True, kw_only=True)
+class JoinedSource:
+    """The lines of `inner`, each with the facts that it lacks.
+
+    `join` is None where the records of `inner` were joined as they were made. `receives` is None
+    where the input cannot be read twice, or where the receives are to stay apart.
+    """
+
+    inner: InputSource
+    inputs: InputPolicy
+    join: RecordJoin | None = None
+    counted: RecordJoin | None = None
+    """The join whose counts are reported, wherever it is done."""
+    receives: ReceivesIndex | None = None
+    joined_files: tuple[Path, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    """What stderr says beside the counts."""
+    _is_indexed: bool = False
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None: stdin."""
+        return self.inner.path
+
+    @property
+    def length(self) -> int | None:
+        """The bytes of the input; None where this is not known."""
+        return self.inner.length
+
+    @property
+    def other_files(self) -> tuple[Path, ...]:
+        """The files of the inner source, and the joined ones."""
+        return (*self.inner.other_files, *self.joined_files)
+
+    def batches(self, skip: int, at_most: int) -> Batches:
+        """Yield the lines after the first `skip`, with their facts."""
+        self.begin()
+        found = self.inner.batches(skip, at_most)
+        found.transform = self.complete
+        return found
+
+    def lines(self) -> Generator[InputLine, None, None]:
+        """Yield every line, with its facts."""
+        self.begin()
+        for number, line in enumerate(self.inner.lines(), start=1):
+            yield self.complete(number, line)
+
+    def digest(self) -> InputDigest:
+        """Describe the content, with the joined files and whether receives are joined."""
+        parts = [resume.digest(path)[1] for path in self.joined_files]
+        parts.append("receives" if self.receives is not None else "")
+        inner = self.inner.digest()
+        joined = hashlib.sha256(" ".join([inner.joined or "", *parts]).encode()).hexdigest()
+        return inner._replace(joined=joined)
+
+    def report(self) -> list[str]:
+        """Say what became of the lines, once they were read."""
+        return [*self.inner.report(), *self.report_joins()]
+
+    def report_joins(self) -> list[str]:
+        """Say which facts were joined, once the lines were read."""
+        found = [*self.notes]
+        if self.counted is not None:
+            found += self.counted.report()
+        if self.receives is not None and self.receives.receives:
+            found.append(
+                f"receives of the file: {self.receives.receives:,}; deliveries in the same CUSIP"
+                f" that got them as sources: {self.receives.joined:,}"
+            )
+        return found
+
+    def begin(self) -> None:
+        """Index the receives, and count from zero: a guard reads all lines before the run."""
+        self._index_receives()
+        if self.counted is not None:
+            self.counted.counts.clear()
+        if self.receives is not None:
+            self.receives.joined = 0
+
+    def _index_receives(self) -> None:
+        """Read the whole input once, for its receives."""
+        if self.receives is None or self._is_indexed:
+            return
+        self._is_indexed = True
+        for number, line in enumerate(self.inner.lines(), start=1):
+            if isinstance(line, Damage) or _is_delivery(line):
+                continue
+            given = self._read(line)
+            if given is None or (self.join is not None and self.join.apply(given)):
+                continue  # the second pass reports it
+            fail = parse_fail(given, self.inputs).value
+            if fail is not None:
+                self.receives.add(fail, fail.fail_id or default_fail_id(number))
+
+    def complete(self, number: int, line: InputLine) -> InputLine:
+        """Return a line with the facts that it lacks, or why it cannot be used."""
+        if isinstance(line, Damage):
+            return line
+        must_join = self.join is not None
+        may_receive = self.receives is not None and self.receives.receives > 0
+        if not must_join and not may_receive:
+            return line
+        given = self._read(line)
+        if given is None:
+            return line  # the parser reports it
+        if self.join is not None:
+            problems = self.join.apply(given)
+            if problems:
+                name = str(self.path or "stdin")
+                return Damage(name, number, tuple(problems), fail_id_of(given))
+        if self.receives is not None and may_receive:
+            must_join |= self._add_receives(given, self.receives)
+        return exact_json.encode(given) if must_join else line
+
+    def _add_receives(self, given: dict[str, Any], receives: ReceivesIndex) -> bool:
+        if not receives.has(given.get("cusip")):
+            return False
+        fail = parse_fail(dict(given), self.inputs).value
+        return fail is not None and receives.add_to(given, fail)
+
+    @staticmethod
+    def _read(line: bytes) -> dict[str, Any] | None:
+        """Decode a record; None for another line, and for a record in its text form."""
+        given = decode(line)
+        return given if isinstance(given, dict) and "text" not in given else None
+
+
+def _is_delivery(line: bytes) -> bool:
+    """Return true where the first look shows that a record is no receive."""
+    try:
+        side = _SIDE.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return side.side == "Sell" or side.cns_direction == "FTD"
