@@ -50,7 +50,7 @@ details { margin: .2rem 0; overflow-x: auto } summary { cursor: pointer; color: 
   --link: #000; --c-bg: #fff; --c-ink: #000; --h-bg: #fff; --h-ink: #000; --m-bg: #fff;
   --m-ink: #000; --l-bg: #fff; --l-ink: #000 }
   @page { size: A4 landscape; margin: 12mm }
-  body { font-size: 10px; margin: 0; max-width: none; padding: 0 }
+  html { font-size: 10.5px } body { font-size: 1rem; margin: 0; max-width: none; padding: 0 }
   .wide > * { max-width: none } .search { display: none } .scroll { overflow: visible }
   thead { display: table-header-group }
   .tier { border: 1px solid #888 } .card { border: 1px solid #bbb }

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 from finops_cli import extras
@@ -27,12 +28,19 @@ _FIRST_YEAR = 1901
 """Excel and LibreOffice disagree about the days of 1900, and know none before."""
 _ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 """What Excel would read as the code of a character."""
+_A4 = 9
+_MARGIN = 0.4
+"""Inches."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of each part of the archive, so that equal lists are equal bytes."""
 _CREATED = datetime(1980, 1, 1)  # noqa: DTZ001 - a constant; a workbook has no time zones
 
+_FONT, _POINTS = "Calibri", 11
+_LINE_POINTS = 15
+_MOST_LINES = 27
+"""Excel has rows of at most 409 points."""
 DAY, MOMENT = "yyyy-mm-dd", "yyyy-mm-dd hh:mm"
-WHOLE, MONEY, SCORE, PERCENT = "#,##0", "#,##0.00", "0.0", "0.00"
+WHOLE, MONEY, SCORE, PERCENT = "#,##0_)", "#,##0.00_)", "0.0_)", "0.00_)"
 _TINTS = {
     "head": ("1F3A5F", "FFFFFF"),
     "fill_in": ("FFFBE6", "1C2430"),
@@ -51,9 +59,12 @@ class SheetColumn(NamedTuple):
     width: int
     number_format: str = "General"
     wraps: bool = False
+    is_number: bool = True
+    """False for a column whose numbers are names, such as that of a step."""
     is_filled_in: bool = False
     """True for a column that the desk fills in."""
     is_hidden: bool = False
+    is_printed: bool = True
 
 
 class Book:
@@ -109,10 +120,7 @@ class Sheet:
         if self._rows == self._max_rows:
             self._close_part()
             self._begin()
-        self._rows += 1
-        self._part.append([
-            self._style(place, value, look) for place, value in enumerate(values)
-        ])  # fmt: skip
+        self._append([self._style(place, value, look) for place, value in enumerate(values)])
 
     def finish(self) -> None:
         """Close the table; its filter then covers each row."""
@@ -128,19 +136,35 @@ class Sheet:
         part.print_title_rows = "1:1"
         part.sheet_properties.pageSetUpPr = _fit_to_page()
         part.page_setup.orientation = "landscape"
-        part.page_setup.paperSize = part.PAPERSIZE_A4 if hasattr(part, "PAPERSIZE_A4") else 9
-        part.page_setup.fitToHeight = 0
+        part.page_setup.paperSize = _A4
+        part.page_setup.fitToHeight = 0  # as many pages as the rows need
+        part.print_options.gridLines = True
+        part.page_margins.left = part.page_margins.right = _MARGIN
         for place, column in enumerate(self._columns, start=1):
             shape = part.column_dimensions[get_column_letter(place)]
             shape.width, shape.hidden = column.width, column.is_hidden
-        self._part, self._rows = part, 1
+        self._part, self._rows = part, 0
         self._templates: dict[tuple[int, str, str], Any] = {}
-        part.append([self._make_head(column) for column in self._columns])
+        self._append([self._make_head(column) for column in self._columns])
+
+    def _append(self, cells: Sequence[Any]) -> None:
+        self._rows += 1
+        lines = max(
+            _count_lines(cell.value, column)
+            for cell, column in zip(cells, self._columns, strict=True)
+            if cell is not None
+        )
+        # without customHeight: a program measures the row again when somebody writes into it
+        self._part.row_dimensions[self._rows] = {"ht": f"{lines * _LINE_POINTS}"}
+        self._part.append(list(cells))
+        del self._part.row_dimensions[self._rows]
 
     def _close_part(self) -> None:
         from openpyxl.utils import get_column_letter
 
         last = get_column_letter(len(self._columns))
+        printed = sum(column.is_printed for column in self._columns)
+        self._part.print_area = f"A1:{get_column_letter(printed)}{self._rows}"
         self._part.auto_filter.ref = f"A1:{last}{self._rows}"
         self._part.close()
 
@@ -163,11 +187,15 @@ class Sheet:
 
     def _make_cell(self, column: SheetColumn, value: Value, tint: str) -> Any:
         from openpyxl.cell import WriteOnlyCell
-        from openpyxl.styles import Alignment
+        from openpyxl.styles import Alignment, Font
 
         cell = WriteOnlyCell(self._part)
+        is_text = isinstance(value, str | date) or not column.is_number
+        cell.font = Font(name=_FONT, size=_POINTS)
         cell.alignment = Alignment(
-            vertical="top", wrap_text=column.wraps, horizontal="left" if _is_text(value) else None
+            vertical="top",
+            wrap_text=column.wraps,
+            horizontal="left" if is_text else "right",
         )
         if isinstance(value, datetime):
             cell.number_format = MOMENT
@@ -237,8 +265,13 @@ def _fit(value: Value) -> Value:
     return value
 
 
-def _is_text(value: Value) -> bool:
-    return isinstance(value, str | date)
+def _count_lines(value: Value, column: SheetColumn) -> int:
+    """Count the lines of a cell, from the width of its column."""
+    if not isinstance(value, str) or not (column.wraps or value == column.title):
+        return 1
+    width = max(column.width - 2, 1)
+    lines = sum(len(wrap(line, width)) or 1 for line in value.split("\n"))
+    return min(lines, _MOST_LINES)
 
 
 def _tint(cell: Any, name: str, is_bold: bool = False) -> None:
@@ -246,7 +279,7 @@ def _tint(cell: Any, name: str, is_bold: bool = False) -> None:
 
     background, ink = _TINTS[name]
     cell.fill = PatternFill("solid", start_color=background, end_color=background)
-    cell.font = Font(color=ink, bold=is_bold)
+    cell.font = Font(name=_FONT, size=_POINTS, color=ink, bold=is_bold)
     line = Side(style="thin", color="D7DCE3")
     cell.border = Border(bottom=line, right=line)
 

@@ -56,12 +56,14 @@ LIST_COLUMNS = (
 KEYS = ("fail_id", "cusip", "counterparty", "settlement_date")
 """The columns by which the next workbook finds a comment; hidden where nobody asked for them."""
 _NOTES_AFTER = "market_value"
-"""Owner and Comment stand behind this column, where they are in view; else at the end."""
+"""Owner and Comment stand behind this column, where they are in view; else at the end. The columns
+behind them are not printed: a sheet of paper is too narrow for them.
+"""
 _WIDTHS = {
     "tier": 10,
     "score": 7,
     "fail_id": 16,
-    "what_to_do": 62,
+    "what_to_do": 56,
     "due": 12,
     "days_left": 7,
     "market_value": 16,
@@ -84,14 +86,14 @@ _WIDTHS = {
 _FORMATS = {"market_value": MONEY, "score": SCORE}
 _WRAPPED = frozenset({"what_to_do", "error", "assumed", "counterparty_name"})
 _OWNER = SheetColumn(OWNER, 16, wraps=True, is_filled_in=True)
-_COMMENT = SheetColumn(COMMENT, 36, wraps=True, is_filled_in=True)
+_COMMENT = SheetColumn(COMMENT, 32, wraps=True, is_filled_in=True)
 _RANK = SheetColumn("#", 6, WHOLE)
 _PLAN_COLUMNS = (
     _RANK,
     SheetColumn("Tier", 10),
     SheetColumn("Fail", 16),
     SheetColumn("Security", 11),
-    SheetColumn("Step", 11),
+    SheetColumn("Step", 11, is_number=False),
     SheetColumn("Action", 22),
     SheetColumn("Counterparty", 13),
     SheetColumn("Shares", 12, WHOLE),
@@ -133,8 +135,11 @@ class _Writer:
         self._book, self._report, self._kept, self._max_rows = book, report, kept, max_rows
         asked = report.columns
         self._names = (*asked, *(name for name in KEYS if name not in asked))
-        self._columns = [_make_column(name, name not in asked) for name in self._names]
         self._notes_at = asked.index(_NOTES_AFTER) + 1 if _NOTES_AFTER in asked else len(asked)
+        self._columns = [
+            _make_column(name, is_hidden=name not in asked, is_printed=place < self._notes_at)
+            for place, name in enumerate(self._names)
+        ]
 
     def write_list(self) -> None:
         columns = [_RANK, *self._with_notes(self._columns, _OWNER, _COMMENT)]
@@ -167,7 +172,7 @@ class _Writer:
             sheet.append(row, _look(change.answer))
 
     def write_gone(self) -> None:
-        keys = [_make_column(name, is_hidden=False) for name in KEYS]
+        keys = [_make_column(name) for name in KEYS]
         columns = [*keys, _OWNER, _COMMENT, SheetColumn("Why it is here", 50, wraps=True)]
         sheet = self._book.add_sheet(GONE, columns, self._max_rows)
         if self._kept is None:
@@ -190,13 +195,14 @@ class _Writer:
         return [*items[:at], owner, comment, *items[at:]]
 
 
-def _make_column(name: str, is_hidden: bool) -> SheetColumn:
+def _make_column(name: str, is_hidden: bool = False, is_printed: bool = True) -> SheetColumn:
     return SheetColumn(
         TITLES[name],
         _WIDTHS.get(name, 12),
         _FORMATS.get(name, WHOLE),
         wraps=name in _WRAPPED,
         is_hidden=is_hidden,
+        is_printed=is_printed,
     )
 
 
