@@ -33,6 +33,7 @@ from finops_cli.commands.quantize import quantize
 from finops_cli.commands.resolve import resolve
 from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
+from finops_cli.commands.show import show
 from finops_cli.commands.train import train
 from finops_cli.commands.triage import triage
 from finops_cli.errors import UsageError
@@ -46,6 +47,7 @@ COMMAND_ORDER = (
     "triage",
     "resolve",
     "list",
+    "show",
     "check",
     "clock",
     "generate",
@@ -122,6 +124,7 @@ for command in (
     run,
     triage,
     resolve,
+    show,
     check,
     generate,
     dataset_report,

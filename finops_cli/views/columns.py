@@ -24,13 +24,19 @@ class Columns:
     """Columns as wide as the cells of `rows`; a long row goes on in an indented line."""
 
     def __init__(
-        self, rows: Sequence[Row], width: int, indent: int, right: Collection[int] = ()
+        self,
+        rows: Sequence[Row],
+        width: int,
+        indent: int,
+        right: Collection[int] = (),
+        *,
+        widest: int = _WIDEST,
     ) -> None:
         self._width, self._indent, self._right = max(width, _NARROWEST), " " * indent, right
         columns = list(zip(*(row.cells for row in rows), strict=True))
         self._used = [any(cells) for cells in columns]
         self._sizes = [
-            max((len(cell) for cell in cells if len(cell) <= _WIDEST), default=0)
+            max((len(cell) for cell in cells if len(cell) <= widest), default=0)
             for cells in columns
         ]
 

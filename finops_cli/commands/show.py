@@ -1,0 +1,157 @@
+"""`finops show`: one fail of an output, for a person."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finops_cli.commands.help_examples import show_examples
+from finops_cli.commands.options import kb_dir_of, path_or_standard
+from finops_cli.commands.usage_errors import BadChoice
+from finops_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.views.fail_page.search import FoundLine, Search
+
+_FORMATS = ("table", "json")
+_WIDTH, _WIDEST = 80, 120
+"""Columns of a page: outside a terminal, and at most in one."""
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="OUT.jsonl", help="Output of finops run, triage or resolve; - for stdin."
+    ),
+]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="The fail: its fail_id, line-7 for the record on line 7 without one, or the CUSIP or"
+        " symbol of a security with one fail.",
+    ),
+]
+
+
+def _check_format(given: str) -> str:
+    if given not in _FORMATS:
+        raise BadChoice(given, _FORMATS)
+    return given
+
+
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="|".join(_FORMATS),
+        callback=_check_format,
+        help="Form of the page. table: for people. json: the whole line.",
+    ),
+]
+
+
+@show_examples(
+    "finops show examples/monday.expected.jsonl F-1001",
+    "finops show examples/monday.expected.jsonl F-1001 --format json",
+)
+def show(context: typer.Context, source: Source, name: Name, format_: Format = "table") -> None:
+    """Show one fail of an output: what to do, and why.
+
+    The page has the facts, the score, the plan, the dates of the law, what finops corrected, and
+    the rules that decided.
+    """
+    from finops_cli.files.jsonl import lines_of
+    from finops_cli.files.safe_io import reading, writing
+    from finops_cli.kb.load import load_kb
+    from finops_cli.views.fail_page.search import Search
+
+    kb = load_kb(kb_dir_of(context))
+    path = path_or_standard(source)
+    with reading(path) as file:
+        search = Search((line for line, _ in lines_of(file)), name)
+    found = _choose(search, source)
+    with writing(None, [path]) as written:
+        for line in _render(found, kb, format_):
+            written.write(f"{line}\n".encode())
+    more = search.count_named - len(search.named)
+    if more > 0:
+        typer.echo(f"and {more:,} more lines are called {name}", err=True)
+
+
+def _choose(search: Search, source: str) -> list[FoundLine]:
+    """Return the lines to show. Raises UsageError where the name means no fail, or several."""
+    if search.named:
+        return search.named
+    if search.count_of_security == 1:
+        return search.of_security
+    if search.count_of_security:
+        raise _refuse_several(search, source)
+    if not search.lines:
+        raise UsageError(
+            f"{source}: has no output line of finops",
+            "give the output of finops run, finops triage or finops resolve, such as out.jsonl",
+        )
+    near = search.near_names()
+    cure = f"did you mean {' or '.join(near)}?" if near else f"`finops list {source}` lists them"
+    raise UsageError(f"{source}: has no fail {search.name}", cure)
+
+
+def _refuse_several(search: Search, source: str) -> UsageError:
+    from finops_cli.views.answers import Answer, read_answer
+
+    rows = []
+    for each in search.of_security:
+        answer = read_answer(each.line, each.number)
+        if isinstance(answer, Answer):
+            shares = "" if answer.qty is None else f"{answer.qty:,} shares"
+            parts = (each.fail_id, answer.tier, answer.side, shares, answer.counterparty)
+            rows.append("  " + "  ".join(part for part in parts if part))
+    more = search.count_of_security - len(search.of_security)
+    if more:
+        rows.append(f"  and {more:,} more")
+    listed = "\n".join(rows)
+    return UsageError(
+        f"{source}: {search.count_of_security:,} fails are of {search.name}:\n{listed}",
+        f"give the first word of one of these lines; `finops list {source} --security"
+        f" {search.name}` says what to do about each",
+    )
+
+
+def _render(found: list[FoundLine], kb: KnowledgeBase, format_: str) -> Iterator[str]:
+    import msgspec
+
+    from finops_cli.views.fail_page.line import read_fail_line
+    from finops_cli.views.fail_page.page import render_page
+    from finops_cli.views.paint import choose_paint
+
+    is_terminal = sys.stdout.isatty()
+    paint = choose_paint(is_terminal, os.environ)
+    for place, each in enumerate(found):
+        if format_ == "json":
+            yield msgspec.json.format(each.line).decode()
+            continue
+        if place:
+            yield ""
+        if len(found) > 1:
+            yield f"Line {each.number:,}, one of {len(found):,} lines with this name"
+        try:
+            line = read_fail_line(each.line)
+        except msgspec.DecodeError as error:
+            raise UsageError(
+                f"line {each.number} ({each.fail_id}) is not an output line: {error}",
+                "make the output again with this version of finops, or show it with --format json",
+            ) from error
+        yield from render_page(line, kb, _width(is_terminal), paint)
+
+
+def _width(is_terminal: bool) -> int:
+    """Return the columns of a page: those of the terminal that shows it, else 80."""
+    if not is_terminal:
+        return _WIDTH
+    return min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDEST)
