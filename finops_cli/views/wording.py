@@ -30,25 +30,6 @@ _REMEDIES = {
 }
 """Remedies as things to do; a remedy that is not here keeps its word."""
 
-_STEPS = {
-    "CHASE_FTR": "Chase the receive",
-    "OFFSET_FTR": "Offset a receive",
-    "APPLY_BOX": "Apply from the box",
-    "INITIATE_RECALL": "Recall a loan",
-    "SOURCE_BORROW": "Borrow",
-    "PARTIAL_DELIVER": "Deliver the partial",
-    "DEPOT_MOVEMENT": "Move from the depot",
-    "NET_GRIDLOCK": "Propose to net",
-    "BUY_IN_NOTICE": "Send a buy-in notice",
-    "SPO_SETTLEMENT": "Settle in cash",
-    "ESCALATE": "Escalate",
-}
-
-
-def write_action(action: str) -> str:
-    """Write the action of a step of a plan in words; an unknown one as it is."""
-    return _STEPS.get(action, clean(action))
-
 
 def write_day(day: str | date) -> str:
     """Write a day with its weekday: Wed 2026-11-18."""

@@ -41,6 +41,7 @@ VERBS = (
     "triage",
     "resolve",
     "list",
+    "show",
     "check",
     "clock",
     "generate",

@@ -31,7 +31,7 @@ def make_page(line: dict[str, Any], width: int = 80) -> str:
 
 
 def with_findings(line: dict[str, Any]) -> dict[str, Any]:
-    """A line of a model whose score was corrected, and whose record contradicts itself."""
+    """A line of a model whose score was corrected, and whose coverage does not fit its box."""
     score = {
         "rule": "score.base",
         "path": "/score_components/base_score",
@@ -75,8 +75,8 @@ def test_page_equals_the_golden_page(width: int, finops: Finops) -> None:
 
 
 def test_page_of_a_corrected_line_equals_the_golden_page() -> None:
-    """A corrected number stands beside the model's, a contradiction below; the rules of another
-    version are named; text of a model cannot steer the terminal.
+    """A page shows a corrected number and the one of the model, each contradiction, and whether the
+    rules have another version; text of a model cannot steer the terminal.
     """
     line = with_findings(json.loads(MONDAY.read_text().splitlines()[0]))
     page = make_page(line).replace(KB.version, "VERSION")
@@ -90,10 +90,8 @@ def test_bars_add_up_to_the_base_score(finops: Finops) -> None:
         for line in rows((EXAMPLES / f"{file}.expected.jsonl").read_bytes()):
             if line["triage"] is None:
                 continue
-            shown = dict(
-                (row.split()[0], row.split()[1])
-                for row in make_page(line).partition("\nScore\n")[2].splitlines()[:5]
-            )
+            factors = make_page(line).partition("\nScore\n")[2].splitlines()[:5]
+            shown = {row.split()[0]: row.split()[1] for row in factors}
             base = float(shown.pop("base"))
             assert sum(map(float, shown.values())) == base
             assert base == line["triage"]["score_components"]["base_score"]

@@ -36,6 +36,7 @@ EXIT_1 = {
     "kb glossary": "",
     "kb search": "No entry has any of the words.",
     "schema": "",
+    "show": "",
     "doctor": "",
 }
 """The meaning of exit status 1, for each command; empty where the command does not end with it."""

@@ -14,6 +14,7 @@ from finops_cli.domain.finding import Finding
 from finops_cli.domain.headline import FailSummary, Headline
 from finops_cli.models.protocol import ModelNames
 from finops_cli.pipeline.output import LineOrigin
+from finops_cli.views.details import read_details
 
 
 class TriageAnswer(Struct, frozen=True, kw_only=True):
@@ -74,7 +75,7 @@ class LineError(Struct, frozen=True):
 
 
 class LineProvenance(Struct, frozen=True):
-    """What an answer was made with."""
+    """The backend, the models and the rules of an answer."""
 
     backend: str
     kb: str
@@ -101,6 +102,8 @@ class FailLine(Struct, frozen=True, kw_only=True):
     provenance: LineProvenance | None = None
     error: LineError | None = None
     raw: dict[str, Any] | None = None
+    rules: tuple[str, ...] = ()
+    """The ids of the entries of kb/ that decided the line, in the order of the page."""
 
     def findings(self) -> list[tuple[str, Finding]]:
         """Return each finding with its stage, in the order of the stages."""
@@ -112,4 +115,7 @@ _DECODER = msgspec.json.Decoder(FailLine)
 
 def read_fail_line(line: bytes) -> FailLine:
     """Decode an output line. Raises msgspec.DecodeError for a line of another shape."""
-    return _DECODER.decode(line)
+    found = _DECODER.decode(line)
+    details = read_details(line)
+    rules = () if details is None else tuple(dict.fromkeys(details.rules()))
+    return msgspec.structs.replace(found, rules=rules)

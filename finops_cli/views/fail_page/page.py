@@ -10,12 +10,12 @@ from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.views.columns import Columns, Row, fill_lines
+from finops_cli.views.exports.plan_rows import write_action
 from finops_cli.views.fail_page.clock import render_clock
 from finops_cli.views.fail_page.line import FailLine, LineProvenance, PlanAnswer, TriageAnswer
 from finops_cli.views.fail_page.score import explain_tier, list_score_rows, write_points
-from finops_cli.views.fail_page.sources import list_rules
 from finops_cli.views.paint import Paint, leave_plain
-from finops_cli.views.wording import clean, write_action
+from finops_cli.views.wording import clean
 
 _INDENT = "  "
 _LABEL = 14
@@ -246,7 +246,7 @@ def _render_sources(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[s
         yield from _render_fact("rules", rules, width)
         yield from _render_fact("answered by", _write_backend(made), width)
         yield from _render_fact("masked", ", ".join(made.masked), width)
-    rules_named = [each for each in list_rules(line) if each in kb.entries]
+    rules_named = [each for each in line.rules if each in kb.entries]
     rows = [Row((f"finops kb show {each}", kb.entries[each].title)) for each in rules_named]
     table = Columns(rows, width - len(_INDENT), indent=4, widest=_WIDEST_CELL)
     for row in rows:

@@ -11,7 +11,7 @@ from finops_cli.views.columns import Row
 from finops_cli.views.fail_page.line import TriageAnswer
 
 _POINTS = Decimal("2.5")
-"""Points of the score that a mark of a bar stands for: 100 points take 40 columns."""
+"""Points of the score for each mark of a bar: 100 points take 40 columns."""
 _HIGHEST = Decimal(100)
 _MARK = "#"
 _RAISED = "tier.cns_floor"
@@ -71,7 +71,10 @@ def explain_tier(answer: TriageAnswer, scoring: ScoringRules) -> str:
         edges.append(f"{'over' if below[1] else 'at least'} {plain(below[0])}")
     if above is not None:
         edges.append(f"{'at most' if above[1] else 'below'} {plain(above[0])}")
-    return f"a score {' and '.join(edges)}" if edges else "each score"
+    text = " and ".join(edges)
+    if not text:
+        return "each score"
+    return f"a score of {text}" if text.startswith("at ") else f"a score {text}"
 
 
 def _bar(points: Decimal) -> str:
