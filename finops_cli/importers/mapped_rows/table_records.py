@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from finops_cli.domain.finding import Damage, Problem
@@ -16,33 +15,15 @@ from finops_cli.importers.mapped_rows.column_readers import (
     TextMatch,
 )
 from finops_cli.importers.mapped_rows.comma_evidence import CommaDoubt, Sighting
-from finops_cli.importers.mapped_rows.mapping import Mapping, constants_of, read_mapping
+from finops_cli.importers.mapped_rows.mapping import Mapping, constants_of
 from finops_cli.importers.mapped_rows.table_header import Header, find_header
 from finops_cli.importers.stream import FileRead, Item, TableNotes, admit, nest
-from finops_cli.importers.tables.csv_table import CsvTable
 from finops_cli.importers.tables.table import Table, TableRow
 from finops_cli.pipeline.inputs import InputPolicy
 
 _A_ROW = "one row per record, as many cells as the header has, quotes closed"
 Completion = Callable[[dict[str, Any]], list[Problem]]
 """Adds facts of other files to a record, in place, or returns why it cannot be used."""
-
-
-def import_csv(
-    source: Path | None, mapping_file: Path, blanks: Collection[str] = ()
-) -> Iterator[Item]:
-    """Yield the records and damages of a CSV file, in its order.
-
-    `source` None means stdin. `blanks` is as in `TableReader`. Raises UsageError.
-    """
-    mapping = read_mapping(mapping_file)
-    table = CsvTable.of(
-        source,
-        delimiter=mapping.csv.delimiter,
-        encoding=mapping.csv.encoding,
-        header=mapping.rows.header,
-    )
-    yield from records_of(table, mapping, str(mapping_file), blanks=blanks)
 
 
 def records_of(
