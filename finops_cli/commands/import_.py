@@ -13,7 +13,15 @@ import typer
 from finops_cli.commands.clock_options import AsOfOption, CalendarOption, open_clock
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
 from finops_cli.commands.join_options import JoinOptions, open_joined
-from finops_cli.commands.options import Output, Overwrite, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.options import (
+    MinRecords,
+    Output,
+    Overwrite,
+    Quiet,
+    kb_dir_of,
+    path_or_standard,
+    refuse_too_few,
+)
 from finops_cli.commands.run_options import with_shared_options
 from finops_cli.commands.table_options import (
     AS_OF_OPTION,
@@ -148,6 +156,7 @@ def sec_fails(
     list_date: ListDate = None,
     output: Output = None,
     overwrite: Overwrite = False,
+    min_records: MinRecords = 0,
     as_of: AsOf = None,
     every_day: EveryDay = False,
     history: History = False,
@@ -186,6 +195,7 @@ def sec_fails(
         [*files, *lists],
         output,
         overwrite=overwrite,
+        min_records=min_records,
         quiet=quiet,
     )
 
@@ -208,6 +218,7 @@ def blotter(
     ],
     output: Output = None,
     overwrite: Overwrite = False,
+    min_records: MinRecords = 0,
     as_of: AsOfOption = None,
     calendar: CalendarOption = None,
     quiet: Quiet = False,
@@ -243,7 +254,7 @@ def blotter(
             for number, item in enumerate(given.open_items(), start=1)
         )
         read = [source, *joined.other_files]
-        _write(items, read, output, overwrite=overwrite, quiet=quiet)
+        _write(items, read, output, overwrite=overwrite, min_records=min_records, quiet=quiet)
         for note in () if quiet else joined.report_joins():
             typer.echo(note, err=True)
 
@@ -296,6 +307,7 @@ def _write(
     output: str | None,
     *,
     overwrite: bool,
+    min_records: int,
     quiet: bool,
 ) -> None:
     """Write records to the output and damage to stderr; exit with 1 if there was damage."""
@@ -332,5 +344,6 @@ def _write(
             f"records {records:,}  rows {rows:,}  files {files:,}  damaged lines {damaged:,}",
             err=True,
         )
+    refuse_too_few(records, min_records, output)
     if damaged:
         raise typer.Exit(1)

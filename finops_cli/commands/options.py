@@ -166,6 +166,16 @@ StrictInput = Annotated[
         " (see finops kb list input).",
     ),
 ]
+MinRecords = Annotated[
+    int,
+    typer.Option(
+        "--min-records",
+        min=0,
+        metavar="N",
+        show_default=False,
+        help="End with status 2 if fewer records come; blank lines are not counted (default: 0).",
+    ),
+]
 Timing = Annotated[
     bool,
     typer.Option(
@@ -195,6 +205,16 @@ def path_or_standard(text: str | None) -> Path | None:
     if text == "":
         raise UsageError("the name of a file is empty", "give the name of a file, or - for stdin")
     return None if text is None or text == "-" else Path(text)
+
+
+def refuse_too_few(records: int, min_records: int, output: str | None) -> None:
+    """Raise UsageError if fewer records came than --min-records asks for; what came is written."""
+    if records < min_records:
+        written = "" if output in (None, "-") else f"; what came is in {output}"
+        raise UsageError(
+            f"{records:,} records came. Expected at least {min_records:,}{written}.",
+            "look at where the input comes from, or lower --min-records",
+        )
 
 
 def is_typed(context: typer.Context, name: str) -> bool:

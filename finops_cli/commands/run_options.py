@@ -23,6 +23,7 @@ from finops_cli.commands.options import (
     Guard,
     Hosts,
     KeepRaw,
+    MinRecords,
     Output,
     Overwrite,
     Quiet,
@@ -58,6 +59,7 @@ class RunOptions:
     workers: Workers = None
     resume: Resume = False
     overwrite: Overwrite = False
+    min_records: MinRecords = 0
     strict_input: StrictInput = False
     timing: Timing = True
     stats_json: StatsJson = None

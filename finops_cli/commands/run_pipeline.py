@@ -14,7 +14,7 @@ import typer
 
 from finops_cli.commands.clock_options import ClockOptions, clock_config
 from finops_cli.commands.join_options import JoinOptions, open_joined
-from finops_cli.commands.options import kb_dir_of, path_or_standard
+from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
 from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
 from finops_cli.commands.table_options import TableOptions, open_lines
 from finops_cli.errors import UsageError
@@ -97,6 +97,7 @@ def run_command(
             read = [*read_files(config), config.output, note, *settings_files(config)]
             refuse_unwritable(options.stats_json, read, "--stats-json")
         result = run_pipeline(context, command, options, models, clock=clock, given=given)
+    refuse_too_few(result.summary.records, options.min_records, options.output)
     if not result.is_verified:
         raise typer.Exit(1)
 

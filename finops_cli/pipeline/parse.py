@@ -59,7 +59,7 @@ def _in_words(line: bytes, error: str) -> str:
     if not line.strip():
         return "is empty"
     if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in line[:64]:
-        return f"is not JSON: {error}; the file looks like UTF-16, save it as UTF-8"
+        return "is UTF-16; save the file as UTF-8: `iconv -f UTF-16 -t UTF-8 FILE > NEW`"
     try:
         line.decode()
     except UnicodeDecodeError as fault:

@@ -21,6 +21,7 @@ from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.verified_backend import VerifiedBackend
+from finops_cli.pipeline.parse import parse_fail_line
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.scheduler import BatchResult, PipelineConfig, process_lines
 from finops_cli.pipeline.sequences import SEQUENCES
@@ -283,3 +284,51 @@ def test_blank_lines_are_rejected_also_at_the_end(finops: Finops) -> None:
     assert done.returncode == 1
     assert [b'"rejected"' in line for line in lines] == [False, True, False, True, True, True]
     assert all(b"is empty" in line for line in lines if b'"rejected"' in line)
+
+
+MINIMUM = [
+    (2, 2, 0),  # records, --min-records, status
+    (2, 3, 2),
+    (0, 1, 2),
+    (0, 0, 0),
+]
+
+
+@pytest.mark.parametrize(("records", "least", "status"), MINIMUM)
+def test_run_with_too_few_records_ends_with_2(
+    records: int, least: int, status: int, tmp_path: Path, finops: Finops
+) -> None:
+    """Rule: fewer records than --min-records end with 2 and say how many came; answers stay."""
+    stdin = b"".join(jsonl(a_fail(fail_id=name(number))) for number in range(records))
+    output = tmp_path / "out.jsonl"
+    least_given = ("--min-records", least)
+    done = finops("run", "-", "--backend", "engine", *least_given, "-o", output, stdin=stdin)
+    assert (done.returncode, output.read_bytes().count(b"\n")) == (status, records)
+    message = f"finops: {records} records came. Expected at least {least}; what came is in {output}"
+    assert (message in done.stderr.decode()) == (status == 2)
+
+
+def test_blank_lines_are_no_records_for_the_minimum(finops: Finops) -> None:
+    """Rule: a blank line is answered, and it does not count as a record that came."""
+    run = ("run", "-", "--backend", "engine", "-q", "--min-records", "1")
+    done = finops(*run, stdin=b"\n \r\n")
+    assert (done.returncode, done.stdout.count(b"\n")) == (2, 2)
+    assert b"finops: 0 records came. Expected at least 1.\nfix: " in done.stderr
+    assert finops(*run, stdin=b"not a record\n").returncode == 1
+
+
+def test_import_with_too_few_records_ends_with_2(finops: Finops) -> None:
+    """Rule: import has --min-records too, and writes the records that came."""
+    call = ("import", "csv", EXAMPLES / "csv/blotter.csv", "--map", EXAMPLES / "csv/mapping.yaml")
+    whole = finops(*call)
+    done = finops(*call, "--min-records", 1000)
+    assert (done.returncode, done.stdout) == (2, whole.stdout)
+    assert b"records came. Expected at least 1,000.\nfix: " in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16"])
+def test_line_of_utf_16_says_what_to_do(encoding: str) -> None:
+    """Rule: a rejected line that is UTF-16 names the encoding and the cure."""
+    line = jsonl(a_fail()).strip().decode().encode(encoding)
+    problems = parse_fail_line(line).problems
+    assert "the line is UTF-16; save the file as UTF-8: `iconv" in problems[0].message
