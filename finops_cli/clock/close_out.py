@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
@@ -155,6 +155,15 @@ def judge(lot: OpenLot, deadline: Deadline, moment: datetime) -> tuple[State, in
     if moment.date() == deadline.due.date():
         return "due_today", lot.uncovered
     return "running", lot.uncovered
+
+
+def state_by_day(is_met: bool, day: date, due: date) -> State:
+    """The state on `day` of an obligation that is due on `due`, without a time of day."""
+    if is_met:
+        return "cured"
+    if day > due:
+        return "breached"
+    return "due_today" if day == due else "running"
 
 
 def assumed_facts(lot: OpenLot) -> tuple[str, ...]:

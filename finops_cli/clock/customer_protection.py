@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import date, datetime, time
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
+from finops_cli.clock.close_out import state_by_day
 from finops_cli.clock.events import Event
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.lots import PARTICIPANT, OpenLot, by_age
 from finops_cli.clock.market_calendar import Calendar, Counter
 from finops_cli.clock.replay import Replayed
 from finops_cli.clock.rule_204 import weakest
-from finops_cli.clock.states import state_by_day
 from finops_cli.domain.clock import Obligation, Right, State
 from finops_cli.domain.confidence import Confidence
 from finops_cli.kb.chapters.clock import ClockRules
 
 _OWNED_SALES = ("long", "deemed_to_own")
+_CUSTOMER_DELIVERY, _RECEIPT = "customer_delivery", "receipt"
+"""The types of event that cure a duty."""
 
 
 class _Term(NamedTuple):
@@ -30,6 +34,20 @@ class _Term(NamedTuple):
     cure: str
     """The type of event that cures."""
     notes: tuple[str, ...]
+
+
+class _Filings(NamedTuple):
+    """What came in, and the requests for more time, in the order of time."""
+
+    days: list[date]
+    totals: list[int]
+    """The shares of the first events; one number more than there are days."""
+    labels: tuple[str, ...]
+    extensions: list[Event]
+
+    def came_by(self, day: date) -> int:
+        """The shares that came in up to the end of `day`."""
+        return self.totals[bisect_right(self.days, day)]
 
 
 def customer_duties(
@@ -48,14 +66,27 @@ def customer_duties(
         return []
     elif given.customer is None:
         facts.assumptions.append("customer absent: allocated to a customer's long position")
+    filed = _read_filings(facts, found)
     duties, earlier = [], 0
     for lot in lots:
         term = _term(lot.settlement, facts, calendar, rules)
         duties.append(
-            _duty(term, lot, earlier, facts=facts, found=found, calendar=calendar, rules=rules)
+            _duty(term, lot, earlier, facts=facts, filed=filed, calendar=calendar, rules=rules)
         )
         earlier += lot.whole
     return duties
+
+
+def _read_filings(facts: Facts, found: Replayed) -> _Filings:
+    """The events up to the moment that the duties of a fail look at, read once for all lots."""
+    cure = _CUSTOMER_DELIVERY if facts.owes_delivery else _RECEIPT
+    came = [event for event in found.events if event.given.type == cure]
+    return _Filings(
+        days=[event.at.date() for event in came],
+        totals=[0, *accumulate(event.qty for event in came)],
+        labels=tuple(event.label for event in came),
+        extensions=[event for event in found.events if event.given.type == "extension"],
+    )
 
 
 def _term(start: date, facts: Facts, calendar: Calendar, rules: ClockRules) -> _Term:
@@ -71,7 +102,7 @@ def _term(start: date, facts: Facts, calendar: Calendar, rules: ClockRules) -> _
             counter="business",
             counting="business days",
             basis=f"{days} business days after settlement date",
-            cure="customer_delivery",
+            cure=_CUSTOMER_DELIVERY,
             notes=(),
         )
     notes: tuple[str, ...] = ()
@@ -91,7 +122,7 @@ def _term(start: date, facts: Facts, calendar: Calendar, rules: ClockRules) -> _
         counter="calendar",
         counting="calendar days",
         basis=f"{days} calendar days after settlement date",
-        cure="receipt",
+        cure=_RECEIPT,
         notes=notes,
     )
 
@@ -102,16 +133,14 @@ def _duty(
     earlier: int,
     *,
     facts: Facts,
-    found: Replayed,
+    filed: _Filings,
     calendar: Calendar,
     rules: ClockRules,
 ) -> Obligation:
     """The duty of one lot; `earlier` shares of what came are for older lots."""
-    due, notes = _extend(term, found)
-    came = [event for event in found.events if event.given.type == term.cure]
-    in_time = [event for event in came if event.at.date() <= due]
+    due, notes = _extend(term, filed.extensions)
     qty = lot.whole
-    left = max(qty - max(sum(event.qty for event in in_time) - earlier, 0), 0)
+    left = max(qty - max(filed.came_by(due) - earlier, 0), 0)
     if not facts.owes_delivery and (received := lot.gone_by(datetime.combine(due, time.max))):
         # Events and the position tell of the same shares: the fewer that are left count.
         left = min(left, qty - received)
@@ -141,18 +170,18 @@ def _duty(
         state=state,
         remedy=(term.cure, "extension"),
         assumed=("settlement_date",) if lot.is_assumed else (),
-        evidence=(*notes, *(event.label for event in came)),
+        evidence=(*notes, *filed.labels),
         alternatives=(),
         confidence=weakest([source.confidence, *readings]),
     )
 
 
-def _extend(term: _Term, found: Replayed) -> tuple[date, list[str]]:
+def _extend(term: _Term, extensions: list[Event]) -> tuple[date, list[str]]:
     """The due day after the extensions that were filed in time."""
     due, notes = term.due, list(term.notes)
-    for event in found.events:
+    for event in extensions:
         given = event.given
-        if given.type != "extension" or given.rule != term.rule or given.until is None:
+        if given.rule != term.rule or given.until is None:
             continue
         until = date.fromisoformat(given.until)
         if event.at.date() > due:

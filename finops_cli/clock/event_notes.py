@@ -18,20 +18,21 @@ def explain_bar(lot: OpenLot, shares: ShareEvent) -> str:
     return f"{shares.label} does not count: {lot.rule} takes a purchase only"
 
 
-def explain_no_need(lots: list[OpenLot], shares: ShareEvent) -> str:
+def explain_no_need(shares: ShareEvent, *, is_box_open: bool) -> str:
     """Say why lots that are there take nothing of a purchase or borrow."""
-    if shares.kind == "borrow" and any(lot.wanting > 0 for lot in lots):
+    if shares.kind == "borrow" and is_box_open:
         return "a borrow does not lead out of the penalty box"
     return "other purchases or borrows cover every open share"
 
 
-def explain_allocation(lots: list[OpenLot]) -> str | None:
-    """Say why lots that have failed give no more shares to an allocation; None without lots."""
-    if not lots:
-        return None
-    if all(lot.deadline is None for lot in lots):
+def explain_allocation(first: OpenLot, *, is_judged: bool) -> str:
+    """Say why lots that have failed give no more shares to an allocation.
+
+    `first` has the earliest deadline; `is_judged` is true if all deadlines have passed.
+    """
+    if first.deadline is None:
         return "Rule 204 sets no deadline for them"
-    if all(lot.uncured is not None for lot in lots):
+    if is_judged:
         return "their deadline has passed"
     return "no more shares are uncovered before their deadline"
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import NamedTuple
 
 from finops_cli.clock.facts import Facts, read_day, read_trade_date, settling_day, trade_date_of
@@ -13,6 +14,10 @@ from finops_cli.clock.rule_204 import Deadline
 from finops_cli.kb.chapters.clock import ClockRules
 
 PARTICIPANT = "participant"
+AgeOrder = tuple[date, int, bool, str]
+DueOrder = tuple[datetime, AgeOrder]
+_NO_DEADLINE = datetime.combine(date.max, time.max)
+"""Sorts behind every deadline."""
 
 
 class GivenLot(NamedTuple):
@@ -43,6 +48,8 @@ class ShareEvent:
     """Shares that were assigned to lots: no share counts twice."""
     arrived: int = 0
     """Shares that a fall of the position has used."""
+    covers: list[Cover] = field(default_factory=list)
+    """What covers lots and has not arrived, in the order of their deadlines."""
     unused: str | None = None
     """Why it changed nothing; None if it did, or if the evidence of a lot names it."""
 
@@ -57,6 +64,7 @@ class Cover:
     """Shares of a purchase or borrow that are meant for a lot."""
 
     event: ShareEvent
+    lot: OpenLot
     qty: int
 
 
@@ -90,10 +98,15 @@ class OpenLot:
     """True if the settlement date was not given."""
     holder: str = PARTICIPANT
     covers: list[Cover] = field(default_factory=list)
+    """In the order of time; those without a share left are dropped late."""
+    covered: int = 0
+    """The shares of the covers."""
     uncured: int | None = None
     """Shares that nothing covered at the deadline; None before it."""
     bought_after: list[Cover] = field(default_factory=list)
     """Purchases after a missed deadline, which lead out of the penalty box."""
+    bought: int = 0
+    """The shares of those purchases."""
     delivered: list[Delivered] = field(default_factory=list)
     credited: bool = False
     """True if a pre-fail credit cured the lot (section 7.4)."""
@@ -102,7 +115,7 @@ class OpenLot:
     @property
     def uncovered(self) -> int:
         """Shares that are open and that nothing covers."""
-        return self.open - sum(cover.qty for cover in self.covers)
+        return self.open - self.covered
 
     @property
     def is_breached(self) -> bool:
@@ -110,9 +123,18 @@ class OpenLot:
         return bool(self.uncured)
 
     @property
-    def bought(self) -> int:
-        """Shares that were bought after the missed deadline."""
-        return sum(cover.qty for cover in self.bought_after)
+    def age_order(self) -> AgeOrder:
+        """The place among the lots that a delivery takes: first in, first out (kb: `clock.fifo`).
+
+        Lots of one day keep the order in which they were given.
+        """
+        return self.settlement, self.index, self.holder != PARTICIPANT, self.holder
+
+    @property
+    def due_order(self) -> DueOrder:
+        """The place among the lots that a purchase takes: the earliest deadline, then oldest."""
+        due = _NO_DEADLINE if self.deadline is None else self.deadline.due
+        return due, self.age_order
 
     @property
     def wanting(self) -> int:
@@ -122,7 +144,15 @@ class OpenLot:
     def cover(self, event: ShareEvent, qty: int) -> None:
         """Assign shares of `event` to the lot."""
         event.assigned += qty
-        self.covers.append(Cover(event, qty))
+        self.covered += qty
+        cover = Cover(event, self, qty)
+        self.covers.append(cover)
+        insort(event.covers, cover, key=lambda each: each.lot.due_order)
+
+    def buy_after(self, event: ShareEvent, qty: int) -> None:
+        """Lead shares out of the penalty box by a purchase after the missed deadline."""
+        self.bought += qty
+        self.bought_after.append(Cover(event, self, qty))
 
     def lower(self, qty: int, at: datetime) -> None:
         """Lower the open shares by shares that nothing covers."""
@@ -132,26 +162,20 @@ class OpenLot:
     def lower_covered(self, qty: int, at: datetime) -> None:
         """Lower the open shares by covered ones: the latest covers lose them."""
         self.lower(qty, at)
-        for cover in reversed(self.covers):
+        self.covered -= qty
+        while qty:
+            cover = self.covers[-1]
             taken = min(qty, cover.qty)
             cover.qty -= taken
             qty -= taken
-        self.covers = [cover for cover in self.covers if cover.qty]
+            if not cover.qty:
+                self.covers.pop()
 
-    def take_arrival(self, event: ShareEvent, qty: int, at: datetime) -> int:
-        """Lower the lot by up to `qty` shares of `event` that covered it; return the rest."""
-        for cover in self.covers:
-            if cover.event is event:
-                taken = min(qty, cover.qty)
-                cover.qty -= taken
-                qty -= taken
-                self.lower(taken, at)
-        self.covers = [cover for cover in self.covers if cover.qty]
-        return qty
-
-    def open_at(self, moment: datetime) -> int:
-        """Shares that were open at a moment."""
-        return self.qty - self.gone_by(moment)
+    def take_arrival(self, cover: Cover, qty: int, at: datetime) -> None:
+        """Lower the lot by shares that covered it and have arrived."""
+        cover.qty -= qty
+        self.covered -= qty
+        self.lower(qty, at)
 
     def gone_by(self, moment: datetime) -> int:
         """Shares that had left the lot at a moment."""
@@ -191,36 +215,5 @@ def given_lots(facts: Facts, calendar: Calendar, rules: ClockRules) -> list[Give
 
 
 def by_age(lots: Iterable[OpenLot]) -> list[OpenLot]:
-    """Order lots as deliveries take them: first in, first out (kb: `clock.fifo`).
-
-    Lots of one day keep the order in which they were given.
-    """
-    return sorted(
-        lots,
-        key=lambda lot: (lot.settlement, lot.index, lot.holder != PARTICIPANT, lot.holder),
-    )
-
-
-def by_deadline(lots: Iterable[OpenLot]) -> list[OpenLot]:
-    """Order lots as purchases and borrows take them: the earliest deadline first, then oldest."""
-    return sorted(by_age(lots), key=_due)
-
-
-def deliver(lots: Iterable[OpenLot], qty: int, at: datetime) -> int:
-    """Take `qty` delivered shares from the oldest lots, uncovered shares first; return the rest."""
-    ordered = by_age(lot for lot in lots if lot.open)
-    for lot in ordered:
-        taken = min(qty, lot.uncovered)
-        if taken:
-            lot.lower(taken, at)
-            qty -= taken
-    for lot in ordered:
-        taken = min(qty, lot.open)
-        if taken:
-            lot.lower_covered(taken, at)
-            qty -= taken
-    return qty
-
-
-def _due(lot: OpenLot) -> tuple[bool, str]:
-    return lot.deadline is None, "" if lot.deadline is None else lot.deadline.due.isoformat()
+    """Order lots as deliveries take them: the oldest first."""
+    return sorted(lots, key=lambda lot: lot.age_order)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 
-from finops_cli.clock.close_out import assumed_facts
+from finops_cli.clock.close_out import assumed_facts, state_by_day
 from finops_cli.clock.events import Event
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.lots import PARTICIPANT, OpenLot
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.moments import format_moment
 from finops_cli.clock.replay import Replayed
-from finops_cli.clock.states import state_by_day
 from finops_cli.domain.clock import BoxState, Obligation, PenaltyBox
 from finops_cli.kb.chapters.clock import ClockRules
 
@@ -20,11 +19,11 @@ def penalty_boxes(
     facts: Facts, found: Replayed, calendar: Calendar, rules: ClockRules
 ) -> list[PenaltyBox]:
     """The pre-borrow duty of the participant, and of each broker-dealer with an allocation."""
-    others = sorted({lot.holder for lot in found.lots} - {PARTICIPANT})
-    return [
-        _box(holder, [lot for lot in found.lots if lot.holder == holder], calendar, rules)
-        for holder in (PARTICIPANT, *others)
-    ]
+    held: dict[str, list[OpenLot]] = {PARTICIPANT: []}
+    for lot in found.lots:
+        held.setdefault(lot.holder, []).append(lot)
+    others = sorted(held.keys() - {PARTICIPANT})
+    return [_box(holder, held[holder], calendar, rules) for holder in (PARTICIPANT, *others)]
 
 
 def _box(holder: str, lots: list[OpenLot], calendar: Calendar, rules: ClockRules) -> PenaltyBox:

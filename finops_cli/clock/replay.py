@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from functools import partial
+from heapq import heappop, heappush
+from operator import attrgetter
 from typing import NamedTuple
 
 from finops_cli.clock.event_notes import (
@@ -21,18 +24,10 @@ from finops_cli.clock.event_notes import (
 from finops_cli.clock.events import Event, lacks_hour, read_events, share_event
 from finops_cli.clock.facts import Facts
 from finops_cli.clock.history import Position, read_positions, series_warnings
-from finops_cli.clock.lots import (
-    PARTICIPANT,
-    Cover,
-    GivenLot,
-    OpenLot,
-    ShareEvent,
-    by_deadline,
-    deliver,
-    given_lots,
-)
+from finops_cli.clock.lots import GivenLot, OpenLot, ShareEvent, given_lots
 from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.refusal import Refused, refuse_outside
+from finops_cli.clock.replay_queues import Arrivals, LotQueues, Want
 from finops_cli.clock.rule_204 import Deadline, deadline_of, rule_of
 from finops_cli.kb.chapters.clock import ClockRules
 
@@ -63,8 +58,17 @@ class Replay:
     rules: ClockRules
     lots: list[OpenLot] = field(default_factory=list)
     has_history: bool = False
+    queues: LotQueues = field(default_factory=LotQueues)
+    """The lots that have failed."""
+    judging: list[tuple[datetime, int, OpenLot]] = field(default_factory=list)
+    """A heap of the lots whose deadline has not passed, the earliest deadline first."""
+    parts: dict[tuple[int, str], OpenLot] = field(default_factory=dict)
+    """The parts of lots that were allocated, by lot and holder."""
     moving: list[ShareEvent] = field(default_factory=list)
     """Purchases, borrows and deliveries so far, in the order of time."""
+    bought: list[ShareEvent] = field(default_factory=list)
+    """The purchases and borrows of `moving`."""
+    arrivals: Arrivals = field(default_factory=Arrivals)
     position: int | None = None
     """The open shares by the history; None before its first row."""
     shown_days: frozenset[date] = frozenset()
@@ -75,10 +79,17 @@ class Replay:
     """Events of the day that wait for the lots which the close of the day opens."""
 
     def advance(self, moment: datetime) -> None:
-        """Judge the lots whose deadline lies before `moment`."""
-        for lot in self.lots:
-            if lot.uncured is None and lot.deadline is not None and lot.deadline.due < moment:
-                lot.uncured = lot.uncovered
+        """Take in the lots that have failed by `moment`, and judge those whose deadline is over."""
+        self.queues.open_until(moment)
+        while self.judging and self.judging[0][0] < moment:
+            lot = heappop(self.judging)[2]
+            lot.uncured = lot.uncovered
+            self.queues.renew(lot)
+
+    def _keep(self, lot: OpenLot) -> None:
+        if lot.deadline is not None:
+            heappush(self.judging, (lot.deadline.due, len(self.lots), lot))
+        self.lots.append(lot)
 
     def open_lot(self, given: GivenLot, is_assumed: bool) -> OpenLot:
         """Open a lot. Raises Refused."""
@@ -98,7 +109,8 @@ class Replay:
             deadline=deadline,
             is_assumed=is_assumed,
         )
-        self.lots.append(lot)
+        self._keep(lot)
+        self.queues.add(lot)
         return lot
 
     def _deadline_of(self, given: GivenLot) -> Deadline | None:
@@ -129,10 +141,13 @@ class Replay:
             self.moving.append(shares)
             if kind == "delivery":
                 self._deliver(shares)
-            elif shares.settled_on == event.at.date():
-                self._buy(shares)  # the position at the close has these shares already
             else:
-                self._hold(event.at, partial(self._buy, shares))
+                self.bought.append(shares)
+                if shares.settled_on == event.at.date():
+                    self._buy(shares)  # the position at the close has these shares already
+                else:
+                    self._hold(event.at, partial(self._buy, shares))
+            self.arrivals.add(shares)
 
     def _hold(self, at: datetime, step: Callable[[], None]) -> None:
         """Run `step`, at the close of the day if the history shows only then what has failed.
@@ -146,90 +161,98 @@ class Replay:
         else:
             step()
 
-    def _existing(self, at: datetime, named: date | None) -> list[OpenLot]:
-        """The lots that have failed by `at` and want shares, in the order of their deadlines."""
-        return by_deadline(
-            lot
-            for lot in self.lots
-            if (lot.open or lot.wanting > 0) and lot.opens <= at and named in (None, lot.settlement)
-        )
-
-    def _why_none(self, at: datetime, named: date | None) -> str:
+    def _why_none(self, named: date | None) -> str:
         """Say why no lot is there for an event."""
-        failed = [lot for lot in self.lots if lot.opens <= at]
-        if named is not None and all(lot.settlement != named for lot in failed):
-            return f"no lot of {named} had failed at that time"
-        return "no share is left to close out" if failed else "nothing had failed at that time"
+        if not self.queues.has_failed(named):
+            what = "nothing" if named is None else f"no lot of {named}"
+            return f"{what} had failed at that time"
+        return "no share is left to close out"
 
     def _buy(self, shares: ShareEvent) -> None:
         """Assign a purchase or borrow to lots: each share once."""
-        lots = self._existing(shares.at, shares.lot_named)
-        shares.unused = self._why_none(shares.at, shares.lot_named)
+        queues, named = self.queues, shares.lot_named
+        shares.unused = self._why_none(named)
         if shares.refused is not None:
-            for lot in lots:
+            for lot in queues.find(Want.PRESENT, named):
                 add_note(lot, shares, shares.refused)
             return
-        if lots:
-            shares.unused = explain_no_need(lots, shares)
-        for lot in lots:
-            if taken := min(shares.free, lot.uncovered):
-                if not is_met_by(lot, shares):
-                    add_note(lot, shares, explain_bar(lot, shares))
-                    continue
-                lot.cover(shares, taken)
-                add_note(lot, shares, describe(shares, taken))
-                self._lead_out(lot, shares, taken)
-        for lot in lots:  # shares that are gone already must still be bought (section 7.1)
-            taken = min(shares.free, lot.wanting) if shares.kind == "purchase" else 0
-            if taken > 0:
-                shares.assigned += taken
-                add_note(lot, shares, describe(shares, taken))
-                self._lead_out(lot, shares, taken)
+        if queues.has(Want.PRESENT, named):
+            is_box_open = queues.has(Want.UNBOUGHT, named)
+            shares.unused = explain_no_need(shares, is_box_open=is_box_open)
+        for lot in queues.find(Want.UNCOVERED, named):
+            if not shares.free:
+                return
+            if not is_met_by(lot, shares):
+                add_note(lot, shares, explain_bar(lot, shares))
+                continue
+            taken = min(shares.free, lot.uncovered)
+            lot.cover(shares, taken)
+            add_note(lot, shares, describe(shares, taken))
+            self._lead_out(lot, shares, taken)
+        if shares.kind != "purchase":
+            return
+        for lot in queues.find(Want.UNBOUGHT, named):  # gone, and still to be bought (7.1)
+            if not shares.free:
+                return
+            taken = min(shares.free, lot.wanting)
+            shares.assigned += taken
+            add_note(lot, shares, describe(shares, taken))
+            self._lead_out(lot, shares, taken)
 
     @staticmethod
     def _lead_out(lot: OpenLot, shares: ShareEvent, qty: int) -> None:
         if lot.is_breached and shares.kind == "purchase" and (led := min(qty, lot.wanting)):
-            lot.bought_after.append(Cover(shares, led))
+            lot.buy_after(shares, led)
 
     def _deliver(self, shares: ShareEvent) -> None:
         """Lower the oldest lots by shares that left at a known time."""
         if self.has_history and self.position is None:
             shares.unused = "the history begins later"
             return
-        lots = self._existing(shares.at, None)
-        shares.unused = self._why_none(shares.at, None)
-        before = {id(lot): lot.open for lot in lots}
-        shares.arrived = deliver(lots, shares.qty, shares.at)  # no fall uses what left no lot
-        for lot in lots:
-            if gone := before[id(lot)] - lot.open:
-                add_note(lot, shares, describe(shares, gone))
+        shares.unused = self._why_none(None)
+        gone = self.queues.deliver(shares.qty, shares.at)
+        shares.arrived = shares.qty - sum(gone.values())  # no fall uses what left no lot
+        for lot, qty in gone.items():
+            add_note(lot, shares, describe(shares, qty))
 
     def _allocate(self, event: Event) -> None:
         """Move a part of lots that are not judged yet to a broker-dealer (204(d))."""
         given, left = event.given, event.qty
-        named = given.for_settlement_date
-        day = None if named is None else date.fromisoformat(named)
-        lots = [lot for lot in self._existing(event.at, day) if lot.holder == PARTICIPANT]
-        for lot in lots:
-            is_free = lot.uncured is None and lot.deadline is not None
-            taken = min(left, lot.uncovered) if is_free else 0
-            if taken:
-                left -= taken
-                lot.qty -= taken
-                lot.open -= taken
-                lot.evidence.append(f"{taken:,} allocated to {given.to}")
-                self._join(lot, given.to or "", taken, event.label)
+        day = given.for_settlement_date
+        named = None if day is None else date.fromisoformat(day)
+        why = self._why_not_allocated(named)
+        moved = []
+        for lot in self.queues.find(Want.ALLOCABLE, named):
+            if not left:
+                break
+            taken = min(left, lot.uncovered)
+            left -= taken
+            lot.qty -= taken
+            lot.open -= taken
+            self.queues.count_lowered(lot, taken)
+            lot.evidence.append(f"{taken:,} allocated to {given.to}")
+            moved.append((lot, taken))
+        for lot, taken in moved:
+            self._join(lot, given.to or "", taken, event.label)
         if left:
-            why = explain_allocation(lots) or self._why_none(event.at, day)
             self.unused.append(f"{event.label}: {left:,} shares are not allocated: {why}")
 
+    def _why_not_allocated(self, named: date | None) -> str:
+        """Say why shares of an allocation stay where they are, if some do."""
+        first = next(self.queues.find(Want.OWN, named), None)
+        if first is None:
+            return self._why_none(named)
+        is_judged = not self.queues.has(Want.OWN_UNJUDGED, named)
+        return explain_allocation(first, is_judged=is_judged)
+
     def _join(self, lot: OpenLot, holder: str, qty: int, label: str) -> None:
-        for other in self.lots:
-            if other.holder == holder and other.index == lot.index:
-                other.qty += qty
-                other.open += qty
-                other.evidence.append(label)
-                return
+        part = self.parts.get((lot.index, holder))
+        if part is not None:
+            part.qty += qty
+            part.open += qty
+            part.evidence.append(label)
+            self.queues.renew(part)
+            return
         part = replace(
             lot,
             holder=holder,
@@ -237,11 +260,14 @@ class Replay:
             whole=qty,
             open=qty,
             covers=[],
+            covered=0,
             bought_after=[],
             delivered=[],
             evidence=[label],
         )
-        self.lots.append(part)
+        self.parts[lot.index, holder] = part
+        self._keep(part)
+        self.queues.take_in(part)
 
     def move_to(self, found: Position) -> None:
         """Bring the lots to the quantity of a history row, or of a day without one (6.1)."""
@@ -258,68 +284,46 @@ class Replay:
         """Lower the lots from the position `before`; return the lot that failed new, if any."""
         new = found.new
         if new is None:
-            arrived = sum(shares.qty - shares.arrived for shares in self._arrived(found.at))
-            new = max(0, found.qty - max(0, before - arrived))
+            new = max(0, found.qty - max(0, before - self.arrivals.count(found.at)))
         fell = before + new - found.qty
         if fell < 0:
             raise Refused(found.field, found.qty, f"at most {before + new:,}", "clock.strictest")
         self._fall(fell, found.at)
-        return self.open_lot(found.lot_of(new), is_assumed=False) if new else None
+        return self._open_new(found, new) if new else None
+
+    def _open_new(self, found: Position, qty: int) -> OpenLot:
+        lot = self.open_lot(found.lot_of(qty), is_assumed=False)
+        self.queues.open_until(found.at)
+        return lot
 
     def _begin(self, found: Position) -> OpenLot | None:
         """Take the first row as the fail's first quantity; return its lot if it is a new one."""
-        for shares in self._arrived(found.at):
-            shares.arrived = shares.qty
+        for _ in self.arrivals.use(self.arrivals.count(found.at), found.at):
+            pass  # a part of the first quantity
         if found.first_settlement is None and found.qty:
-            return self.open_lot(found.lot_of(found.qty), is_assumed=False)
+            return self._open_new(found, found.qty)
         return None
 
     def _fall(self, qty: int, at: datetime) -> None:
         """Lower the position: shares of known events first, then a delivery."""
-        for shares in self._arrived(at):
-            if not qty:
-                return
-            used = min(qty, shares.qty - shares.arrived)
-            shares.arrived += used
+        for shares, used in self.arrivals.use(qty, at):
             shares.unused = None
             qty -= used
-            if shares.kind == "delivery":
-                continue
-            rest = used
-            for lot in by_deadline(lot for lot in self.lots if lot.covers):
-                rest = lot.take_arrival(shares, rest, at)
-            deliver(self.lots, rest, at)
-        deliver(self.lots, qty, at)
-
-    def _arrived(self, moment: datetime) -> list[ShareEvent]:
-        """The events whose shares have arrived and that no fall has used up: deliveries first."""
-        found = [
-            shares
-            for shares in self.moving
-            if shares.qty > shares.arrived
-            and shares.refused is None
-            and (
-                shares.kind == "delivery"
-                or (shares.settled_on is not None and shares.settled_on <= moment.date())
-            )
-        ]
-        return sorted(found, key=lambda shares: shares.kind != "delivery")
+            if shares.kind != "delivery":
+                self.queues.arrive(shares, used, at)
+        self.queues.deliver(qty, at)
 
     def credit(self, lot: OpenLot) -> None:
         """Give the pre-fail credit of 204(e): all of its conditions, or nothing (section 7.4)."""
         if lot.deadline is None:
             return
-        whole = sum(
-            each.open
-            for each in self.lots
-            if each.holder == PARTICIPANT and each.settlement <= lot.settlement
-        )
-        for shares in self.moving:
+        whole = self.queues.whole
+        morrow = datetime.combine(lot.trade + timedelta(1), time.min)
+        first = bisect_left(self.bought, morrow, key=attrgetter("at"))
+        last = bisect_right(self.bought, lot.opens, key=attrgetter("at"))
+        for shares in self.bought[first:last]:
             if not lot.uncovered:
                 return
-            is_early = lot.trade < shares.at.date() and shares.at <= lot.opens
-            if shares.kind not in MEANS or not is_early:
-                continue
             if not is_met_by(lot, shares):
                 add_note(lot, shares, explain_bar(lot, shares))
                 continue

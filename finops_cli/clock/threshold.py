@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time
+from itertools import accumulate
+from operator import itemgetter
 from typing import NamedTuple
 
-from finops_cli.clock.close_out import not_applicable
+from finops_cli.clock.close_out import not_applicable, state_by_day
 from finops_cli.clock.events import Event
 from finops_cli.clock.facts import RULE, Facts, read_day
 from finops_cli.clock.history import last_known_day
-from finops_cli.clock.lots import PARTICIPANT
+from finops_cli.clock.lots import PARTICIPANT, OpenLot
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.clock.refusal import Refused
 from finops_cli.clock.replay import Replayed
-from finops_cli.clock.states import state_by_day
 from finops_cli.domain.clock import Obligation, Threshold
 from finops_cli.kb.chapters.clock import ClockRules
 
@@ -54,7 +56,7 @@ def threshold_duty(
     is_listed = _listing(facts, last_known_day(facts, calendar, rules), calendar)
     if is_listed is None:
         return None, []
-    run, why = _count(facts, found, is_listed, calendar, rules)
+    run, why = _count(facts, found, is_listed=is_listed, calendar=calendar, rules=rules)
     if not run.days:
         return _threshold(run, None, False), [_not_counting(found, run, why, rules)]
     last = _last_day(run, calendar)
@@ -85,7 +87,9 @@ def _listing(facts: Facts, last: date, calendar: Calendar) -> IsListed | None:
             days.append((day, row.listed))
         known = [(day, listed) for day, listed in days if day <= last]
     if known:
-        return lambda day: next((listed for at, listed in reversed(known) if at <= day), False)
+        dates = [day for day, _ in known]
+        values = [False, *(listed for _, listed in known)]
+        return lambda day: values[bisect_right(dates, day)]
     if given.threshold_since is not None:
         since = read_day("threshold_since", given.threshold_since, calendar)
         return lambda day: day >= since
@@ -96,7 +100,7 @@ def _listing(facts: Facts, last: date, calendar: Calendar) -> IsListed | None:
 
 
 def _count(
-    facts: Facts, found: Replayed, is_listed: IsListed, calendar: Calendar, rules: ClockRules
+    facts: Facts, found: Replayed, *, is_listed: IsListed, calendar: Calendar, rules: ClockRules
 ) -> tuple[Run, str]:
     """Count backwards from the last known settlement day while both conditions hold."""
     eras = rules.eras
@@ -108,7 +112,7 @@ def _count(
         days_of_rule = rules.finra_days, rules.finra_rule_144_days
     is_rule_144 = bool(facts.given.rule_144) and facts.trade_date >= eras.rule_144_from
     needed = days_of_rule[is_rule_144]
-    quantity_of = _quantities(found, rules.times.close)
+    quantity_of = _quantities(found.lots, rules.times.close)
     days: list[date] = []
     quantities: list[int] = []
     day = last_known_day(facts, calendar, rules)
@@ -121,11 +125,14 @@ def _count(
     days.reverse()
     quantities.reverse()
     run = Run(days, quantities, needed, rule, kb)
-    return _grandfather(run, quantity_of, is_listed, calendar, rules)
+    return _grandfather(
+        run, quantity_of=quantity_of, is_listed=is_listed, calendar=calendar, rules=rules
+    )
 
 
 def _grandfather(
     run: Run,
+    *,
     quantity_of: Callable[[date], int],
     is_listed: IsListed,
     calendar: Calendar,
@@ -147,11 +154,16 @@ def _grandfather(
     return counted._replace(needed=rules.grandfather_days), why
 
 
-def _quantities(found: Replayed, close: time) -> Callable[[date], int]:
+def _quantities(lots: Iterable[OpenLot], close: time) -> Callable[[date], int]:
     """The quantity that is open at the end of a settlement day."""
-    return lambda day: sum(
-        lot.open_at(datetime.combine(day, close)) for lot in found.lots if lot.settlement <= day
-    )
+    moves: list[tuple[datetime, int]] = []
+    for lot in lots:
+        moves.append((datetime.combine(lot.settlement, time.min), lot.qty))
+        moves += [(each.at, -each.qty) for each in lot.delivered]
+    moves.sort(key=itemgetter(0))
+    moments = [at for at, _ in moves]
+    totals = [0, *accumulate(qty for _, qty in moves)]
+    return lambda day: totals[bisect_right(moments, datetime.combine(day, close))]
 
 
 def _last_day(run: Run, calendar: Calendar) -> date:
