@@ -43,11 +43,18 @@ def add_note(lot: OpenLot, shares: ShareEvent, text: str) -> None:
     shares.unused = None
 
 
-def find_missing(shares: ShareEvent, whole: int, uncovered: int) -> str:
-    """List what an early purchase lacks for the credit of 204(e); empty if it lacks nothing."""
+def find_missing(lot: OpenLot, shares: ShareEvent, whole: int) -> str:
+    """List what an early purchase lacks for the credit of 204(e); empty if it lacks nothing.
+
+    `whole` is the holder's whole fail, in shares.
+    """
     faults = [shares.refused] if shares.refused else []
-    if shares.qty < whole or shares.free < uncovered:
+    if shares.lot_named not in (None, lot.settlement):
+        faults.append(f"it names the lot of {shares.lot_named}")
+    if shares.qty < whole:
         faults.append(f"less than the whole fail of {whole:,}")
+    elif shares.free < lot.uncovered:
+        faults.append(f"{shares.qty - shares.free:,} of its shares count elsewhere")
     if not shares.shown_flat:
         faults.append("net flat or long not shown")
     return ", ".join(faults)

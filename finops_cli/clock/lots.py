@@ -45,7 +45,7 @@ class ShareEvent:
     refused: str | None = None
     """Why it counts for nothing; None if it counts."""
     assigned: int = 0
-    """Shares that were assigned to lots: no share counts twice."""
+    """Shares that were assigned to lots, or that a fall has used: no share counts twice."""
     arrived: int = 0
     """Shares that a fall of the position has used."""
     covers: list[Cover] = field(default_factory=list)
@@ -55,7 +55,7 @@ class ShareEvent:
 
     @property
     def free(self) -> int:
-        """Shares that are not assigned to a lot."""
+        """Shares that no lot and no fall of the position has."""
         return self.qty - self.assigned
 
 

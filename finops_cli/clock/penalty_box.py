@@ -98,7 +98,7 @@ def notice_obligations(
     if box.released_on is not None:
         dues["SHO-204(c)(2)"] = datetime.fromisoformat(box.released_on)
     lots = [lot for lot in found.lots if lot.is_breached and lot.holder == PARTICIPANT]
-    kept = [lot for lot in lots if _due(lot) >= opened] or lots
+    kept = [lot for lot in lots if _released_on(lot) is None] or lots
     missing = {name for lot in kept for name in assumed_facts(lot)}
     assumed = tuple(name for name in ("settlement_date", "sale_type") if name in missing)
     return [

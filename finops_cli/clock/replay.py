@@ -327,7 +327,7 @@ class Replay:
             if not is_met_by(lot, shares):
                 add_note(lot, shares, explain_bar(lot, shares))
                 continue
-            missing = find_missing(shares, whole, lot.uncovered)
+            missing = find_missing(lot, shares, whole)
             if missing:
                 add_note(lot, shares, f"no pre-fail credit for {shares.label}: {missing}")
             else:

@@ -171,6 +171,7 @@ class LotQueues:
                 qty -= taken
             done += not cover.qty
         del shares.covers[:done]
+        shares.assigned += min(qty, shares.free)  # used up: no share counts twice
         self.deliver(qty, at)
 
 

@@ -228,3 +228,61 @@ def test_event_that_counts_leaves_no_warning() -> None:
     ]
     found = compute(events, "2026-11-20", settlement_date="2026-11-17", sale_type="short")
     assert not any(text.startswith("event.") for text in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("named", "state", "missing"),
+    [
+        (None, "cured", None),
+        ("2026-11-17", "cured", None),
+        ("2026-11-16", "breached", "it names the lot of 2026-11-16"),
+    ],
+)
+def test_pre_fail_credit_goes_to_the_lot_that_is_named(
+    named: str | None, state: str, missing: str | None
+) -> None:
+    """Rule: the text of 204(e) is silent; strictly, a purchase for one lot credits no other."""
+    lots = [
+        {"settlement_date": "2026-11-16", "qty": 100, "sale_type": "long"},
+        {"settlement_date": "2026-11-17", "qty": 100, "sale_type": "short"},
+    ]
+    bought = {"type": "purchase", "at": "2026-11-17T10:00", "qty": 300, "net_position": "flat"}
+    if named is not None:
+        bought["for_settlement_date"] = named
+    found = compute([bought], "2026-11-18T12:00", lots=lots)
+    second = next(each for each in found.obligations if each.lot == "2026-11-17")
+    assert second.state == state
+    assert any("no pre-fail credit" in text for text in second.evidence) == (missing is not None)
+    assert any((missing or "pre-fail credit, 204(e)") in text for text in second.evidence)
+
+
+@pytest.mark.parametrize(
+    ("settled_on", "state"), [("2026-11-17", "breached"), ("2026-11-18", "cured")]
+)
+def test_shares_that_a_fall_has_used_give_no_pre_fail_credit(settled_on: str, state: str) -> None:
+    """Rule: no share counts twice: what arrived and lowered the position credits no later lot."""
+    rows = [
+        {"date": "2026-11-16", "qty": 500},
+        {"date": "2026-11-17", "qty": 300, "new": 300, "trade_date": "2026-11-13"},
+    ]
+    bought = {"type": "purchase", "at": "2026-11-16T10:00", "qty": 300, "net_position": "flat"}
+    bought["settled_on"] = settled_on
+    facts = {"settlement_date": "2026-11-16", "sale_type": "short", "fail_history": rows}
+    found = compute([bought], "2026-11-18T18:00", **facts)
+    second = next(each for each in found.obligations if each.lot == "2026-11-17")
+    assert second.state == state
+    used = "no pre-fail credit for purchase of 300 at 2026-11-16T10:00: 300 of its shares count"
+    assert any(used in text for text in second.evidence) == (state == "breached")
+
+
+def test_notice_assumes_only_what_the_waiting_lots_assume() -> None:
+    """Rule: a lot that has left the penalty box does not make its notice an assumed one."""
+    lots = [
+        {"settlement_date": "2026-11-16", "qty": 100, "sale_type": "short"},
+        {"settlement_date": "2026-11-17", "qty": 100},
+    ]
+    bought = {"type": "purchase", "at": "2026-11-18T10:00", "qty": 100, "settled_on": "2026-11-19"}
+    for named, assumed in (("2026-11-17", ()), ("2026-11-16", ("sale_type",))):
+        found = compute([bought | {"for_settlement_date": named}], "2026-11-20", lots=lots)
+        notice = next(each for each in found.obligations if each.rule == "SHO-204(c)(1)")
+        assert (notice.qty, notice.assumed) == (100, assumed)

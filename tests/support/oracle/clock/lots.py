@@ -317,6 +317,7 @@ class Ledger:
                 pair[1], taken = pair[1] - part, taken - part
                 pair[0].leave(part, moment.date())
                 pair[0].covered -= part
+            event.assigned += min(taken, event.free())  # used: no share counts twice (6.2)
             self._lower(taken, moment)
         self._lower(shares, moment)
 
@@ -364,6 +365,7 @@ class Ledger:
             is_early = lot.trade < event.at.date() and event.at <= lot.opens
             is_shown = event.counts() and event.net_position in ("flat", "long")
             enough = event.qty >= whole and event.free() >= lot.uncovered()
+            is_early &= event.for_settlement_date in (None, lot.settlement)
             if event.type in lot.means and is_early and is_shown and enough:
                 self._assign(event, lot, lot.uncovered())
                 lot.is_credited = True
