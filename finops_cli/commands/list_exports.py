@@ -88,9 +88,9 @@ def write_export(
         _write(report, export.format, out, kept)
         if kept is None:
             return []
-        said = f"{kept.carried:,} of {kept.filled:,} owners and comments stand in the new list"
-        lost = sum(1 for _ in kept.left_over(index))
-        return [("kept", f"{said}; {lost:,} are in the sheet Gone" if lost else said)]
+        gone = sum(1 for _ in kept.left_over(index))
+        said = f"carried over {kept.filled - gone:,} of {kept.filled:,}"
+        return [("comments", f"{said}; the others are in the sheet Gone" if gone else said)]
 
 
 def _write(report: Report, format_: str, out: BinaryIO, kept: KeptNotes | None) -> None:
@@ -213,7 +213,8 @@ def _refuse_to_lose_notes(export: Export) -> None:
         return
     if filled:
         raise UsageError(
-            f"{output}: holds {filled:,} owners and comments of the desk, which would be lost",
+            f"{output}: the desk filled an owner or a comment into {filled:,}"
+            f" row{'' if filled == 1 else 's'}, which would be lost",
             f"take them over with --keep {output}, or choose another file for -o",
         )
 

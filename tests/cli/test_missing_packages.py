@@ -43,6 +43,7 @@ main()
         ("run {fails} --backend llama-cpp --triage-gguf {gguf} --resolver-gguf {gguf}", "llama"),
         ("evaluate --stage sentiment -o {tmp}/e", "scikit-learn"),
         ("train --stage triage -o {tmp}/t", "torch"),
+        ("list examples/monday.expected.jsonl -o {tmp}/list.xlsx", "openpyxl"),
         ("run {book} --accept", "openpyxl"),
     ],
 )
