@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from finops_cli.kb.rulebook import KnowledgeBase
-from tests.clock.test_clock_differential import compute, differences, expect
+from tests.clock.rules.test_clock_differential import compute, differences, expect
 from tests.support.oracle.clock import calendar as cal
 from tests.support.records import a_fail
 
