@@ -15,6 +15,7 @@ from finops_cli.domain.clock_facts import ClockFacts
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.limits import NUMBER_DIGITS
+from finops_cli.kb.chapters.input import INVENTORY
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.contradictions import find_contradictions
@@ -24,6 +25,7 @@ from finops_cli.verify.schemas import show_value
 DERIVABLE = ("cns_direction", "side", "inventory_coverage_pct", "age_days")
 """The fields that can follow from others, in the order in which they are derived."""
 _RATE = "cp_fail_rate_pct"
+_COVERAGE = "inventory_coverage_pct"
 DATES = "input.dates"
 """The rule of an age that the dates do not give."""
 _DAYS = ("settlement_date", "trade_date")
@@ -96,6 +98,14 @@ class InputPolicy:
         if _RATE not in record:
             record[_RATE] = rules.assumed_rate_pct
             assumed.append(_RATE)
+        inventory = record.get("inventory")
+        if _COVERAGE not in record and inventory is None:
+            record[_COVERAGE] = rules.assumed_coverage_pct
+            assumed.append(_COVERAGE)
+        if isinstance(inventory, dict) and _lacks_sources(inventory):
+            record["inventory"] = {**rules.assumed_inventory, **inventory}
+            names = [name for name in rules.assumed_inventory if name not in inventory]
+            assumed += [f"inventory.{name}" for name in names]
         ftrs = record.get("ftrs")
         if isinstance(ftrs, list):
             values = {**rules.assumed_ftr, _RATE: rules.assumed_rate_pct}
@@ -160,10 +170,18 @@ def lacks_fields(record: Mapping[str, Any]) -> bool:
     """True if `record` leaves out a field that can be derived or assumed."""
     if any(field not in record for field in (*DERIVABLE, _RATE)):
         return True
+    inventory = record.get("inventory")
+    if isinstance(inventory, dict) and _lacks_sources(inventory):
+        return True
     ftrs = record.get("ftrs")
     return isinstance(ftrs, list) and any(
         isinstance(each, dict) and any(name not in each for name in FTR_ASSUMABLE) for each in ftrs
     )
+
+
+def _lacks_sources(inventory: Mapping[str, Any]) -> bool:
+    """True for an inventory with a box that leaves out other sources."""
+    return "box_qty" in inventory and any(name not in inventory for name in INVENTORY)
 
 
 FTR_ASSUMABLE = ("partial_delivery_history", "settlement_date", "settlement_type", _RATE)
@@ -246,9 +264,6 @@ def _derive_side(record: dict[str, Any], _: InputPolicy) -> Any:
 
 def _derive_coverage(record: dict[str, Any], _: InputPolicy) -> Any:
     inventory = record.get("inventory")
-    if inventory is None:
-        cure = "a percentage, or inventory with box_qty, which gives it"
-        return _missing("inventory_coverage_pct", cure)
     box = _whole(inventory.get("box_qty")) if isinstance(inventory, dict) else None
     qty = _whole(record.get("qty"))
     if box is None or qty is None or box < 0 or qty <= 0:

@@ -152,9 +152,15 @@ FAIL = Codec(
         "FailRecord": {
             "side": "absent: from cns_direction FTD or FTR",
             "cns_direction": "absent: from cns_position, else N_A",
-            "inventory_coverage_pct": "absent: from inventory.box_qty and qty",
+            "inventory_coverage_pct": "absent: from inventory.box_qty and qty, else assumed,"
+            " input.assumed.inventory_coverage_pct",
             "age_days": "absent: from the dates in clock_facts and the moment",
             "cp_fail_rate_pct": "absent: assumed, input.assumed.cp_fail_rate_pct",
+        },
+        "Inventory": {
+            "stock_loan_available": "absent: assumed, input.assumed.inventory",
+            "recall_outstanding": "absent: assumed, input.assumed.inventory",
+            "pending_receives": "absent: assumed, input.assumed.inventory",
         },
         "Ftr": {
             "partial_delivery_history": "absent: assumed, input.assumed.ftr",

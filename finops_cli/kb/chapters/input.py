@@ -15,6 +15,8 @@ from finops_cli.kb.compiler import Compiler
 
 _HIGHEST_PCT = 100
 _FTR = ("partial_delivery_history", "settlement_date", "settlement_type")
+INVENTORY = ("stock_loan_available", "recall_outstanding", "pending_receives")
+"""The fields of an inventory that can be assumed where it has a box."""
 _T_PLUS = re.compile(r"T\+[0-9]{1,3}")
 
 
@@ -29,6 +31,10 @@ class InputRules:
     """Values of `security_type` that have neither CNS equity settlement nor Reg SHO."""
     assumed_rate_pct: Decimal
     """The fail rate of a counterparty that the record gives none for, in percent."""
+    assumed_coverage_pct: Decimal
+    """The coverage of a record without coverage and box, in percent."""
+    assumed_inventory: Mapping[str, int]
+    """Field of an inventory to the shares that are assumed."""
     assumed_ftr: Mapping[str, str | bool]
     """Field of a fail to receive to the value that is assumed."""
 
@@ -47,6 +53,8 @@ def compile_input(c: Compiler) -> InputRules:
         issuer_characters=c.whole("input.issuer_characters"),
         exempt_types=exempt,
         assumed_rate_pct=c.number("input.assumed.cp_fail_rate_pct", _HIGHEST_PCT),
+        assumed_coverage_pct=c.number("input.assumed.inventory_coverage_pct"),
+        assumed_inventory=c.wholes("input.assumed.inventory", INVENTORY),
         assumed_ftr=_assumed_ftr(c),
     )
 
