@@ -230,6 +230,9 @@ def _choose(
         raise _refuse_incomplete(shown, proposal, options.save_map, supplied)
     for check in () if quiet else proposal.checks:
         typer.echo(wrap_label("check", check), err=True)
+    for each in () if quiet else proposal.missing:
+        if each.option not in supplied.options and each.name not in supplied.fields:
+            typer.echo(wrap_label("not given", f"{each.name}: {each.why}"), err=True)
     return ChosenMapping(proposal.mapping, _PROPOSED, None)
 
 

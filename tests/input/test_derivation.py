@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import parse_moment
 from finops_cli.domain import exact_json
+from finops_cli.domain.fail import Inventory
 from finops_cli.importers.stream import admit
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.pipeline.inputs import InputPolicy, names_in
@@ -92,7 +93,6 @@ def test_absent_age_is_counted_with_the_calendar(
     [
         (without("side", cns_direction="N_A"), ("schema.required", "/side")),
         (without("side", "cns_direction", "cns_position"), ("schema.required", "/side")),
-        (without("inventory_coverage_pct"), ("schema.required", "/inventory_coverage_pct")),
         (without("age_days"), ("schema.required", "/age_days")),
         (without("age_days", clock_facts=DATES), ("input.dates", "/clock_facts/as_of")),
         (
@@ -124,10 +124,10 @@ def test_fact_that_nothing_gives_is_an_error(
 
 def test_absent_fact_names_its_cure() -> None:
     """The message of a missing fact says each way to give it."""
-    [problem] = parse_fail(without("inventory_coverage_pct")).problems
+    [problem] = parse_fail(without("age_days")).problems
     assert problem.message == (
-        "inventory_coverage_pct is missing; accepted: a percentage, or inventory with box_qty,"
-        " which gives it"
+        "age_days is missing; accepted: settlement days, or clock_facts.settlement_date and the"
+        " moment, which give them"
     )
 
 
@@ -140,6 +140,30 @@ def test_absent_rate_is_assumed_in_the_worst_band() -> None:
     bands = KB.scoring.cp_history_factor
     assert bands.index(fail.cp_fail_rate_pct) == len(bands.values) - 1
     assert fail.origin == {"source": "x", "assumed": ["qty", "cp_fail_rate_pct"]}
+
+
+def test_absent_coverage_is_assumed_where_no_box_gives_it() -> None:
+    """A record that says nothing of its stock is scored as if nothing were in the box."""
+    fail = parse_fail(without("inventory_coverage_pct")).value
+    assert fail is not None
+    bands = KB.scoring.inventory_modifier
+    assert bands.of(fail.inventory_coverage_pct) == max(bands.values)
+    assert fail.origin == {"assumed": ["inventory_coverage_pct"]}
+    assert fail.inventory is None
+
+
+def test_absent_sources_of_an_inventory_are_assumed_empty() -> None:
+    """An inventory with a box alone has no other shares; each field is named."""
+    record = a_fail(inventory={"box_qty": 500, "recall_outstanding": 7})
+    fail = parse_fail(record).value
+    assert fail is not None
+    assert fail.inventory == Inventory(
+        box_qty=500, recall_outstanding=7, stock_loan_available=0, pending_receives=0
+    )
+    assert names_in(fail.origin, "assumed") == (
+        "inventory.stock_loan_available",
+        "inventory.pending_receives",
+    )
 
 
 def test_absent_facts_of_receives_are_assumed_once() -> None:

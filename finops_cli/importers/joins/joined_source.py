@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import msgspec
 
 from finops_cli.domain import exact_json
 from finops_cli.domain.finding import Damage
+from finops_cli.errors import Unfinished
 from finops_cli.files.jsonl import Batches, InputLine
 from finops_cli.importers.joins.receives import ReceivesIndex
 from finops_cli.importers.joins.record_join import RecordJoin
@@ -115,15 +117,19 @@ class JoinedSource:
         if self.receives is None or self._is_indexed:
             return
         self._is_indexed = True
-        for number, line in enumerate(self.inner.lines(), start=1):
-            if isinstance(line, Damage) or _is_delivery(line):
-                continue
-            given = self._read(line)
-            if given is None or (self.join is not None and self.join.apply(given)):
-                continue  # the second pass reports it
-            fail = parse_fail(given, self.inputs).value
-            if fail is not None:
-                self.receives.add(fail, fail.fail_id or default_fail_id(number))
+        with suppress(Unfinished):  # the second pass ends there too, after its answers
+            for number, line in enumerate(self.inner.lines(), start=1):
+                self._index_line(line, number, self.receives)
+
+    def _index_line(self, line: InputLine, number: int, receives: ReceivesIndex) -> None:
+        if isinstance(line, Damage) or _is_delivery(line):
+            return
+        given = self._read(line)
+        if given is None or (self.join is not None and self.join.apply(given)):
+            return  # the second pass reports it
+        fail = parse_fail(given, self.inputs).value
+        if fail is not None:
+            receives.add(fail, fail.fail_id or default_fail_id(number))
 
     def complete(self, number: int, line: InputLine) -> InputLine:
         """Return a line with the facts that it lacks, or why it cannot be used."""

@@ -54,8 +54,8 @@ from tests.importers.mapped_rows.test_csv_blotter import GOOD, HEADER, MAPPING, 
             "columns.qty is missing. Expected a column, or a value under constants",
         ),
         (
-            MAPPING + "  inventory.box_qty: Shares\n",
-            "columns.inventory.recall_outstanding is missing",
+            MAPPING + "  inventory.recall_outstanding: Shares\n",
+            "columns.inventory.box_qty is missing",
         ),
         (
             MAPPING + "constants: {qty: 5}\n",
@@ -188,13 +188,13 @@ def test_csv_empty_file_or_ambiguous_header_is_refused(tmp_path: Path) -> None:
 
 
 def test_mapping_may_lack_what_an_option_supplies(tmp_path: Path) -> None:
-    """`--as-of` gives the moment of the data and `--inventory` the coverage, so that a mapping
-    without them can be read.
+    """`--as-of` gives the moment of the data, so that a mapping without it can be read. A field
+    that an option supplies may be lacking; the coverage is assumed where nothing gives it.
     """
     file = tmp_path / "map.yaml"
-    required = ("cusip", "side", "qty", "counterparty", "market_value", "reg_sho_threshold")
+    required = ("cusip", "side", "qty", "counterparty", "market_value")
     text = "columns:\n" + "".join(f"  {field}: {field}\n" for field in required)
     file.write_text(text + "  settlement_date: Due\n")
-    with pytest.raises(UsageError, match="inventory_coverage_pct is missing"):
+    with pytest.raises(UsageError, match="reg_sho_threshold is missing"):
         read_mapping(file)
-    assert "settlement_date" in read_mapping(file, ["inventory_coverage_pct"]).columns
+    assert "settlement_date" in read_mapping(file, ["reg_sho_threshold"]).columns

@@ -89,7 +89,7 @@ def test_column_of_something_else_is_left_out_and_asked(name: str, kb: Knowledge
     drop, columns, field = LEFT_OUT[name]
     proposal = _propose(kb, drop, **columns)
     assert field not in proposal.mapping.columns
-    assert field in {each.name for each in proposal.lacks()}
+    assert field in {each.name for each in proposal.missing}
 
 
 def test_currency_column_decides_about_the_market_value(kb: KnowledgeBase) -> None:

@@ -23,11 +23,11 @@ from finops_cli.kb.rulebook import KnowledgeBase
 EXPORTS = Path(__file__).parents[1] / "exports"
 ASKED = {
     "bloomberg.csv": (),
-    "clearing-cns.csv": ("counterparty", "inventory_coverage_pct"),
+    "clearing-cns.csv": ("counterparty",),
     "custodian-eu.csv": (),
     "excel-made.csv": (),
     "feed.tsv": (),
-    "isin-only.csv": ("counterparty", "inventory_coverage_pct"),
+    "isin-only.csv": ("counterparty",),
     "lost-zeros.csv": (),
     "prime-broker.csv": ("clock_facts.as_of",),
     "undecided.csv": ("numbers", "settlement_date"),

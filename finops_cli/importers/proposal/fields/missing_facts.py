@@ -87,16 +87,11 @@ def _ask_age(draft: Draft) -> None:
 
 def _ask_coverage(draft: Draft) -> None:
     if any(COVERAGE in each.name for each in draft.missing):
-        draft.missing[:] = [
-            each._replace(is_required=each.is_required or COVERAGE in each.name)
-            for each in draft.missing
-        ]
         return
     draft.ask(
         COVERAGE,
-        "no column has it, nor the shares in the box from which it is counted",
+        "no column has it, nor the shares in the box from which it is counted; finops then assumes"
+        " that the box is empty, and says so in each record",
         "--inventory FILE  # a stock file by CUSIP",
-        'constants: {inventory_coverage_pct: "0"}  # the unfavourable side: nothing in the box',
-        is_required=True,
         option="--inventory",
     )
