@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from finops_cli.commands.clock_options import ClockOptions
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.join_options import JoinOptions
 from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
@@ -15,13 +16,14 @@ from finops_cli.commands.table_options import TableOptions
     "finops triage examples/monday.jsonl",
     "finops triage examples/monday.jsonl --backend engine --no-timing -o out.jsonl",
 )
-@with_shared_options("resolver_model", "resolver_gguf")
+@with_shared_options("resolver_model", "resolver_gguf", "clock")
 def triage(
     context: typer.Context,
     options: RunOptions,
     models: ModelOptions,
+    clock: ClockOptions,
     table: TableOptions,
     joins: JoinOptions,
 ) -> None:
     """Stage 1 alone: score, tier and action of each fail."""
-    run_command(context, "triage", options, models, table=table, joins=joins)
+    run_command(context, "triage", options, models, clock=clock, table=table, joins=joins)

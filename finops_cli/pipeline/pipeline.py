@@ -54,7 +54,8 @@ class Pipeline:
 
     `timed` measures the latency of each line; otherwise it is null. `keeps_raw` keeps the models'
     text even for accepted answers. `redaction` redacts each record before a model reads it; None
-    sends text unchanged. `clock` computes the dates of the law; None leaves them out.
+    sends text unchanged. `clock` has the moment of the run, and computes the dates
+    of the law for the commands that show them; None leaves both out.
     `strict_input` rejects a record that has a warning.
     """
 
@@ -74,14 +75,15 @@ class Pipeline:
         self.kb = kb
         self.keeps_raw = keeps_raw
         self.redaction = redaction
-        self.clock = clock
+        self.moment = clock
+        self.clock = clock if sequence.shows_clock else None
         self.inputs = InputPolicy(
             kb,
             as_of=None if clock is None else clock.config.as_of,
             calendar=None if clock is None else clock.calendar,
             is_strict=strict_input,
         )
-        self._context = StageContext(backend, kb, self.inputs, redaction, clock)
+        self._context = StageContext(backend, kb, self.inputs, redaction, self.clock)
         self.models = sequence.models
         self._has_triage = "triage" in sequence.answers
         self._has_resolution = "resolution" in sequence.answers

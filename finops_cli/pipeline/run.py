@@ -165,7 +165,7 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
         guard=None if pipeline.redaction is None else pipeline.redaction.mode,
         timed=config.pipeline.timed,
         strict_input=pipeline.inputs.is_strict,
-        clock=None if pipeline.clock is None else pipeline.clock.fingerprint,
+        clock=None if pipeline.moment is None else pipeline.moment.fingerprint,
     )
 
 

@@ -221,6 +221,8 @@ class StageSequence:
     first: FirstStage
     first_model: StageName | None
     later: tuple[NextStage, ...] = ()
+    shows_clock: bool = False
+    """True where an output line has the dates of the law."""
     answers: tuple[AnswerName, ...]
     """The answers that an output line of the command has."""
 
@@ -246,6 +248,7 @@ def _shares_of_case(case: ResolverInput) -> int:
 SEQUENCES: dict[Command, StageSequence] = {
     "run": StageSequence(
         command="run",
+        shows_clock=True,
         parse_line=parse_fail_line,
         shares_owed=_shares_of_fail,
         first=triage_stage,

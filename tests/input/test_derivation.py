@@ -204,11 +204,14 @@ def test_complete_record_is_not_changed() -> None:
     assert fail.origin is None
 
 
-def test_line_and_summary_name_what_was_filled_in(finops: Finops) -> None:
+@pytest.mark.parametrize("command", ["run", "triage"])
+def test_line_and_summary_name_what_was_filled_in(command: str, finops: Finops) -> None:
     """The output line has `origin` with the lists and the moment, and the summary counts them."""
     record = without("age_days", "cp_fail_rate_pct", "side", clock_facts=DATES)
-    done = finops("run", "-", "--backend", "engine", "--as-of", "2026-11-27", stdin=jsonl(record))
+    moment = ("--as-of", "2026-11-27")
+    done = finops(command, "-", "--backend", "engine", *moment, stdin=jsonl(record))
     [line] = rows(done.stdout)
+    assert ("clock" in line) == (command == "run")
     assert line["origin"] == {
         "derived": ["side", "age_days"],
         "assumed": ["cp_fail_rate_pct"],
