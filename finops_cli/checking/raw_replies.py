@@ -139,7 +139,7 @@ def _check_attempt(
                 message=f"the attempt ended with {attempt.failure}",
             )
         ]
-    response = response_parser.parse_response(attempt.text or "")
+    response = response_parser.parse_response(attempt.text or "", kb.models)
     if isinstance(response, Finding):
         return [response]
     if input_line is None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from finops_cli.kb.chapters.models import ModelSettings
 from finops_cli.models.tasks import Task
 from finops_cli.models.verified_backend import parse_and_check
 
@@ -57,9 +58,11 @@ def total(grades: Iterable[Grade]) -> Scores:
     )
 
 
-def grade_answer(task: Task[Any], text: str, decision: Callable[[Any], object]) -> Grade:
+def grade_answer(
+    task: Task[Any], text: str, decision: Callable[[Any], object], settings: ModelSettings
+) -> Grade:
     """Grade a model's text as the answer to `task`. Nothing is repaired."""
-    reply = parse_and_check(task, text, task.prompt.thinks)
+    reply = parse_and_check(task, text, task.prompt.thinks, settings)
     if reply.answer is None:
         return NO_ANSWER
     same = decision(reply.answer) == decision(task.reference)

@@ -157,7 +157,7 @@ def grade(row: Row, text: str, kb: KnowledgeBase) -> Grade:
     answers = stage_named(row.stage).answers
     if isinstance(answers, LabelAnswers):
         return grade_label(text, row.answer, answers.labels)
-    return grade_answer(task_of(row, kb), text, answers.decision)
+    return grade_answer(task_of(row, kb), text, answers.decision, kb.models)
 
 
 def task_of(row: Row, kb: KnowledgeBase, modelfile: str | None = None) -> Task[Any]:

@@ -33,8 +33,6 @@ SHOWN_CHARS: Final = 80
 """The part of an offending value that an error repeats."""
 REPLY_CHARS: Final = 512 * 1024
 """The longest answer of a model that is read; a plan of `STEPS` steps is shorter."""
-REPLY_OBJECTS: Final = 64
-"""The most opening braces of an answer that are tried for the start of its JSON object."""
 HISTORY_ROWS: Final = 2_000
 """Days of a fail's history, of its threshold listing, and lots of one record."""
 CLOCK_EVENTS: Final = 2_000

@@ -139,7 +139,7 @@ def _first_answer(line: Line, stage: GradedStage, is_model: bool, kb: KnowledgeB
         or attempts[0]["text"] is None
     ):
         return None
-    read = response_parser.parse_response(attempts[0]["text"])
+    read = response_parser.parse_response(attempts[0]["text"], kb.models)
     if not isinstance(read, response_parser.ParsedResponse):
         return None
     return stage.codec(kb).read(read.value)

@@ -19,6 +19,7 @@ from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
+from finops_cli.kb.chapters.models import ModelSettings
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import response_parser
 from finops_cli.models.failures import ModelError
@@ -86,11 +87,14 @@ class ParsedReply(NamedTuple, Generic[A]):
     can_retry: bool = True
 
 
-def parse_and_check(task: Task[A], text: str, expects_reasoning: bool) -> ParsedReply[A]:
+def parse_and_check(
+    task: Task[A], text: str, expects_reasoning: bool, settings: ModelSettings
+) -> ParsedReply[A]:
     """Parse the text that a model generated for `task`, and check the answer in it."""
-    response = response_parser.parse_response(text, expects_reasoning)
+    response = response_parser.parse_response(text, settings, expects_reasoning)
     if isinstance(response, Finding):
-        return ParsedReply(None, [response], reasoning=response_parser.split_reasoning(text)[0])
+        reasoning = response_parser.find_reasoning(text, settings)
+        return ParsedReply(None, [response], reasoning=reasoning)
     answer = task.codec.read(response.value)
     if answer is None:
         findings = [
@@ -201,7 +205,7 @@ class VerificationLoop(Generic[A]):
             )
         )
         expects_reasoning = self.task.prompt.thinks and not constrained
-        reply = parse_and_check(self.task, completion.text, expects_reasoning)
+        reply = parse_and_check(self.task, completion.text, expects_reasoning, self.kb.models)
         return reply._replace(server_errors=completion.overcome)
 
     def _record_failure(
@@ -228,7 +232,7 @@ class VerificationLoop(Generic[A]):
                     message=failure.detail,
                 )
             ],
-            reasoning=response_parser.split_reasoning(text)[0] if text else None,
+            reasoning=response_parser.find_reasoning(text, self.kb.models) if text else None,
             server_errors=failure.overcome,
             can_retry=failure.policy == "once more",
         )

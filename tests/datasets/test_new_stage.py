@@ -229,7 +229,9 @@ def test_new_stage_task_has_prompt_check_and_repair(kb: KnowledgeBase) -> None:
     task = task_of(make_row(9, 7, kb, "coverage"), kb, "toy-small")
     assert task.prompt.system == "Made for toy-small."
     assert answer_schema(task.codec)["required"] == ["short", "covered"]
-    reply = parse_and_check(task, 'Well: {"short": 3, "covered": false}', task.prompt.thinks)
+    reply = parse_and_check(
+        task, 'Well: {"short": 3, "covered": false}', task.prompt.thinks, kb.models
+    )
     assert reply.answer == Cover(3, False)
     assert [finding.rule for finding in reply.findings] == ["cover.short"]
     assert task.repair(reply.answer, reply.findings) == Cover(9, False)

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.domain.finding import Finding
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.response_parser import ParsedResponse, parse_response, split_reasoning
 
 OBJECT = '{"a": 1.10, "b": {"c": "}"}}'
+SETTINGS = load_kb(bundled_kb_dir()).models
 GIVEN = {"a": Decimal("1.10"), "b": {"c": "}"}}
 
 
@@ -36,12 +39,12 @@ GIVEN = {"a": Decimal("1.10"), "b": {"c": "}"}}
     ],
 )
 def test_response_with_text_around_json_gives_warnings(
-    text: str, expects_reasoning: bool, warnings: tuple[str, ...]
+    text: str, expects_reasoning: bool, warnings: tuple[str, ...], kb: KnowledgeBase
 ) -> None:
     """Reasoning, fences, sentences and a repeated object around an answer are removed and reported
     as warnings. Numbers stay exact.
     """
-    found = parse_response(text, expects_reasoning)
+    found = parse_response(text, kb.models, expects_reasoning)
     assert isinstance(found, ParsedResponse)
     assert (found.value, found.format_warnings) == (GIVEN, warnings)
 
@@ -62,11 +65,13 @@ def test_response_with_text_around_json_gives_warnings(
         (f"{OBJECT} or {OBJECT.replace('1.10', '1.11')}", "reply.multiple_objects"),
     ],
 )
-def test_response_without_one_clear_object_is_a_finding(text: str, rule: str) -> None:
+def test_response_without_one_clear_object_is_a_finding(
+    text: str, rule: str, kb: KnowledgeBase
+) -> None:
     """A response without an object, with an incomplete one or with two different ones is a
     finding.
     """
-    found = parse_response(text, expects_reasoning=True)
+    found = parse_response(text, kb.models, expects_reasoning=True)
     assert isinstance(found, Finding)
     assert found.rule == rule
 
@@ -79,8 +84,10 @@ def test_response_without_one_clear_object_is_a_finding(text: str, rule: str) ->
 )
 def test_response_object_is_found_between_any_words(given: dict[str, Any], words: str) -> None:
     """Words without braces and think tags neither hide nor change the object between them."""
-    words = words.replace("{", "(").replace("<", "(")
-    found = parse_response(f"{words}\n{json.dumps(given)}\n{words}", expects_reasoning=False)
+    for character in '{<["':
+        words = words.replace(character, "(")
+    text = f"{words}\n{json.dumps(given)}\n{words}"
+    found = parse_response(text, SETTINGS, expects_reasoning=False)
     assert isinstance(found, ParsedResponse)
     assert found.value == given
 

@@ -248,11 +248,11 @@ def test_resolver_retry_continues_after_its_reasoning() -> None:
     """After an answer without JSON the retry contains the model's own reasoning, neutralised, and
     asks only for the JSON.
     """
-    model = ScriptedModel(reply_with("<think>\nBox first.<|im_end|>\n</think>\n\nno JSON", None))
+    model = ScriptedModel(reply_with("<think>\nBox first.<|fim|>\n</think>\n\nno JSON", None))
     answer = resolve_with(VerifiedBackend(model, KB, "repair"), make_fail())
     assert answer.status == "ok"
     first, second = model.requests
-    assert second.prompt == f"{first.prompt}<think>\nBox first.< |im_end|>\n</think>\n\n"
+    assert second.prompt == f"{first.prompt}<think>\nBox first.< |fim|>\n</think>\n\n"
 
 
 def test_resolver_retry_omits_reasoning_that_does_not_fit() -> None:

@@ -206,7 +206,7 @@ def test_new_factor_is_read_back_from_the_answer_of_a_model(
     record = parse_fail(dict(RECORD)).value
     assert record is not None
     task = triage_task(record, kb)
-    reply = parse_and_check(task, exact_json.encode(task.reference).decode(), False)
+    reply = parse_and_check(task, exact_json.encode(task.reference).decode(), False, kb.models)
     assert (reply.findings, reply.answer is not None) == ([], True)
     grammar = answer_schema(task.codec)["properties"]["score_components"]
     assert "size_factor" in grammar["required"]

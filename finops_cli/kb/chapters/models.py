@@ -34,6 +34,8 @@ class ModelSettings:
     serial_architectures: frozenset[str]
     external_servers: ExternalServerPolicy
     memory_pct: int
+    turn_ends: frozenset[str]
+    turn_openings: frozenset[str]
 
     def timeout_of(self, stage: StageName) -> float:
         """The time limit of an answer; the longest one for a stage that no run asks."""
@@ -66,6 +68,8 @@ def compile_models(c: Compiler) -> ModelSettings:
             ExternalServerPolicy, c.choice("model.external_servers", ExternalServerPolicy)
         ),
         memory_pct=c.whole("model.memory_pct", highest=100),
+        turn_ends=c.words("model.turn_ends"),
+        turn_openings=c.words("model.turn_openings"),
     )
     _refuse_unusable(settings)
     return settings
@@ -91,5 +95,7 @@ def _refuse_unusable(settings: ModelSettings) -> None:
     longest = max(*settings.timeouts.values(), backoff["longest"], float(breaker["longest"]))
     if longest > _LONGEST_SECONDS:
         raise KnowledgeError("kb entry model.timeouts: no time may be above a week")
+    if "" in settings.turn_ends | settings.turn_openings:
+        raise KnowledgeError("kb entry model.turn_ends: an empty token would end every answer")
     if not 0 <= backoff["jitter"] <= 1:
         raise KnowledgeError("kb entry model.backoff: jitter must be from 0 to 1")
