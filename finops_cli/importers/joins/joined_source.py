@@ -23,14 +23,15 @@ from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_fail
 
 
-class _Side(msgspec.Struct):
-    """What tells a delivery early, without reading the whole record."""
+class _Glance(msgspec.Struct):
+    """What decides early about a record, without reading the whole of it."""
 
+    cusip: str | None = None
     side: str | None = None
     cns_direction: str | None = None
 
 
-_SIDE = msgspec.json.Decoder(_Side)
+_GLANCE = msgspec.json.Decoder(_Glance)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,7 +138,7 @@ class JoinedSource:
             return line
         must_join = self.join is not None
         may_receive = self.receives is not None and self.receives.receives > 0
-        if not must_join and not may_receive:
+        if not must_join and not (may_receive and self._could_receive(line)):
             return line
         given = self._read(line)
         if given is None:
@@ -150,6 +151,11 @@ class JoinedSource:
         if self.receives is not None and may_receive:
             must_join |= self._add_receives(given, self.receives)
         return exact_json.encode(given) if must_join else line
+
+    def _could_receive(self, line: bytes) -> bool:
+        """Return true unless the first look shows that the file has no receive for the line."""
+        glance = _glance(line)
+        return glance is not None and self.receives is not None and self.receives.has(glance.cusip)
 
     def _add_receives(self, given: dict[str, Any], receives: ReceivesIndex) -> bool:
         if not receives.has(given.get("cusip")):
@@ -166,8 +172,12 @@ class JoinedSource:
 
 def _is_delivery(line: bytes) -> bool:
     """Return true where the first look shows that a record is no receive."""
+    glance = _glance(line)
+    return glance is not None and (glance.side == "Sell" or glance.cns_direction == "FTD")
+
+
+def _glance(line: bytes) -> _Glance | None:
     try:
-        side = _SIDE.decode(line)
+        return _GLANCE.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return side.side == "Sell" or side.cns_direction == "FTD"
+        return None  # another check reports it
