@@ -215,6 +215,7 @@ def _run_config(
             guard=models.guard,
             clock=None if clock is None else clock_config(clock, resumed),
             strict_input=options.strict_input,
+            has_rows=given.has_rows,
         ),
         input=given,
         output=path_or_standard(options.output),
@@ -259,4 +260,5 @@ def _open_pipeline(
         redaction=redaction_policy(models.guard, asks_models, kb),
         clock=policy,
         strict_input=options.strict_input,
+        has_rows=config.pipeline.has_rows,
     )

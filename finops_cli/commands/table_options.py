@@ -228,12 +228,22 @@ def _choose(
         raise _refuse_without_mapping(shown, proposal, options.save_map, supplied)
     if proposal.lacks(supplied.options):
         raise _refuse_incomplete(shown, proposal, options.save_map, supplied)
-    for check in () if quiet else proposal.checks:
-        typer.echo(wrap_label("check", check), err=True)
-    for each in () if quiet else proposal.missing:
-        if each.option not in supplied.options and each.name not in supplied.fields:
-            typer.echo(wrap_label("not given", f"{each.name}: {each.why}"), err=True)
+    for label, text in () if quiet else _describe_accepted(proposal, supplied):
+        typer.echo(wrap_label(label, text), err=True)
     return ChosenMapping(proposal.mapping, _PROPOSED, None)
+
+
+def _describe_accepted(proposal: Proposal, supplied: Supplied) -> list[tuple[str, str]]:
+    """Say what an accepted mapping leaves open: nobody has read it. Pairs of label and text."""
+    said = [("check", check) for check in proposal.checks]
+    said += [
+        ("not given", f"{each.name}: {each.why}")
+        for each in proposal.missing
+        if each.option not in supplied.options and each.name not in supplied.fields
+    ]
+    if proposal.unused:
+        said.append(("not used", "; ".join(f"{name}: {why}" for name, why in proposal.unused)))
+    return said
 
 
 def propose_mapping(file: TableFile, options: TableOptions, kb: KnowledgeBase) -> Proposal:

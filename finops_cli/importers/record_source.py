@@ -64,6 +64,11 @@ class RecordSource:
         """The mapping and the joined files."""
         return self.mapping_files + self.joined_files
 
+    @property
+    def has_rows(self) -> bool:
+        """Return true: a record names its row in the file."""
+        return True
+
     def report(self) -> list[str]:
         """Describe the file and what became of its rows, once it was read to its end."""
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"

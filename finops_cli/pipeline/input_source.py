@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+import msgspec
+
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
 from finops_cli.files.jsonl import Batches, InputLine, lines_of
@@ -52,6 +54,10 @@ class InputSource(Protocol):
     def other_files(self) -> tuple[Path, ...]:
         """Further files that the lines are made of, such as a mapping."""
 
+    @property
+    def has_rows(self) -> bool:
+        """Return true where the lines are records that an importer made of rows."""
+
     def batches(self, skip: int, at_most: int) -> Batches:
         """Yield the lines after the first `skip`, at most `at_most` in a batch."""
 
@@ -84,6 +90,11 @@ class JsonLines:
     def other_files(self) -> tuple[Path, ...]:
         """No further files."""
         return ()
+
+    @property
+    def has_rows(self) -> bool:
+        """Return false: an origin in a line of JSON names a row of another file."""
+        return False
 
     def batches(self, skip: int, at_most: int) -> Batches:
         """Yield the lines after the first `skip`; those of a stream as they come.
@@ -128,6 +139,22 @@ def decode_input(line: InputLine) -> Any:
 def input_fail_id(line: InputLine, number: int) -> str:
     """Return the default `fail_id` of a line: that of its row in the file, where it is a row."""
     return default_fail_id(line.line if isinstance(line, Damage) else number)
+
+
+class _Origin(msgspec.Struct):
+    line: int
+
+
+class _Row(msgspec.Struct):
+    origin: _Origin
+
+
+_ROW = msgspec.json.Decoder(_Row)
+
+
+def row_of(record: bytes) -> int:
+    """Return the row of the file of which an importer made `record`, counted from 1."""
+    return _ROW.decode(record).origin.line
 
 
 def default_fail_id(number: int) -> str:

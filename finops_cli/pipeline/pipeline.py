@@ -15,7 +15,7 @@ from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.clock import ClockPolicy
-from finops_cli.pipeline.input_source import default_fail_id
+from finops_cli.pipeline.input_source import default_fail_id, row_of
 from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.output import Line, Provenance, Verification, rejection
 from finops_cli.pipeline.parse import ParseResult
@@ -69,7 +69,9 @@ class Pipeline:
         redaction: RedactionPolicy | None = None,
         clock: ClockPolicy | None = None,
         strict_input: bool = False,
+        has_rows: bool = False,
     ) -> None:
+        """Keep the parts. `has_rows`: the records are rows of a file, and rejected as such."""
         self.sequence = sequence
         self.backend = backend
         self.kb = kb
@@ -89,6 +91,7 @@ class Pipeline:
         self._has_resolution = "resolution" in sequence.answers
         self._has_headline = self._has_triage and self._has_resolution
         self._timed = timed
+        self._has_rows = has_rows
         self._no_findings = self._verification(StageOutcome(None))
 
     def parse(self, line: bytes) -> ParseResult[Any]:
@@ -98,7 +101,10 @@ class Pipeline:
     def _first_stage(self, line: InputLine) -> StageOutcome:
         if isinstance(line, Damage):
             return damage_stage(line, self._context)
-        return self.sequence.first(line, self._context)
+        outcome = self.sequence.first(line, self._context)
+        if self._has_rows and outcome.problems is not None:
+            return outcome._replace(row=row_of(line))
+        return outcome
 
     def process(self, number: int, line: InputLine) -> ProcessedLine:
         """Return the output of input line `number` (counted from 1)."""

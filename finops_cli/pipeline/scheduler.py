@@ -40,6 +40,8 @@ class PipelineConfig:
     guard: GuardMode | None = None
     clock: ClockConfig | None = None
     strict_input: bool = False
+    has_rows: bool = False
+    """The records are rows of a file."""
 
     def open(self) -> Pipeline:
         """Open a pipeline with the engine."""
@@ -53,6 +55,7 @@ class PipelineConfig:
             redaction=redaction_policy(self.guard, engine.origin.is_model, kb),
             clock=None if self.clock is None else self.clock.open(kb),
             strict_input=self.strict_input,
+            has_rows=self.has_rows,
         )
 
 

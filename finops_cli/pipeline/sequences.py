@@ -55,7 +55,7 @@ class StageOutcome(NamedTuple):
     problems: list[Problem] | None = None
     """The reasons why the line could not be used."""
     row: int | None = None
-    """The line of the file of a row that gave no record; the other inputs are counted."""
+    """The row of the file that is rejected; other inputs are counted."""
     fail: FailRecord | None = None
     """The record that the resolver stage reads."""
     masks: Masks | None = None

@@ -134,6 +134,46 @@ def test_run_of_a_table_has_one_line_for_each_row(
     assert rejected["problems"][0]["path"] == "/qty"
 
 
+@pytest.mark.parametrize("more", [("--as-of", "2026-11-27", "--clock", "regulation"), ()])
+def test_row_that_a_run_rejects_is_named_by_its_line(
+    more: tuple[str, ...], tmp_path: Path, mapping: Path, finops: Finops
+) -> None:
+    """A row refused by the clock or by --strict-input has the line that a row refused as read has.
+
+    The blank line before it has no record, so its place among the records is another number.
+    """
+    cells = a_row(3, CNS="D", Box=0, Age=3)
+    coverage = {} if more else {"Coverage": "100%"}
+    table = [[*HEADER, *coverage], [], [*cells, *coverage.values()]]
+    fails = tmp_path / "fails.csv"
+    fails.write_bytes(as_csv(table))
+    if not more:
+        text = mapping.read_text().replace(
+            "columns:", "columns:\n  inventory_coverage_pct: Coverage"
+        )
+        mapping.write_text(text)
+    else:
+        day = 'constants:\n  clock_facts.settlement_date: "2026-11-26"'
+        mapping.write_text(mapping.read_text().replace("constants:", day))
+    done = finops("run", fails, "--map", mapping, "--strict-input", *more, *FIXED, "--quiet")
+    (line,) = rows(done.stdout)
+    assert (line["status"], line["error"]["line"]) == ("rejected", 3)
+    assert line["error"]["message"].startswith("line 3: ")
+
+
+def test_bad_cell_asks_for_no_moment_that_is_given(
+    tmp_path: Path, mapping: Path, finops: Finops
+) -> None:
+    """A row with a bad cell and a date has the problem of the cell alone."""
+    text = mapping.read_text().replace("age_days: Age", "settlement_date: Age")
+    mapping.write_text(text)
+    fails = tmp_path / "fails.csv"
+    fails.write_bytes(as_csv([HEADER, a_row(3, **{"B/S": "X", "Age": "2026-11-20"})]))
+    done = finops("run", fails, "--map", mapping, "--as-of", "2026-11-27", *FIXED, "--quiet")
+    (line,) = rows(done.stdout)
+    assert [each["path"] for each in line["error"]["problems"]] == ["/side"]
+
+
 def test_run_of_a_table_says_what_it_did(fails: Path, mapping: Path, finops: Finops) -> None:
     """stderr names the file, its kind and rows, and what was skipped, repaired and assumed."""
     talk = finops("run", fails, "--map", mapping, *FIXED).stderr.decode()

@@ -68,6 +68,11 @@ class JoinedSource:
         """The files of the inner source, and the joined ones."""
         return (*self.inner.other_files, *self.joined_files)
 
+    @property
+    def has_rows(self) -> bool:
+        """Return true where the inner source has rows."""
+        return self.inner.has_rows
+
     def batches(self, skip: int, at_most: int) -> Batches:
         """Yield the lines after the first `skip`, with their facts."""
         self.begin()

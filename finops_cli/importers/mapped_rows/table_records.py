@@ -19,7 +19,7 @@ from finops_cli.importers.mapped_rows.mapping import Mapping, constants_of
 from finops_cli.importers.mapped_rows.table_header import Header, find_header
 from finops_cli.importers.stream import FileRead, Item, TableNotes, admit, nest
 from finops_cli.importers.tables.table import Table, TableRow
-from finops_cli.pipeline.inputs import InputPolicy
+from finops_cli.pipeline.inputs import NO_MOMENT, InputPolicy
 
 _A_ROW = "one row per record, as many cells as the header has, quotes closed"
 Completion = Callable[[dict[str, Any]], list[Problem]]
@@ -142,6 +142,8 @@ class TableReader:
             return imported
         reported = {problem.path for problem in problems}
         found = imported.problems if isinstance(imported, Damage) else ()
+        if problems:
+            reported.add(NO_MOMENT)  # a command may have the moment: --as-of
         more = [self._explain(each, row) for each in found if each.path not in reported]
         return Damage(name, row.line, (*problems, *more))
 

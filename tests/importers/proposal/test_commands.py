@@ -32,6 +32,13 @@ def test_run_takes_the_moment_that_a_file_lacks(finops: Finops) -> None:
     assert len(done.stdout.splitlines()) == 40
 
 
+def test_accepted_mapping_says_what_it_leaves_open(finops: Finops) -> None:
+    """Nobody has read an accepted mapping, so stderr names what it does not decide or use."""
+    done = finops("run", EXPORTS / "us-preamble.csv", "--accept", "--backend", "engine")
+    assert b"not given    cp_fail_rate_pct: no column has it" in done.stderr
+    assert b"not used     Sec Desc: the description of a security" in done.stderr
+
+
 def test_import_without_a_mapping_prints_one_and_exits_2(finops: Finops) -> None:
     """The proposal is on stdout; stderr says that nothing was imported."""
     done = finops("import", "csv", EXPORTS / "feed.tsv")

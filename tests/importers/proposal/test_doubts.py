@@ -207,6 +207,25 @@ def test_date_columns_of_two_orders_are_asked(kb: KnowledgeBase) -> None:
     assert "clock_facts.settlement_date" in _asked(proposal)
 
 
+def test_settlement_dates_that_are_not_read_are_required(kb: KnowledgeBase) -> None:
+    """Without them the age would be counted from the trade date, and nobody would notice."""
+    trades = ("11/13/2026", "11/12/2026", "11/16/2026", "11/17/2026")
+    for cells in (("soon", "11/13/2026", "x", "T+1"), ("16/11/2026", "13/11/2026", *trades[:2])):
+        proposal = _propose(kb, "Age", T_D=trades, S_D=cells)
+        assert "clock_facts.settlement_date" in {each.name for each in proposal.lacks(("--as-of",))}
+
+
+def test_one_cell_that_is_no_date_leaves_its_column(kb: KnowledgeBase) -> None:
+    """A typing error in one cell refuses its row; the other rows keep their dates."""
+    days = [f"11/{day}/2026" for day in (13, 16, 17, 18, 19, 20, 23, 24)]
+    columns = {name: cells * 2 for name, cells in BASE.items()}
+    columns["S/D"] = [*days[:7], "02/30/2026"]
+    proposal = propose(RowsTable([list(columns), *zip(*columns.values(), strict=True)]), kb)
+    assert "settlement_date" in proposal.mapping.columns
+    assert any("'02/30/2026'" in check for check in proposal.checks)
+    assert (len(proposal.trial.records), len(proposal.trial.refused)) == (7, 1)
+
+
 def test_proven_column_decides_for_one_that_is_not(kb: KnowledgeBase) -> None:
     """Columns of one file have one order of day and month; ISO dates beside them are listed."""
     proposal = _propose(

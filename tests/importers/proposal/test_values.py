@@ -104,6 +104,25 @@ def test_column_without_a_format_says_why(
     assert part in found.fault
 
 
+DAYS = tuple(f"11/{day}/2026" for day in range(13, 28))
+
+
+@pytest.mark.parametrize("text", ["02/30/2026", "T+1", "01/01/1900", "12-Nov-26"])
+def test_cell_that_is_no_date_leaves_the_format(text: str, kb: KnowledgeBase) -> None:
+    """One cell in many that the format does not read is named; the format stays."""
+    found = find_formats((*DAYS, text), kb.imports.date_formats)
+    assert (found.formats, found.unread) == (("%m/%d/%Y",), (text,))
+    iso = find_formats((*(["2026-11-13"] * 9), text), kb.imports.date_formats)
+    assert (iso.is_iso, iso.unread) == (True, (text,))
+
+
+def test_cell_that_is_no_date_decides_no_order(kb: KnowledgeBase) -> None:
+    """Where another format reads half of the cells too, nearly all is not enough."""
+    both = [f"{day:02}/11/2026" for day in range(1, 13)]
+    found = find_formats((*both, "13/11/2026", "11/13/2026"), kb.imports.date_formats)
+    assert not found.is_date
+
+
 SECURITIES = {
     "037833100": ("037833100", ()),
     '="037833100"': ("037833100", ("formula_text",)),

@@ -34,13 +34,13 @@ def decide_dates(draft: Draft) -> None:
         usable = [each for each in found.formats if each in proven] or list(found.formats)
         if found.fault:
             draft.notes[column.index] = found.fault
-            draft.ask(field, f"column {column.name!r}: {found.fault}")
+            _ask_column(draft, field, column, found.fault)
         elif len(usable) > 1:
             asked.append((field, column, found))
         elif usable and (other := _contradicts(draft, usable[0])):
             why = f"{usable[0]} of its cells and {other} of another column exclude each other"
             draft.notes[column.index] = why
-            draft.ask(field, f"column {column.name!r}: {why}", "write both columns in one format")
+            _ask_column(draft, field, column, why, "write both columns in one format")
         else:
             _propose(draft, field, column, found, usable[0] if usable else "", is_weak=is_weak)
     if asked:
@@ -62,9 +62,20 @@ def _propose(
     if form and form not in draft.date_formats:
         draft.date_formats.append(form)
         draft.date_why = draft.date_why or f"column {column.name!r}: {why}"
-    doubt = (_WEAK_AS_OF if field == AS_OF else _WEAK) if is_weak else ""
-    draft.propose(field, column, why, check=doubt)
+    doubts = [_WEAK_AS_OF if field == AS_OF else _WEAK] if is_weak else []
+    if found.unread:
+        rows = count(len(found.unread), "row")
+        doubts.append(f"no date in {show_values(found.unread)}: {rows} would be refused")
+    draft.propose(field, column, why, check="; ".join(doubts))
     draft.taken[column.index] = field
+
+
+def _ask_column(draft: Draft, field: str, column: Column, why: str, *choices: str) -> None:
+    """Ask for a date whose column cannot be read.
+
+    A settlement date is required then: an age that is counted from another date would be another.
+    """
+    draft.ask(field, f"column {column.name!r}: {why}", *choices, is_required=field == SETTLEMENT)
 
 
 def _contradicts(draft: Draft, form: str) -> str:
@@ -110,6 +121,7 @@ def _ask(draft: Draft, asked: list[tuple[str, Column, DateColumn]]) -> None:
         ", ".join(short_name(field) for field, _, _ in asked),
         f"{why}. Choose one format, and add under columns: {'; '.join(lines)}",
         *choices,
+        is_required=any(field == SETTLEMENT for field, _, _ in asked),
     )
 
 

@@ -12,18 +12,22 @@ _SERIAL = re.compile(r"[0-9]{5}(\.[0-9]+)?")
 _FIRST_SERIAL, _LAST_SERIAL = 36_526, 55_153
 """The day numbers of Excel for 2000-01-01 and 2050-12-31."""
 _MOST_SHOWN = 3
+_MOST = 5
+"""Of six cells, so many have to be dates of one format."""
 
 
 class DateColumn(NamedTuple):
     """The formats that the values of a column of dates allow."""
 
     formats: tuple[str, ...]
-    """The formats that read every value; empty where the column is ISO, or no format does."""
+    """The formats that read every value, or the one that reads nearly all; empty for ISO."""
     is_iso: bool
     proof: str
     """A value that only the first format reads, where another format reads some."""
     fault: str
     """Why no format reads the column; or empty."""
+    unread: tuple[str, ...] = ()
+    """The values that the format does not read."""
 
     @property
     def is_date(self) -> bool:
@@ -40,10 +44,25 @@ def find_formats(texts: Sequence[str], known: Sequence[str]) -> DateColumn:
     counts = {each: sum(_reads(text, each) for text in texts) for each in known}
     formats = tuple(each for each, count in counts.items() if count == len(texts))
     if not formats:
-        return DateColumn((), is_iso=False, proof="", fault=_find_fault(texts, known))
+        return _read_most(texts, counts) or DateColumn(
+            (), is_iso=False, proof="", fault=_find_fault(texts, known)
+        )
     partial = [each for each, count in counts.items() if 0 < count < len(texts)]
     proof = next((text for text in texts for each in partial if not _reads(text, each)), "")
     return DateColumn(formats, is_iso=False, proof=proof, fault="")
+
+
+def _read_most(texts: Sequence[str], counts: dict[str, int]) -> DateColumn | None:
+    """Read a column but for a few of its cells, where no other format reads half of them."""
+    every: dict[str | None, int] = dict(counts.items())
+    every[None] = sum(_reads(text, None) for text in texts)
+    best = max(every, key=lambda each: every[each])
+    others = (count for each, count in every.items() if each != best)
+    if every[best] * (_MOST + 1) < len(texts) * _MOST or any(n * 2 > len(texts) for n in others):
+        return None
+    unread = tuple(text for text in texts if not _reads(text, best) and not _reads(text, None))
+    formats = () if best is None else (best,)
+    return DateColumn(formats, is_iso=best is None, proof="", fault="", unread=unread)
 
 
 def read_date(text: str, date_format: str | None) -> str | None:
