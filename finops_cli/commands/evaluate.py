@@ -97,7 +97,7 @@ Folder = Annotated[
     "finops evaluate --stage triage --backend engine -n 50 --no-baselines",
     Example("finops evaluate --stage resolver --backend llama-cpp -o out", needs="llama-cpp"),
 )
-@with_shared_options("keep_raw")
+@with_shared_options("keep_raw", "format_")
 def evaluate(
     context: typer.Context,
     stage: Stages,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -23,17 +21,17 @@ from finops_cli.commands.list_exports import (
     write_export,
 )
 from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.terminal_width import is_terminal, table_paint, table_width
 from finops_cli.domain.enums import Tier
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.views.answer_index import AnswerIndex, Filter
     from finops_cli.views.changes import Changes
+    from finops_cli.views.paint import Paint
 
 _TIERS = tuple(reversed(get_args(Tier)))
 _FORMATS = ("auto", "table", "jsonl", *FILE_FORMATS)
-_WIDTH, _WIDEST = 80, 160
-"""Columns of a table: outside a terminal, and at most in one."""
 
 Source = Annotated[
     str,
@@ -146,7 +144,8 @@ def list_(
         wanted=_filter(tiers, securities, counterparties, due_today, due_within),
         columns=_choose_columns(columns, output),
         format=format_,
-        width=_width(output),
+        width=table_width(output),
+        paint=table_paint(output),
         limit=limit,
     )
     with ExitStack() as stack:
@@ -188,6 +187,7 @@ class ListRequest:
     columns: tuple[str, ...]
     format: str
     width: int
+    paint: Paint
     limit: int | None
 
 
@@ -200,11 +200,11 @@ def _list_lines(index: AnswerIndex, changes: Changes | None, asked: ListRequest)
     if changes is None:
         answers = index.ranked(asked.wanted, asked.limit)
         if asked.format == "table":
-            return render_list(answers, asked.columns, asked.width)
+            return render_list(answers, asked.columns, asked.width, asked.paint)
         return (encode(answer).decode() for answer in answers)
     found = islice(changes.list(asked.wanted), asked.limit)
     if asked.format == "table":
-        return render_changes(found, asked.columns, asked.width)
+        return render_changes(found, asked.columns, asked.width, asked.paint)
     return (encode(change).decode() for change in found)
 
 
@@ -272,7 +272,7 @@ def _choose_columns(given: str | None, output: str | None) -> tuple[str, ...]:
     from finops_cli.views.ranked_list import COLUMNS, choose_columns
 
     if given is None:
-        return choose_columns(_width(output))
+        return choose_columns(table_width(output))
     names = tuple(name.strip() for name in given.split(","))
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
@@ -305,15 +305,3 @@ def _filter(
         counterparties=tuple(counterparties or ()),
         within_days=0 if due_today else due_within,
     )
-
-
-def is_terminal(output: str | None) -> bool:
-    """Return true when the output goes to a terminal."""
-    return output in (None, "-") and sys.stdout.isatty()
-
-
-def _width(output: str | None) -> int:
-    """Return the columns of a table: those of the terminal that shows it, else 80."""
-    if not is_terminal(output):
-        return _WIDTH
-    return min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDEST)

@@ -49,6 +49,17 @@ class Export:
     """None: those of the format."""
     wanted: Filter
     limit: int | None
+    source_label: str = "Output of finops"
+    """The kind of the file `source`."""
+
+
+def refuse_export(format_: str, output: Path | None) -> None:
+    """Raise UsageError where comments of the desk would be lost, MissingPiece without openpyxl."""
+    from finops_cli.views.exports.sheets import refuse_without_openpyxl
+
+    if format_ == "xlsx":
+        refuse_without_openpyxl()
+        _refuse_to_lose_notes(output, None)
 
 
 def format_of_suffix(output: str | None) -> str | None:
@@ -81,7 +92,8 @@ def write_export(
         if export.keep is not None:
             refuse_unreadable(export.keep)
             kept = stack.enter_context(closing(_read_notes(export.keep)))
-        _refuse_to_lose_notes(export)
+        if export.format == "xlsx":
+            _refuse_to_lose_notes(export.output, export.keep)
         report = _make_report(export, index, changes)
         inputs = [export.source, export.since]
         out = stack.enter_context(writing_whole(export.output, inputs))
@@ -134,7 +146,7 @@ def _name_origins(export: Export, index: AnswerIndex) -> list[tuple[str, str]]:
     """Name the files with their digests, and what the list leaves out."""
     if export.format == "csv":
         return []
-    named = [("Output of finops", _describe(export.source))]
+    named = [(export.source_label, _describe(export.source))]
     if export.source is not None:
         named += _read_run_note(export.source)
     if export.since is not None:
@@ -199,10 +211,9 @@ def _read_notes(path: Path) -> KeptNotes:
     return KeptNotes(path)
 
 
-def _refuse_to_lose_notes(export: Export) -> None:
+def _refuse_to_lose_notes(output: Path | None, keep: Path | None) -> None:
     """Raise UsageError when the output is a workbook with comments that nobody keeps."""
-    output, keep = export.output, export.keep
-    if export.format != "xlsx" or output is None or not output.is_file():
+    if output is None or not output.is_file():
         return
     if keep is not None and keep.samefile(output):
         return
@@ -215,7 +226,7 @@ def _refuse_to_lose_notes(export: Export) -> None:
         raise UsageError(
             f"{output}: the desk filled an owner or a comment into {filled:,}"
             f" row{'' if filled == 1 else 's'}, which would be lost",
-            f"take them over with --keep {output}, or choose another file for -o",
+            f"take them over with finops list --keep {output}, or choose another file for -o",
         )
 
 

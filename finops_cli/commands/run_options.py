@@ -40,6 +40,7 @@ from finops_cli.commands.options import (
     Workers,
     is_typed,
 )
+from finops_cli.commands.run_view import RunFormat
 from finops_cli.commands.table_options import TableOptions
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.models.backends import AUTO
@@ -55,6 +56,7 @@ class RunOptions:
 
     source: Fails
     output: Output = None
+    format_: RunFormat = "auto"
     backend: BackendOption = AUTO
     workers: Workers = None
     resume: Resume = False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +16,7 @@ from finops_cli.commands.clock_options import ClockOptions, clock_config
 from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
 from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
+from finops_cli.commands.run_view import RunView, open_view
 from finops_cli.commands.table_options import TableOptions, open_lines
 from finops_cli.errors import UsageError
 
@@ -65,9 +66,7 @@ def run_command(
 
     `table` None is a command whose input has no columns, `joins` None one whose input is no fails.
     """
-    from finops_cli.files.safe_io import refuse_unwritable
-    from finops_cli.pipeline.resume import note_path
-    from finops_cli.pipeline.run import read_files, refuse_impossible, settings_files
+    from finops_cli.pipeline.run import refuse_impossible
 
     if options.source == "-" and sys.stdin.isatty():
         raise UsageError(
@@ -91,12 +90,11 @@ def run_command(
         )
         config = _run_config(context, command, options, models, clock=clock, given=given)
         refuse_impossible(config)
-        if options.stats_json is not None:
-            _refuse_streams(options.stats_json)
-            note = note_path(config.output) if config.output else None
-            read = [*read_files(config), config.output, note, *settings_files(config)]
-            refuse_unwritable(options.stats_json, read, "--stats-json")
-        result = run_pipeline(context, command, options, models, clock=clock, given=given)
+        _refuse_stats(options.stats_json, config)
+        view = stack.enter_context(open_view(options, kb_dir_of(context), command))
+        result = run_pipeline(
+            context, command, options, models, clock=clock, given=given, view=view
+        )
     refuse_too_few(result.summary.records, options.min_records, options.output)
     if not result.is_verified:
         raise typer.Exit(1)
@@ -132,10 +130,12 @@ def run_pipeline(
     staged: StagedInput | None = None,
     clock: ClockOptions | None = None,
     given: InputSource | None = None,
+    view: RunView | None = None,
 ) -> RunResult:
     """Run the pipeline, with progress and a closing summary on stderr.
 
-    `given` None is the file of JSON lines that the options name.
+    `given` None is the file of JSON lines that the options name. `view` gets the lines in place of
+    the output, and writes it.
     """
     from finops_cli.commands.progress.run import RunProgress
     from finops_cli.commands.run_summary import render_summary, wrap_label
@@ -147,6 +147,8 @@ def run_pipeline(
     kb = load_kb(kb_dir_of(context))
     given = given or JsonLines(path_or_standard(options.source))
     config = _run_config(context, command, options, models, clock=clock, given=given)
+    if view is not None:
+        config = replace(config, output=None, spool=view.lines)
     pipeline = _open_pipeline(context, config, options, models, kb)
     monitor = Monitor(monotonic, kb.evaluation)
     with closing(pipeline.backend) as backend:
@@ -154,7 +156,8 @@ def run_pipeline(
         if staged is not None:
             backend.prepare(pipeline.models[0])
             staged.move_into_place()
-        with RunProgress(config, options, monitor) as progress:
+        showing = nullcontext() if view is None else view.showing()
+        with showing, RunProgress(config, options, monitor) as progress:
             run_summary = run(config, pipeline, progress.update)
         changes = backend.model_changes()
     if not options.quiet:
@@ -178,6 +181,20 @@ def _refuse_unguarded_text(pipeline: Pipeline, source: InputSource) -> None:
 
     if isinstance(pipeline.redaction, RequireGuard):
         pipeline.redaction.look_ahead(source, pipeline.parse)
+
+
+def _refuse_stats(stats: Path | None, config: RunConfig) -> None:
+    """Raises UsageError when the statistics would overwrite a file of the run, or a stream."""
+    from finops_cli.files.safe_io import refuse_unwritable
+    from finops_cli.pipeline.resume import note_path
+    from finops_cli.pipeline.run import read_files, settings_files
+
+    if stats is None:
+        return
+    _refuse_streams(stats)
+    note = note_path(config.output) if config.output else None
+    read = [*read_files(config), config.output, note, *settings_files(config)]
+    refuse_unwritable(stats, read, "--stats-json")
 
 
 def _refuse_streams(stats: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +9,7 @@ import typer
 
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import kb_dir_of, path_or_standard
+from finops_cli.commands.terminal_width import table_paint, table_width
 from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.errors import UsageError
 
@@ -20,8 +18,8 @@ if TYPE_CHECKING:
     from finops_cli.views.fail_page.search import FoundLine, Search
 
 _FORMATS = ("table", "json")
-_WIDTH, _WIDEST = 80, 120
-"""Columns of a page: outside a terminal, and at most in one."""
+_WIDEST = 120
+"""Columns of a page in a terminal that is wider."""
 
 Source = Annotated[
     str,
@@ -128,10 +126,8 @@ def _render(found: list[FoundLine], kb: KnowledgeBase, format_: str) -> Iterator
 
     from finops_cli.views.fail_page.line import read_fail_line
     from finops_cli.views.fail_page.page import render_page
-    from finops_cli.views.paint import choose_paint
 
-    is_terminal = sys.stdout.isatty()
-    paint = choose_paint(is_terminal, os.environ)
+    paint, width = table_paint(None), table_width(None, _WIDEST)
     for place, each in enumerate(found):
         if format_ == "json":
             yield msgspec.json.format(each.line).decode()
@@ -147,11 +143,4 @@ def _render(found: list[FoundLine], kb: KnowledgeBase, format_: str) -> Iterator
                 f"line {each.number} ({each.fail_id}) is not an output line: {error}",
                 "make the output again with this version of finops, or show it with --format json",
             ) from error
-        yield from render_page(line, kb, _width(is_terminal), paint)
-
-
-def _width(is_terminal: bool) -> int:
-    """Return the columns of a page: those of the terminal that shows it, else 80."""
-    if not is_terminal:
-        return _WIDTH
-    return min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDEST)
+        yield from render_page(line, kb, width, paint)

@@ -46,6 +46,8 @@ class RunConfig:
     resume: bool = False
     overwrite: bool = False
     """An earlier output may be lost."""
+    spool: BinaryIO | None = None
+    """Takes the lines in place of stdout: a view is made of them."""
 
     @property
     def source(self) -> Path | None:
@@ -71,7 +73,7 @@ def run(config: RunConfig, pipeline: Pipeline, on_batch: OnBatch) -> RunSummary:
         if config.output is None or note is None:
             # a pipe that brings another kind of file is refused before an output is emptied
             batches = config.input.batches(0, at_most)
-            output = stack.enter_context(
+            output = config.spool or stack.enter_context(
                 writing(config.output, read_files(config), config.overwrite)
             )
         else:

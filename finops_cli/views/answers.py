@@ -28,6 +28,10 @@ class _Triage(Struct, frozen=True):
     reason: str
 
 
+class _Plan(Struct, frozen=True):
+    narrative: str
+
+
 class _Clock(Struct, frozen=True):
     as_of: str
     settlement_date: str
@@ -58,6 +62,7 @@ class _Line(Struct, frozen=True):
     fail: FailSummary | None = None
     headline: Headline | None = None
     triage: _Triage | None = None
+    resolution: _Plan | None = None
     clock: _Clock | UnsetType | None = UNSET
     warnings: tuple[_Warning, ...] = ()
     origin: _Origin | None = None
@@ -82,6 +87,7 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     due_by: str | None = None
     """The rule that the day comes from."""
     days_left: int | None = None
+    """Null where nothing is to be done."""
     security: str | None = None
     """The symbol, else the CUSIP."""
     cusip: str | None = None
@@ -129,13 +135,14 @@ def read_answer(line: bytes, number: int) -> Answer | NotALine:
     facts = {} if fail is None else _facts(fail)
     judged = {} if triage is None else _judgement(triage)
     by = None if headline is None else headline.by
+    is_due = headline is None or headline.action != "NO_ACTION"
     return Answer(
         fail_id=given.fail_id,
         status=given.status,
-        what_to_do=_sentence(headline, triage),
-        due=_due(by, triage),
+        what_to_do=_sentence(headline, triage, given.resolution),
+        due=_due(by, triage) if is_due else None,
         due_by=None if by is None else by.rule,
-        days_left=_days_left(clock, fail, triage),
+        days_left=_days_left(clock, fail, triage) if is_due else None,
         settlement_date=None if clock is None else clock.settlement_date,
         warnings=len(given.warnings),
         assumed=", ".join(given.origin.assumed) if given.origin and given.origin.assumed else None,
@@ -169,10 +176,13 @@ def _judgement(triage: _Triage) -> dict[str, Any]:
     }
 
 
-def _sentence(headline: Headline | None, triage: _Triage | None) -> str | None:
+def _sentence(headline: Headline | None, triage: _Triage | None, plan: _Plan | None) -> str | None:
+    """Return the headline, else why the fail is urgent, else the plan in words."""
     if headline is not None:
         return headline.text
-    return None if triage is None else triage.reason
+    if triage is not None:
+        return triage.reason
+    return None if plan is None else plan.narrative
 
 
 def _due(by: By | None, triage: _Triage | None) -> str | None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from finops_cli.views.changes import KINDS, Change, Kind
 from finops_cli.views.columns import Columns, Row, fill_lines
-from finops_cli.views.ranked_list import COLUMNS, write_cell
+from finops_cli.views.paint import Paint, leave_plain
+from finops_cli.views.ranked_list import COLUMNS, make_row
 from finops_cli.views.wording import clean
 
 TITLES: dict[Kind, str] = {
@@ -21,7 +22,9 @@ TITLES: dict[Kind, str] = {
 }
 
 
-def render_changes(changes: Iterable[Change], columns: Sequence[str], width: int) -> Iterator[str]:
+def render_changes(
+    changes: Iterable[Change], columns: Sequence[str], width: int, paint: Paint = leave_plain
+) -> Iterator[str]:
     """Yield the lines of the report. A fail stands once, under its first kind of change."""
     sections: dict[Kind, list[Change]] = {kind: [] for kind in KINDS}
     for change in changes:
@@ -36,7 +39,7 @@ def render_changes(changes: Iterable[Change], columns: Sequence[str], width: int
             yield ""
         first = False
         yield f"{TITLES[kind]} ({len(found):,})"
-        rows = [Row(tuple(write_cell(each.answer, name) for name in columns)) for each in found]
+        rows = [make_row(each.answer, columns, paint) for each in found]
         table = Columns([head, *rows], width, indent=4, right=numbers)
         yield from table.render(head)
         for change, row in zip(found, rows, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from textwrap import wrap
 
 from msgspec import Struct
@@ -18,6 +18,8 @@ class Row(Struct, frozen=True):
 
     cells: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    paints: Mapping[int, Callable[[str], str]] = {}
+    """Gives the cell at a place its colour. A cell that is broken over lines has none."""
 
 
 class Columns:
@@ -42,28 +44,36 @@ class Columns:
 
     def render(self, row: Row) -> Iterator[str]:
         """Yield the lines of `row`."""
-        line = ""
-        for cell in (*self._pad(row), *row.notes):
+        line = painted = ""
+        for place, cell in (*self._pad(row), *((None, note) for note in row.notes)):
             if len(line) + len(cell.rstrip()) > self._width and line.strip():
-                yield from self._wrap(line)
-                line = self._indent
+                yield from self._wrap(line, painted)
+                line = painted = self._indent
+            paint = None if place is None else row.paints.get(place)
             line += cell + _GAP
+            painted += (cell if paint is None else _paint_text(cell, paint)) + _GAP
         if line.strip():
-            yield from self._wrap(line)
+            yield from self._wrap(line, painted)
 
-    def _pad(self, row: Row) -> Iterator[str]:
+    def _pad(self, row: Row) -> Iterator[tuple[int, str]]:
         """Yield the cells of columns that are not empty, each as wide as its column."""
         for place, cell in enumerate(row.cells):
             if self._used[place]:
                 sign = ">" if place in self._right else "<"
-                yield f"{cell:{sign}{self._sizes[place]}}"
+                yield place, f"{cell:{sign}{self._sizes[place]}}"
 
-    def _wrap(self, line: str) -> Iterator[str]:
+    def _wrap(self, line: str, painted: str) -> Iterator[str]:
         text = line.rstrip()
         if len(text) <= self._width:
-            yield text
+            yield painted.rstrip()
         else:
             yield from fill_lines(text, self._width, self._indent)
+
+
+def _paint_text(cell: str, paint: Callable[[str], str]) -> str:
+    """Colour the text of a cell, and none of the blanks around it."""
+    text = cell.strip()
+    return cell.replace(text, paint(text), 1) if text else cell
 
 
 def fill_lines(text: str, width: int, indent: str = "") -> Iterator[str]:

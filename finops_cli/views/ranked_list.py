@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 from finops_cli.views.answers import Answer
 from finops_cli.views.columns import Columns, Row, fill_lines
+from finops_cli.views.paint import Paint, leave_plain
 from finops_cli.views.wording import clean, read_day, write_day
 
 _WIDE = 100
@@ -39,7 +41,7 @@ COLUMNS: dict[str, Column] = {
     "days_left": Column("days left", is_number=True),
     "status": Column("status"),
     "category": Column("category"),
-    "escalation": Column("escalate to"),
+    "escalation": Column("escalate"),
     "action": Column("action"),
     "cusip": Column("cusip"),
     "symbol": Column("symbol"),
@@ -68,7 +70,9 @@ def choose_columns(width: int) -> tuple[str, ...]:
     return WIDE if width >= _WIDE else NARROW
 
 
-def render_list(answers: Iterable[Answer], columns: Sequence[str], width: int) -> Iterator[str]:
+def render_list(
+    answers: Iterable[Answer], columns: Sequence[str], width: int, paint: Paint = leave_plain
+) -> Iterator[str]:
     """Yield the lines of a list: the titles, then two lines or more for each answer."""
     numbers = {place + 1 for place, name in enumerate(columns) if COLUMNS[name].is_number} | {0}
     head = Row(("#", *(COLUMNS[name].title for name in columns)))
@@ -76,7 +80,7 @@ def render_list(answers: Iterable[Answer], columns: Sequence[str], width: int) -
     rank = 0
     while block := list(islice(remaining, _BLOCK)):
         rows = [
-            Row((str(rank + place), *(write_cell(answer, name) for name in columns)))
+            make_row(answer, columns, paint, str(rank + place))
             for place, answer in enumerate(block, start=1)
         ]
         table = Columns([head, *rows], width, indent=4, right=numbers)
@@ -86,6 +90,15 @@ def render_list(answers: Iterable[Answer], columns: Sequence[str], width: int) -
             yield from table.render(row)
             yield from _render_notes(answer, width)
         rank += len(block)
+
+
+def make_row(answer: Answer, columns: Sequence[str], paint: Paint, *first: str) -> Row:
+    """Return the cells of an answer after the cells `first`; the tier has its colour."""
+    cells = (*first, *(write_cell(answer, name) for name in columns))
+    tier = answer.tier
+    if tier is None or paint is leave_plain or "tier" not in columns:
+        return Row(cells)
+    return Row(cells, paints={len(first) + columns.index("tier"): partial(paint, tier)})
 
 
 def _render_notes(answer: Answer, width: int) -> Iterator[str]:
@@ -106,15 +119,19 @@ def list_notes(answer: Answer) -> list[str]:
 
 
 def write_cell(answer: Answer, name: str) -> str:
-    """Write a value for a person: 32,000, Wed 2026-11-18, and nothing for null."""
+    """Write a value for a person: 32,000, Wed 2026-11-18, 2 late, and nothing for null."""
     value = getattr(answer, name)
     if value is None:
         return ""
     day = read_day(value) if name == "due" else None
     if day is not None:
         return write_day(day)
+    if name == "days_left" and value <= 0:
+        return f"{-value:,} late" if value else "today"
     if name == "market_value":
-        return f"{value:,.2f}"
+        return f"{value.quantize(Decimal(1), ROUND_HALF_UP):,}"
+    if name == "escalation" and value == "NONE":
+        return ""
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:f}" if isinstance(value, Decimal) else clean(str(value))

@@ -67,18 +67,25 @@ class SheetColumn(NamedTuple):
     is_printed: bool = True
 
 
+def refuse_without_openpyxl() -> None:
+    """Raise MissingPiece where no workbook can be written."""
+    try:
+        import openpyxl  # noqa: F401
+    except ImportError as error:
+        raise MissingPiece(
+            "a workbook needs openpyxl, which is not installed",
+            f"{extras.cure('xlsx')}; or write --format csv",
+        ) from error
+
+
 class Book:
     """A workbook that is written to a file when it is complete."""
 
     def __init__(self) -> None:
         """Start a workbook. Raises MissingPiece without openpyxl."""
-        try:
-            from openpyxl import Workbook
-        except ImportError as error:
-            raise MissingPiece(
-                "a workbook needs openpyxl, which is not installed",
-                f"{extras.cure('xlsx')}; or write --format csv",
-            ) from error
+        refuse_without_openpyxl()
+        from openpyxl import Workbook
+
         self.book: Any = Workbook(write_only=True)
         self._sheets: list[Sheet] = []
 
