@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
@@ -135,7 +135,6 @@ def list_(
     The order is the tier, then fewer days to the deadline, then the higher score.
     """
     from finops_cli.commands.run_summary import wrap_label
-    from finops_cli.files.safe_io import writing
     from finops_cli.views.changes import Changes
 
     format_ = _choose_format(format_, output)
@@ -143,6 +142,7 @@ def list_(
     asked = ListRequest(
         wanted=_filter(tiers, securities, counterparties, due_today, due_within),
         columns=_choose_columns(columns, output),
+        has_chosen_columns=columns is not None,
         format=format_,
         width=table_width(output),
         paint=table_paint(output),
@@ -155,28 +155,38 @@ def list_(
         if since is not None:
             earlier = stack.enter_context(closing(_read(str(since))))
             changes = Changes(index, earlier)
-        inputs = [path_or_standard(source), since]
+        inputs = (path_or_standard(source), since)
+        told: list[tuple[str, str]] = []
         if has_details:
-            export = Export(
-                format=format_,
-                source=inputs[0],
-                since=since,
-                output=path_or_standard(output),
-                keep=keep,
-                kb_dir=kb_dir_of(context),
-                columns=None if columns is None else asked.columns,
-                wanted=asked.wanted,
-                limit=limit,
-            )
-            told = [*write_export(export, index, changes), *_summarize(index, changes, asked)]
+            export = _make_export(asked, inputs, output, keep, kb_dir=kb_dir_of(context))
+            told += write_export(export, index, changes)
         else:
-            with writing(path_or_standard(output), inputs) as written:
-                lines = _list_lines(index, changes, asked)
-                written.writelines(f"{line}\n".encode() for line in lines)
-            told = _summarize(index, changes, asked)
+            _write_lines(_list_lines(index, changes, asked), output, inputs)
+        told += _summarize(index, changes, asked)
         for label, text in () if quiet else told:
             typer.echo(wrap_label(label, text), err=True)
     _report_bad_lines(source, index)
+
+
+def _make_export(
+    asked: ListRequest,
+    inputs: tuple[Path | None, Path | None],
+    output: str | None,
+    keep: Path | None,
+    *,
+    kb_dir: Path,
+) -> Export:
+    return Export(
+        format=asked.format,
+        source=inputs[0],
+        since=inputs[1],
+        output=path_or_standard(output),
+        keep=keep,
+        kb_dir=kb_dir,
+        columns=asked.columns if asked.has_chosen_columns else None,
+        wanted=asked.wanted,
+        limit=asked.limit,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +195,18 @@ class ListRequest:
 
     wanted: Filter
     columns: tuple[str, ...]
+    has_chosen_columns: bool
     format: str
     width: int
     paint: Paint
     limit: int | None
+
+
+def _write_lines(lines: Iterable[str], output: str | None, inputs: Sequence[Path | None]) -> None:
+    from finops_cli.files.safe_io import writing
+
+    with writing(path_or_standard(output), inputs) as written:
+        written.writelines(f"{line}\n".encode() for line in lines)
 
 
 def _list_lines(index: AnswerIndex, changes: Changes | None, asked: ListRequest) -> Iterator[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from finops_cli.commands.format_options import TextFormat
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import Cases
 from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
 from finops_cli.commands.run_pipeline import run_command
-from finops_cli.commands.run_view import TextFormat
 
 
 @show_examples(

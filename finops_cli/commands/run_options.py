@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import typer
 
 from finops_cli.commands.clock_options import ClockOptions
+from finops_cli.commands.format_options import RunFormat
 from finops_cli.commands.join_options import JoinOptions
 from finops_cli.commands.options import (
     BackendOption,
@@ -40,7 +41,6 @@ from finops_cli.commands.options import (
     Workers,
     is_typed,
 )
-from finops_cli.commands.run_view import RunFormat
 from finops_cli.commands.table_options import TableOptions
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.models.backends import AUTO

@@ -21,7 +21,7 @@ from finops_cli.commands.table_options import TableOptions, open_lines
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.models.protocol import Origin
@@ -138,7 +138,6 @@ def run_pipeline(
     the output, and writes it.
     """
     from finops_cli.commands.progress.run import RunProgress
-    from finops_cli.commands.run_summary import render_summary, wrap_label
     from finops_cli.kb.load import load_kb
     from finops_cli.monitoring.monitor import Monitor
     from finops_cli.pipeline.input_source import JsonLines
@@ -160,19 +159,28 @@ def run_pipeline(
         with showing, RunProgress(config, options, monitor) as progress:
             run_summary = run(config, pipeline, progress.update)
         changes = backend.model_changes()
-    if not options.quiet:
-        typer.echo(render_summary(run_summary), err=True)
-        for text in given.report():
-            typer.echo(wrap_label("input", text), err=True)
-    for change in changes:
-        warning = f"{change}: the digests in the lines may not be true of all of them"
-        typer.echo(wrap_label("backend", warning), err=True)
+    _report(run_summary, given, changes, options.quiet)
     return RunResult(
         summary=run_summary,
         origin=pipeline.backend.origin,
         guard=None if pipeline.redaction is None else pipeline.redaction.mode,
         models_changed=bool(changes),
     )
+
+
+def _report(
+    summary: RunSummary, given: InputSource, changes: Sequence[str], is_quiet: bool
+) -> None:
+    """Print the closing summary, and which models were replaced during the run."""
+    from finops_cli.commands.run_summary import render_summary, wrap_label
+
+    if not is_quiet:
+        typer.echo(render_summary(summary), err=True)
+        for text in given.report():
+            typer.echo(wrap_label("input", text), err=True)
+    for change in changes:
+        warning = f"{change}: the digests in the lines may not be true of all of them"
+        typer.echo(wrap_label("backend", warning), err=True)
 
 
 def _refuse_unguarded_text(pipeline: Pipeline, source: InputSource) -> None:

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
-
-import typer
+from typing import TYPE_CHECKING, BinaryIO
 
 from finops_cli.commands.list_exports import (
     FILE_FORMATS,
@@ -20,7 +18,6 @@ from finops_cli.commands.list_exports import (
 )
 from finops_cli.commands.options import path_or_standard
 from finops_cli.commands.terminal_width import is_terminal, table_paint, table_width
-from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.errors import Unfinished, UsageError
 from finops_cli.models.failures import NoEndpointLeft
 
@@ -28,56 +25,6 @@ if TYPE_CHECKING:
     from finops_cli.commands.run_options import RunOptions
     from finops_cli.pipeline.sequences import Command
     from finops_cli.views.answer_index import AnswerIndex
-
-_TEXT_FORMATS = ("auto", "table", "jsonl")
-_FORMATS = (*_TEXT_FORMATS, *FILE_FORMATS)
-_HELP = (
-    "Form of the output (default: {default}).\n\n\b\n"
-    "table: the list for a person, by rank\n"
-    "jsonl: the lines, in the order of the input"
-)
-_FILES_HELP = (
-    "\ncsv:   the list for a spreadsheet\n"
-    "xlsx:  a workbook with the list and the plans\n"
-    "html:  the list as one page for a browser"
-)
-
-
-def _check_format(given: str) -> str:
-    if given not in _FORMATS:
-        raise BadChoice(given, _FORMATS)
-    return given
-
-
-def _check_text_format(given: str) -> str:
-    if given not in _TEXT_FORMATS:
-        raise BadChoice(given, _TEXT_FORMATS)
-    return given
-
-
-RunFormat = Annotated[
-    str,
-    typer.Option(
-        "--format",
-        metavar="|".join(_FORMATS),
-        callback=_check_format,
-        show_default=False,
-        help=_HELP.format(
-            default="as the suffix of -o says, table on a terminal without -o, else jsonl"
-        )
-        + _FILES_HELP,
-    ),
-]
-TextFormat = Annotated[
-    str,
-    typer.Option(
-        "--format",
-        metavar="|".join(_TEXT_FORMATS),
-        callback=_check_text_format,
-        show_default=False,
-        help=_HELP.format(default="table on a terminal without -o, else jsonl"),
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,8 +65,8 @@ def test_each_command_has_its_list_on_a_terminal(arguments: tuple[object, ...], 
 
 
 @pytest.mark.parametrize("command", ["run", "triage"])
-def test_a_pipe_gets_lines_of_json(command: str, finops: Finops) -> None:
-    """Where stdout is no terminal, a run writes JSON Lines, as ever."""
+def test_run_into_a_pipe_gives_lines_of_json(command: str, finops: Finops) -> None:
+    """A run writes JSON Lines into a pipe."""
     assert len(rows(finops(command, MONDAY, *ENGINE).stdout)) == 8
 
 
@@ -138,7 +138,7 @@ def test_run_refuses_a_view_that_it_cannot_write(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_view_does_not_replace_a_file_unasked(tmp_path: Path, finops: Finops) -> None:
+def test_view_does_not_replace_a_file_unasked(tmp_path: Path, finops: Finops) -> None:
     """A workbook that is there already stays, before any record is processed; --overwrite replaces
     it.
     """
@@ -152,7 +152,7 @@ def test_a_view_does_not_replace_a_file_unasked(tmp_path: Path, finops: Finops) 
 
 @pytest.mark.cli
 @pytest.mark.parametrize("suffix", ["xlsx", "txt"])
-def test_an_interrupt_leaves_no_half_file(suffix: str, tmp_path: Path) -> None:
+def test_interrupt_leaves_no_half_file(suffix: str, tmp_path: Path) -> None:
     """A run that is interrupted ends with 130, and there is neither the file nor a part of it."""
     output = tmp_path / f"list.{suffix}"
     format_ = "xlsx" if suffix == "xlsx" else "table"
@@ -167,7 +167,7 @@ def test_an_interrupt_leaves_no_half_file(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.cli
-def test_an_interrupted_list_shows_what_was_answered() -> None:
+def test_interrupted_list_shows_what_was_answered() -> None:
     """A table on stdout that is interrupted shows the records that have an answer."""
     shown = interrupt_at(
         b" 1 records",
@@ -194,7 +194,7 @@ def test_run_without_openpyxl_refuses_before_it_runs(tmp_path: Path) -> None:
     assert b"records " not in done.stderr
 
 
-def test_the_view_has_the_lines_of_the_run(tmp_path: Path, finops: Finops) -> None:
+def test_view_has_the_fails_of_the_run(tmp_path: Path, finops: Finops) -> None:
     """The list of a view has each fail of the lines, and says the same thing to do."""
     lines = rows(finops("run", MONDAY, *ENGINE).stdout)
     output = tmp_path / "list.csv"

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class Shown(NamedTuple):
-    """What a command printed on a terminal, and how it ended."""
+    """The text that a command printed on a terminal, and its exit status."""
 
     status: int
     screen: str
