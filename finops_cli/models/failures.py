@@ -10,8 +10,10 @@ ModelError                      from a server                       from a llama
 +-- Incomplete      once more   the stream ended without `done`
 +-- Truncated       once more   done_reason length                  the limit of tokens
 +-- EmptyGeneration once more   done_reason load, unload, none
++-- ReasoningOnly   once more   text in `thinking`, none in `response`
 +-- TooLong         once more   longer than any answer can be       the same
 +-- TimedOut        settle      the time of the record ran out      the same
+|   +-- Silent      settle      no byte for a while in the middle of an answer
 +-- ContextExceeded settle      the prompt is longer than the context   the same
 +-- PromptTruncated settle      it read less than it was sent
 +-- Rejected        settle      any other 4xx                       unusable prompt or schema
@@ -87,6 +89,10 @@ class EmptyGeneration(ModelError):
     rule, policy = "reply.empty", "once more"
 
 
+class ReasoningOnly(ModelError):
+    rule, policy = "reply.reasoning_only", "once more"
+
+
 class TooLong(ModelError):
     rule, policy = "reply.too_large", "once more"
 
@@ -94,6 +100,11 @@ class TooLong(ModelError):
 class TimedOut(ModelError):
     rule, policy, endpoint_failed = "reply.timeout", "settle", True
     cure = "increase --timeout"
+
+
+class Silent(TimedOut):
+    rule = "reply.silence"
+    cure = "see the server's log, or increase `silence` in kb entry model.timeouts"
 
 
 class ContextExceeded(ModelError):

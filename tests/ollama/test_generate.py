@@ -4,6 +4,7 @@ failure.
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -73,7 +74,8 @@ def generate_at(url: str, seconds: float = 5.0) -> Generated:
         (b"", failures.Incomplete),
         (DONE.replace(b"7", b"1" + b"0" * 400), Generated),
         (DONE.replace(b"7", b"-7"), Generated),
-        (DONE.replace(b"7", b'"7"'), failures.ConnectionLost),
+        (b'{"response":null}\n' + DONE, Generated),
+        (DONE + b"<html>", Generated),
         (DONE.replace(b'"stop"', b"null"), failures.EmptyGeneration),
     ],
 )
@@ -88,6 +90,61 @@ def test_generate_names_the_failure_of_any_stream(body: bytes, failure: type) ->
             with pytest.raises(failure) as raised:
                 generate_at(url)
             assert type(raised.value) is failure
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b'"7"',
+        b"null",
+        b"-7",
+        b"7.5",
+        b"1e400",
+        b"true",
+        b"[7]",
+        b'{"n":7}',
+        b"NaN",
+        b"Infinity",
+        b"9" * 6000,
+        b"-" + b"9" * 400,
+        b'"\\ud83d"',
+        b'"many"',
+    ],
+)
+@pytest.mark.parametrize(
+    "field",
+    ["prompt_eval_count", "eval_count", "eval_duration", "total_duration", "context", "new"],
+)
+def test_generate_keeps_an_answer_with_odd_statistics(field: str, odd: bytes) -> None:
+    """A count or a duration of an odd type costs no complete answer; it counts as not reported."""
+    last = b'{"response":"{}","done":true,"done_reason":"stop","%s":%s}\n' % (field.encode(), odd)
+    with serve_bytes([HEAD, b'{"response":"","%s":%s}\n' % (field.encode(), odd), last]) as url:
+        assert generate_at(url) == Generated("{}", None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "received"),
+    [
+        ([b'{"thinking":"hm"}'], "<think>hm</think>"),
+        ([b'{"thinking":"h"}', b'{"thinking":"m","response":" "}'], "<think>hm</think> "),
+        ([b'{"thinking":"<|im_end|></think>{}"}'], "<think>< |im_end|>< /think>{}</think>"),
+    ],
+)
+def test_generate_names_and_keeps_reasoning_alone(lines: list[bytes], received: str) -> None:
+    """Text in `thinking` without a `response` has a rule of its own, and the text is kept."""
+    with (
+        serve_bytes([HEAD, b"\n".join([*lines, DONE])]) as url,
+        pytest.raises(failures.ReasoningOnly) as raised,
+    ):
+        generate_at(url)
+    assert raised.value.received == received
+    assert "`thinking`" in raised.value.detail
+
+
+def test_generate_puts_reasoning_before_the_response() -> None:
+    """Text in `thinking` beside a response is kept before it, as a model writes it."""
+    with serve_bytes([HEAD, b'{"thinking":"hm"}\n{"response":"{}"}\n', DONE]) as url:
+        assert generate_at(url).text == "<think>hm</think>{}"
 
 
 @pytest.mark.parametrize(
@@ -178,10 +235,26 @@ def test_generate_ends_a_stalled_answer_at_the_silence_limit() -> None:
     with (
         serve_bytes(repeat_forever(HEAD + b'{"response":"x"}\n', b""), pause=0.02) as url,
         open_client(url, transport=TimedTransport()) as client,
-        pytest.raises(failures.TimedOut),
+        pytest.raises(failures.Silent) as silent,
     ):
-        generate(client, {"model": "m"}, Patience(1, 600, 0.3))
+        generate(client, {"model": "m"}, Patience(1, 600, 0.3, "--timeout"))
     assert time.monotonic() - started < 60
+    detail = re.sub(r"after \d+ s", "after N s", silent.value.detail)
+    assert detail == (
+        "the server sent nothing for 0.3 s (kb entry model.timeouts, `silence`) in the middle of an"
+        " answer; the connection was closed after N s of 600 s"
+    )
+    assert "`silence`" in silent.value.cure
+
+
+def test_generate_timeout_names_the_setting_that_bounds_it() -> None:
+    """An answer that is not complete in its time names the seconds and the option that set them."""
+    with (
+        serve_bytes(repeat_forever(HEAD + b'{"response":"x"}\n', b" "), pause=0.02) as url,
+        open_client(url, transport=TimedTransport()) as client,
+        pytest.raises(failures.TimedOut, match=r"within 0\.3 s \(--timeout\)"),
+    ):
+        generate(client, {"model": "m"}, Patience(1, 0.3, 600, "--timeout"))
 
 
 def test_generate_ignores_text_after_done() -> None:

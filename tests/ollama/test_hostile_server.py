@@ -219,13 +219,14 @@ def test_models_with_wild_sizes_and_names_are_listed(finops: Finops) -> None:
         assert finops("models", "--host", server.url, "--json").returncode == 0
 
 
-def test_infinite_model_size_is_reported_as_not_ollama() -> None:
-    """A model size that is not a number raises MissingPiece that says the server is not Ollama."""
-    with (
-        CannedServer({"GET /api/tags": b'{"models":[{"model":"m","size":1e999}]}'}) as server,
-        pytest.raises(MissingPiece, match="not Ollama"),
-    ):
-        api.list_installed(server.url)
+@pytest.mark.parametrize("odd", ["1e999", '"large"', "null", "-1", "[]", "true", "9" * 400])
+def test_model_list_with_an_odd_size_keeps_the_model(odd: str) -> None:
+    """A size or a time of an odd type does not hide a model; the size counts as not reported."""
+    entry = f'{{"model":"m","size":{odd},"size_vram":{odd},"expires_at":{odd}}}'
+    body = f'{{"models":[{entry}]}}'.encode()
+    with CannedServer({"GET /api/tags": body, "GET /api/ps": body}) as server:
+        assert [(model.name, model.size) for model in api.list_installed(server.url)] == [("m", 0)]
+        assert api.list_loaded(server.url) == [api.Loaded("m", 0, 0, None)]
 
 
 def test_list_of_a_million_models_is_refused_unparsed() -> None:

@@ -11,7 +11,7 @@ forwards to a cloud, so the JSON is kept too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -106,19 +106,17 @@ def version(url: str) -> str:
 
 def list_installed(url: str) -> list[Installed]:
     """List every model of the server that has a name, in the server's order."""
-    with _open_client(url) as (client, replies):
-        models = client.list().models
     return [
         Installed(
             name=short(name),
-            digest=(text(model.digest) or "").removeprefix("sha256:"),
-            size=whole(model.size) or 0,
-            architecture=text(model.details and model.details.family),
-            quantization=text(model.details and model.details.quantization_level),
+            digest=(text(entry.get("digest")) or "").removeprefix("sha256:"),
+            size=whole(entry.get("size")) or 0,
+            architecture=text(_mapping(entry.get("details")).get("family")),
+            quantization=text(_mapping(entry.get("details")).get("quantization_level")),
             remote_host=_remote_host(entry),
         )
-        for model, entry in zip(models, replies[-1]["models"], strict=True)
-        if (name := text(model.model)) is not None
+        for entry in _request_models(url, lambda client: client.list())
+        if (name := text(entry.get("model"))) is not None
     ]
 
 
@@ -159,17 +157,15 @@ def card(url: str, name: str, known: Installed | None = None) -> ModelCard | Non
 
 def list_loaded(url: str) -> list[Loaded]:
     """List every model that the server has in memory."""
-    with _open_client(url) as (client, _):
-        models = client.ps().models
     return [
         Loaded(
             short(name),
-            whole(model.size) or 0,
-            whole(model.size_vram) or 0,
-            whole(model.context_length),
+            whole(entry.get("size")) or 0,
+            whole(entry.get("size_vram")) or 0,
+            whole(entry.get("context_length")),
         )
-        for model in models
-        if (name := text(model.model) or text(model.name)) is not None
+        for entry in _request_models(url, lambda client: client.ps())
+        if (name := text(entry.get("model")) or text(entry.get("name"))) is not None
     ]
 
 
@@ -309,6 +305,27 @@ def _parse_reply(url: str, answer: httpx.Response) -> Mapping[str, Any]:
         if isinstance(reply, Mapping) and not (isinstance(models, list) and len(models) > _MODELS):
             return reply
     raise _not_ollama_error(url)
+
+
+def _request_models(
+    url: str, request: Callable[[ollama.Client], object]
+) -> list[Mapping[str, Any]]:
+    """Return the entries of `models` in the server's answer to `request`.
+
+    The package's own types refuse a list with a size or a time of an odd type, so the entries are
+    read from the JSON.
+    """
+    import pydantic
+
+    with _open_client(url) as (client, replies):
+        with suppress(pydantic.ValidationError):
+            request(client)
+        models = replies[-1].get("models")
+    if not isinstance(models, list) or not all(isinstance(entry, Mapping) for entry in models):
+        raise _not_ollama_error(url)
+    if models and not any("model" in entry or "name" in entry for entry in models):
+        raise _not_ollama_error(url)
+    return models
 
 
 def _request_card(url: str, name: str) -> Mapping[str, Any] | None:

@@ -6,6 +6,7 @@ Success is HTTP 200, `done` true and `done_reason` stop. Every other result is a
 
 from __future__ import annotations
 
+import json
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,8 @@ from msgspec import Struct
 from finops_cli.domain import limits
 from finops_cli.models import failures
 from finops_cli.models.ollama.timeouts import shorten_timeout, total_timeout
+from finops_cli.models.prompts import neutralise
+from finops_cli.models.response_parser import CLOSED, OPENED
 
 if TYPE_CHECKING:
     import httpx
@@ -37,6 +40,8 @@ class Patience(NamedTuple):
     connect: float
     answer: float
     silence: float
+    answer_setting: str = "kb entry model.timeouts"
+    """The option or kb entry that sets `answer`, for messages."""
 
 
 class Generated(NamedTuple):
@@ -51,19 +56,26 @@ class Generated(NamedTuple):
     """Time for generating, in milliseconds."""
 
 
+_NOT_REPORTED = msgspec.Raw(b"null")
+
+
 class _Piece(Struct):
     """A line of the stream."""
 
-    response: str = ""
-    done: bool = False
-    done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
-    eval_duration: int | None = None
+    response: str | None = None
+    thinking: Any = None
+    done: bool | None = None
+    done_reason: Any = None
+    prompt_eval_count: msgspec.Raw = _NOT_REPORTED
+    """Statistics are not decoded here: a count of an odd type must not cost a complete answer."""
+    eval_count: msgspec.Raw = _NOT_REPORTED
+    eval_duration: msgspec.Raw = _NOT_REPORTED
     error: Any = None
     """May be of any type."""
 
 
+_CONTENT = ("response", "thinking", "done", "done_reason", "error")
+"""The fields of a line that are no statistics."""
 _DECODER: msgspec.json.Decoder[_Piece] = msgspec.json.Decoder(_Piece)
 
 
@@ -75,14 +87,13 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
     import httpx
 
     received = bytearray()
+    began = monotonic()
     try:
         _receive(client, body, patience, received)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise failures.Unreachable(f"{client.base_url} cannot be reached: {error}") from error
     except httpx.TimeoutException as error:
-        overdue = failures.TimedOut(
-            f"no answer within {patience.answer:g} s; the connection was closed"
-        )
+        overdue = _timed_out(patience, monotonic() - began)
         return _finish_stream(received, instead=overdue, because=error)
     except httpx.TransportError as error:
         return _finish_stream(
@@ -94,6 +105,20 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
         flood = failures.TooLong(f"more than {limits.REPLY_CHARS:,} characters were received")
         return _finish_stream(received, instead=flood, because=error)
     return _finish_stream(received)
+
+
+def _timed_out(patience: Patience, passed: float) -> failures.TimedOut:
+    """Return the failure after `passed` seconds, with the setting that ended the wait."""
+    if passed >= patience.answer or patience.silence >= patience.answer:
+        return failures.TimedOut(
+            f"no complete answer within {patience.answer:g} s ({patience.answer_setting}); the"
+            " connection was closed"
+        )
+    return failures.Silent(
+        f"the server sent nothing for {patience.silence:g} s (kb entry model.timeouts, `silence`)"
+        f" in the middle of an answer; the connection was closed after {passed:.0f} s of"
+        f" {patience.answer:g} s"
+    )
 
 
 class _TooMuch(Exception):
@@ -144,9 +169,7 @@ def _finish_stream(
     """
     whole, _, rest = received.rpartition(b"\n")
     try:
-        pieces = (
-            _DECODER.decode_lines(whole) if instead is not None else _DECODER.decode_lines(received)
-        )
+        pieces = _decode_lines(whole if instead is not None else received)
     except (ValueError, RecursionError) as error:
         excerpt = bytes(rest or whole[-limits.SHOWN_CHARS :]).decode("utf-8", "replace")[
             : limits.SHOWN_CHARS
@@ -157,7 +180,9 @@ def _finish_stream(
     end = next((i for i, piece in enumerate(pieces) if piece.done), None)
     if end is not None:
         del pieces[end + 1 :]  # text after the end does not belong to the answer
-    text = "".join([piece.response for piece in pieces])
+    response = "".join([piece.response or "" for piece in pieces])
+    thinking = "".join([piece.thinking for piece in pieces if isinstance(piece.thinking, str)])
+    text = _join_reasoning(thinking, response, is_complete=end is not None)
     broken = next((piece.error for piece in pieces if piece.error is not None), None)
     if broken is not None:
         raise failures.Crashed(f"the server broke off: {_printable_error(broken)}", text)
@@ -166,6 +191,11 @@ def _finish_stream(
             f"{len(text):,} characters were received", text[: limits.REPLY_CHARS]
         )
     if end is not None:
+        if thinking.strip() and not response.strip() and pieces[end].done_reason == "stop":
+            message = (
+                f"the server returned {len(thinking):,} characters in `thinking` and no `response`"
+            )
+            raise failures.ReasoningOnly(message, text)
         return _build_generated(text, pieces[end])
     if instead is not None:
         instead.received = text
@@ -173,31 +203,72 @@ def _finish_stream(
     raise failures.Incomplete("the stream ended without `done`", text)
 
 
+def _decode_lines(lines: bytes | bytearray) -> list[_Piece]:
+    """Decode the lines of a stream, up to the one with `done` if a later one is not JSON.
+
+    Raises ValueError or RecursionError for a line before it that is not Ollama's.
+    """
+    try:
+        return _DECODER.decode_lines(lines)
+    except (ValueError, RecursionError):
+        pieces: list[_Piece] = []
+        for line in filter(None, map(bytes.strip, bytes(lines).split(b"\n"))):
+            pieces.append(_decode_line(line))
+            if pieces[-1].done:
+                break
+        return pieces
+
+
+def _decode_line(line: bytes) -> _Piece:
+    """Decode one line; statistics that are not JSON, such as NaN, are left out."""
+    try:
+        return _DECODER.decode(line)
+    except ValueError:
+        given = json.loads(line)
+        if not isinstance(given, dict):
+            raise
+        content = {key: given[key] for key in _CONTENT if key in given}
+        return _DECODER.decode(msgspec.json.encode(content))
+
+
+def _join_reasoning(thinking: str, response: str, is_complete: bool) -> str:
+    """Return reasoning and answer as one text, as a model writes them.
+
+    Tokens of a chat template within the reasoning are neutralised: the server has separated the
+    two, so they cannot end the answer.
+    """
+    if not thinking.strip():
+        return response
+    closing = CLOSED if response.strip() or is_complete else ""
+    return f"{OPENED}{neutralise(thinking)}{closing}{response}"
+
+
 def _build_generated(text: str, last: _Piece) -> Generated:
     if last.done_reason == "length":
         cut = failures.Truncated("the answer was cut at its length", text)
-        cut.prompt_tokens = _plausible_count(last.prompt_eval_count)
+        cut.prompt_tokens = _read_count(last.prompt_eval_count, _STREAM_BYTES)
         raise cut
     if last.done_reason != "stop":
         raise failures.EmptyGeneration(
             f"the server stopped because of {last.done_reason!r}, before the answer was complete",
             text,
         )
-    took_ns = last.eval_duration
-    generating_ms = (
-        round(took_ns / 1e6, 3) if took_ns is not None and 0 < took_ns <= _LONGEST_NS else None
-    )
+    took_ns = _read_count(last.eval_duration, _LONGEST_NS)
     return Generated(
         text,
-        _plausible_count(last.prompt_eval_count),
-        _plausible_count(last.eval_count),
-        generating_ms,
+        _read_count(last.prompt_eval_count, _STREAM_BYTES),
+        _read_count(last.eval_count, _STREAM_BYTES),
+        round(took_ns / 1e6, 3) if took_ns else None,
     )
 
 
-def _plausible_count(count: int | None) -> int | None:
-    """Return a count of tokens; None if the number cannot be a count."""
-    return count if count is not None and 0 <= count <= _STREAM_BYTES else None
+def _read_count(value: msgspec.Raw, highest: int) -> int | None:
+    """Return a whole number from 0 to `highest`; None for anything else."""
+    try:
+        count = msgspec.json.decode(value, type=int)
+    except (ValueError, RecursionError):
+        return None
+    return count if 0 <= count <= highest else None
 
 
 def refusal(status: int, detail: str) -> failures.ModelError:

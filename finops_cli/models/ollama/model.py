@@ -225,13 +225,20 @@ class OllamaModel:
 
     def _patience(self, stage: StageName) -> Patience:
         seconds = self._settings.timeouts
-        return Patience(seconds["connect"], self._timeout or seconds[stage], seconds["silence"])
+        setting = "--timeout" if self._timeout else f"kb entry model.timeouts, `{stage}`"
+        return Patience(
+            seconds["connect"], self._timeout or seconds[stage], seconds["silence"], setting
+        )
 
     def _loading(self, stage: StageName) -> Patience:
         """Return the timeouts for loading a model; a short timeout for answers shortens them."""
         load = self._settings.timeouts["load"]
-        load = load if self._timeout is None else min(load, _LOADS_WITHIN_ANSWERS * self._timeout)
-        return self._patience(stage)._replace(answer=load, silence=load)
+        setting = "kb entry model.timeouts, `load`"
+        if self._timeout is not None and _LOADS_WITHIN_ANSWERS * self._timeout < load:
+            load = _LOADS_WITHIN_ANSWERS * self._timeout
+            setting = f"{_LOADS_WITHIN_ANSWERS} times --timeout"
+        patience = self._patience(stage)
+        return patience._replace(answer=load, silence=load, answer_setting=setting)
 
 
 _MANY_SLOTS = 8
