@@ -164,7 +164,7 @@ def test_local_clock_is_read_in_one_place_only() -> None:
     places = [
         *("clock", "views", "kb", "domain", "rules", "checking", "pipeline/clock.py"),
         *("pipeline/clock_lines.py", "pipeline/calendar_file.py", "commands/clock.py"),
-        *("importers/clock_files.py", "importers/threshold_days.py", "commands/clock_options.py"),
+        *("importers/clock_files.py", "importers/threshold", "commands/clock_options.py"),
     ]
     found = [
         (file.name, line.strip())
