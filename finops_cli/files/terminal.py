@@ -8,6 +8,8 @@ def printable(text: str) -> str:
 
     Newlines stay.
     """
+    if text.isprintable():
+        return text
     return "".join(
         each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text
     )

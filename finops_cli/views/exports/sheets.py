@@ -5,34 +5,21 @@ Each cell is typed. A text is a text whatever it begins with; nothing here can w
 
 from __future__ import annotations
 
-import re
-import zipfile
 from collections.abc import Sequence
 from datetime import date, datetime
-from decimal import Decimal
-from pathlib import Path
 from textwrap import wrap
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 from finops_cli import extras
 from finops_cli.errors import MissingPiece
-from finops_cli.files.terminal import printable
+from finops_cli.views.exports.sheet_rows import Archive, SheetRows, Value, fit, write_cell
 
-Value = str | int | Decimal | date | datetime | bool | None
 Look = Literal["plain", "CRITICAL", "HIGH", "MEDIUM", "LOW"]
 MAX_ROWS = 1_048_576
 """The rows of a sheet in Excel; a longer table goes on in another sheet."""
-_MAX_CHARS = 32_767
-"""The characters of a cell in Excel."""
-_FIRST_YEAR = 1901
-"""Excel and LibreOffice disagree about the days of 1900, and know none before."""
-_ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
-"""What Excel would read as the code of a character."""
 _A4 = 9
 _MARGIN = 0.4
 """Inches."""
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of each part of the archive, so that equal lists are equal bytes."""
 _CREATED = datetime(1980, 1, 1)  # noqa: DTZ001 - a constant; a workbook has no time zones
 
 _FONT, _POINTS = "Calibri", 11
@@ -109,7 +96,9 @@ class Book:
         properties = self.book.properties
         properties.creator = "finops"
         properties.created = properties.modified = _read_moment(moment)
-        with _Archive(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        rows = [each for sheet in self._sheets for each in sheet.rows]
+        names = (f"xl/worksheets/sheet{place}.xml" for place in range(1, len(rows) + 1))
+        with Archive(out, dict(zip(names, rows, strict=True))) as archive:
             ExcelWriter(self.book, archive).save()
 
 
@@ -118,26 +107,39 @@ class Sheet:
 
     def __init__(self, book: Any, name: str, columns: Sequence[SheetColumn], max_rows: int) -> None:
         """Make the first sheet of the table, and its head."""
+        from openpyxl.utils import get_column_letter
+
         self._book, self._name, self._columns, self._max_rows = book, name, columns, max_rows
-        self._parts = 0
+        self._letters = [get_column_letter(place) for place in range(1, len(columns) + 1)]
+        self.rows: list[SheetRows] = []
+        """The rows of each sheet of the table."""
         self._begin()
 
     def append(self, values: Sequence[Value], look: Look = "plain") -> None:
         """Write a row; `look` colours its tier, the cell whose text it is."""
-        if self._rows == self._max_rows:
+        if self._last == self._max_rows:
             self._close_part()
             self._begin()
-        self._append([self._style(place, value, look) for place, value in enumerate(values)])
+        self._last += 1
+        lines, cells = 1, []
+        for place, (column, given) in enumerate(zip(self._columns, values, strict=True)):
+            if given is None and not column.is_filled_in:
+                continue
+            value = fit(given)
+            if column.wraps:
+                lines = max(lines, _count_lines(value, column))
+            style = self._find_style(place, value, look if value == look else "plain")
+            cells.append(write_cell(f"{self._letters[place]}{self._last}", style, value))
+        self.rows[-1].append(self._last, lines * _LINE_POINTS, cells)
 
     def finish(self) -> None:
         """Close the table; its filter then covers each row."""
         self._close_part()
 
     def _begin(self) -> None:
-        from openpyxl.utils import get_column_letter
-
-        self._parts += 1
-        title = self._name if self._parts == 1 else f"{self._name} {self._parts}"
+        self.rows.append(SheetRows())
+        number = len(self.rows)
+        title = self._name if number == 1 else f"{self._name} {number}"
         part = self._book.create_sheet(title)
         part.freeze_panes = "A2"
         part.print_title_rows = "1:1"
@@ -147,50 +149,27 @@ class Sheet:
         part.page_setup.fitToHeight = 0  # as many pages as the rows need
         part.print_options.gridLines = True
         part.page_margins.left = part.page_margins.right = _MARGIN
-        for place, column in enumerate(self._columns, start=1):
-            shape = part.column_dimensions[get_column_letter(place)]
+        for letters, column in zip(self._letters, self._columns, strict=True):
+            shape = part.column_dimensions[letters]
             shape.width, shape.hidden = column.width, column.is_hidden
-        self._part, self._rows = part, 0
-        self._templates: dict[tuple[int, str, str], Any] = {}
-        self._append([self._make_head(column) for column in self._columns])
-
-    def _append(self, cells: Sequence[Any]) -> None:
-        self._rows += 1
-        lines = max(
-            _count_lines(cell.value, column)
-            for cell, column in zip(cells, self._columns, strict=True)
-            if cell is not None
-        )
-        # without customHeight: a program measures the row again when somebody writes into it
-        self._part.row_dimensions[self._rows] = {"ht": f"{lines * _LINE_POINTS}"}
-        self._part.append(list(cells))
-        del self._part.row_dimensions[self._rows]
+        self._part, self._last = part, 1
+        self._styles: dict[tuple[int, str, str], int] = {}
+        lines = max(_count_lines(column.title, column) for column in self._columns)
+        part.row_dimensions[1].height = lines * _LINE_POINTS
+        part.append([self._make_head(column) for column in self._columns])
 
     def _close_part(self) -> None:
-        from openpyxl.utils import get_column_letter
-
-        last = get_column_letter(len(self._columns))
         printed = sum(column.is_printed for column in self._columns)
-        self._part.print_area = f"A1:{get_column_letter(printed)}{self._rows}"
-        self._part.auto_filter.ref = f"A1:{last}{self._rows}"
+        self._part.print_area = f"A1:{self._letters[printed - 1]}{self._last}"
+        self._part.auto_filter.ref = f"A1:{self._letters[-1]}{self._last}"
         self._part.close()
 
-    def _style(self, place: int, value: Value, look: Look) -> Any:
-        """Return the cell for a value. It is written at once, and the next row uses it again."""
-        column = self._columns[place]
-        if value is None and not column.is_filled_in:
-            return None
-        value = _fit(value)
-        tint = look if value == look else "plain"
-        kind = type(value).__name__
-        cell = self._templates.get((place, kind, tint))
-        if cell is None:
-            cell = self._make_cell(column, value, tint)
-            self._templates[place, kind, tint] = cell
-        cell.value = value
-        if isinstance(value, str):
-            cell.data_type = "s"  # openpyxl takes =... for a formula
-        return cell
+    def _find_style(self, place: int, value: Value, tint: str) -> int:
+        """Return the number of the style of a value in a column."""
+        key = (place, type(value).__name__, tint)
+        if key not in self._styles:
+            self._styles[key] = self._make_cell(self._columns[place], value, tint).style_id
+        return self._styles[key]
 
     def _make_cell(self, column: SheetColumn, value: Value, tint: str) -> Any:
         from openpyxl.cell import WriteOnlyCell
@@ -229,52 +208,9 @@ class Sheet:
         return cell
 
 
-class _Archive(zipfile.ZipFile):
-    """An archive whose parts have one time."""
-
-    def writestr(
-        self,
-        zinfo_or_arcname: Any,
-        data: Any,
-        compress_type: int | None = None,
-        compresslevel: int | None = None,
-    ) -> None:
-        """Write a part from memory."""
-        super().writestr(_make_info(str(zinfo_or_arcname)), data, compress_type, compresslevel)
-
-    def write(self, filename: Any, arcname: Any = None, *_: Any, **__: Any) -> None:
-        """Write a part from a file."""
-        info = _make_info(str(arcname))
-        info.file_size = Path(filename).stat().st_size
-        with Path(filename).open("rb") as part, self.open(info, "w") as target:
-            while piece := part.read(1 << 20):
-                target.write(piece)
-
-
-def _make_info(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, _EPOCH)
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.create_system = 3
-    info.external_attr = 0o600 << 16
-    return info
-
-
-def _fit(value: Value) -> Value:
-    """Return what a sheet can hold of a value."""
-    if isinstance(value, str):
-        text = _ESCAPE.sub("_x005F_", printable(value))
-        if len(text) > _MAX_CHARS:
-            said = f" ... (cut: {len(text):,} characters)"
-            return text[: _MAX_CHARS - len(said)] + said
-        return text
-    if isinstance(value, date) and value.year < _FIRST_YEAR:
-        return value.isoformat()
-    return value
-
-
 def _count_lines(value: Value, column: SheetColumn) -> int:
     """Count the lines of a cell, from the width of its column."""
-    if not isinstance(value, str) or not (column.wraps or value == column.title):
+    if not isinstance(value, str):
         return 1
     width = max(column.width - 2, 1)
     lines = sum(len(wrap(line, width)) or 1 for line in value.split("\n"))

@@ -15,6 +15,7 @@ from finops_cli.views.exports.cells import TITLES, read_cell
 from finops_cli.views.exports.kept_notes import COMMENT, GONE, LIST, OWNER, KeptNotes, NoteCell
 from finops_cli.views.exports.plan_rows import list_plan_rows
 from finops_cli.views.exports.report import Report
+from finops_cli.views.exports.sheet_rows import Value
 from finops_cli.views.exports.sheets import (
     MAX_ROWS,
     MONEY,
@@ -24,7 +25,6 @@ from finops_cli.views.exports.sheets import (
     Book,
     Look,
     SheetColumn,
-    Value,
 )
 from finops_cli.views.wording import clean, read_day
 
