@@ -248,8 +248,10 @@ def test_create_on_a_terminal_shows_progress_on_stderr(server: FakeOllama, gguf:
     ("content", "code", "message"),
     [
         (None, 3, "model.gguf: no such file"),
-        (b"", 2, "not with GGUF"),
-        (b"PK\x03\x04", 2, "not with GGUF"),
+        (b"", 2, "is empty (0 bytes)"),
+        (b"PK\x03\x04", 2, "is a ZIP archive"),
+        (b"<!DOCTYPE html><title>Sign in</title>", 2, "is a web page"),
+        (GGUF_HEAD[:-1], 2, "cut off"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", 2, "git lfs pull"),
     ],
 )
@@ -270,6 +272,12 @@ def test_create_refuses_an_unusable_file_before_sending(
         "create", "--stage", "triage", "--gguf", tmp_path / "model.gguf", "--host", server.url
     )
     assert (done.returncode, message in done.stderr.decode(), server.requests) == (code, True, [])
+    if content is not None:
+        tried = finops(
+            "create", "--stage", "triage", "--gguf", tmp_path / "model.gguf", "--dry-run"
+        )
+        assert (tried.returncode, tried.stdout) == (code, b"")
+        assert message in tried.stderr.decode()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from finops_cli.devtools.fake_ollama import FakeOllama
 from tests.support.canned_server import CannedServer
 from tests.support.program import Finops
 from tests.support.tiny_gguf import GGUF_HEAD
@@ -89,13 +88,11 @@ def test_create_accepts_success_without_a_final_newline(gguf: Path, finops: Fino
 
 
 def test_create_reports_an_error_line_of_the_server(gguf: Path, finops: Finops) -> None:
-    """A file that only starts like GGUF is sent, and the error line of the server ends the command
-    with exit 2.
+    """A file that only the server finds unusable is sent, and the error line of the server ends
+    the command with exit 2.
     """
-    gguf.write_bytes(b"GGUF\x03")
-    with FakeOllama(models=[]) as server:
+    with canned_create(b'{"error":"the file is not in GGUF format"}\n') as server:
         done = finops("create", "--stage", "triage", "--gguf", gguf, "--host", server.url)
-        assert server.models.get("finops-triage") is None
     assert (done.returncode, b"not in GGUF format" in done.stderr) == (2, True), done.stderr
 
 

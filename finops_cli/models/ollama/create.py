@@ -22,6 +22,7 @@ from finops_cli.models.ollama.create_request import (
     CreatePlan,
     plan,
     refuse_unusable,
+    refuse_unusable_files,
     request,
 )
 from finops_cli.models.ollama.versions import known, refuse_too_old
@@ -76,9 +77,10 @@ def default_names(kb: KnowledgeBase) -> dict[StageName, str]:
 def preview(options: CreateOptions, on_step: uploads.OnStep) -> dict[str, object]:
     """Build the request that `create_model` would send, with the digests of the files that exist.
 
-    It contacts no server.
+    It contacts no server. Raises UsageError for a file that is not a whole GGUF file.
     """
     planned = plan(options)
+    refuse_unusable_files(planned)
     return request(planned, {path: uploads.sha256_of(path, on_step) for path in _paths(planned)})
 
 

@@ -11,14 +11,13 @@ from msgspec import Struct
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.models import bundled
+from finops_cli.models.gguf_file import refuse_unusable_gguf
 from finops_cli.models.modelfile import Modelfile, read_modelfile, typed_parameters
 from finops_cli.models.ollama_options import Value
 
 Field = Literal["files", "adapters", "draft_files"]
 
 QUANTIZATIONS = ("q4_K_S", "q4_K_M", "q8_0", "f16", "bf16", "f32")
-_MAGIC = b"GGUF"
-_POINTER = b"version https://git-lfs"
 _MODEL_ENDINGS = (".gguf", ".bin", ".safetensors")
 
 
@@ -118,7 +117,9 @@ def request(plan: CreatePlan, digests: Mapping[Path, str]) -> dict[str, object]:
 
 
 def refuse_unusable(plan: CreatePlan, options: CreateOptions) -> None:
-    """Raise MissingPiece for a file that does not exist, UsageError for one that is not GGUF."""
+    """Raise MissingPiece for a file that does not exist, UsageError for one that is not GGUF, or
+    not whole.
+    """
     for file in plan.files:
         if file.path is None and options.gguf is not None and options.gguf.name == file.name:
             raise MissingPiece(f"{options.gguf}: no such file", "give a GGUF file: --gguf FILE")
@@ -129,7 +130,14 @@ def refuse_unusable(plan: CreatePlan, options: CreateOptions) -> None:
                 f"train and quantize the {options.stage} model or download it, then put it there"
                 " under this name, or give --gguf FILE",
             )
-        _refuse_not_gguf(file.path)
+    refuse_unusable_files(plan)
+
+
+def refuse_unusable_files(plan: CreatePlan) -> None:
+    """Raise UsageError for a file that exists and is not a whole GGUF file."""
+    for file in plan.files:
+        if file.path is not None:
+            refuse_unusable_gguf(file.path)
 
 
 def _source(folder: Path, field: Field, text: str) -> ModelFile | str:
@@ -210,17 +218,3 @@ def _quantization(kind: str | None) -> str | None:
             " llama.cpp first"
         )
     return None
-
-
-def _refuse_not_gguf(path: Path) -> None:
-    with path.open("rb") as file:
-        head = file.read(len(_POINTER))
-    if head == _POINTER:
-        raise UsageError(
-            f"{path}: is a pointer of Git LFS, not the file itself", "fetch it with `git lfs pull`"
-        )
-    if not head.startswith(_MAGIC):
-        raise UsageError(
-            f"{path}: begins with {head[:4]!r}, not with GGUF",
-            "convert the model to GGUF (llama.cpp) first",
-        )
