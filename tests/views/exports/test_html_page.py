@@ -10,7 +10,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from finops_cli.views.exports.html_page import PAGE_COLUMNS, write_html
@@ -81,6 +81,10 @@ def test_equal_lists_give_equal_pages() -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example("<b>x</b>")
+@example('"><script>x</script>')
+@example("' onload=x y='")
+@example("</style></details><!--")
 @given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("<>&\"'/=! -")), max_size=40))
 def test_text_of_a_record_adds_no_tag(text: str) -> None:
     """A text stays text wherever it stands: the tags and attributes are those of any record."""
