@@ -77,7 +77,9 @@ class AnswerIndex:
 
     def __init__(self, lines: Iterable[bytes], *, has_details: bool = False) -> None:
         """Read the lines of an output; with `has_details` their plans and origins too."""
-        self._table = TemporaryTable(_TABLE, *_LOOKUPS)
+        self._table = TemporaryTable(_TABLE)
+        self._waiting: list[tuple[object, ...]] = []
+        self._has_lookups = False
         self.bad: list[NotALine] = []
         """The first lines that no run wrote."""
         self.bad_lines = 0
@@ -90,6 +92,7 @@ class AnswerIndex:
                 self._refuse(answer)
             else:
                 self._add(answer, number, self._read_plan(line) if has_details else None)
+        self._insert_waiting()
 
     def close(self) -> None:
         """Delete the index."""
@@ -120,17 +123,30 @@ class AnswerIndex:
 
     def named(self, name: str) -> list[tuple[int, Answer]]:
         """Return line number and answer of each line that is called `name`."""
+        self._make_lookups()
         rows = self._table.select("SELECT line, body FROM answers WHERE fail_id = ?", (name,))
         return [(line, _DECODER.decode(body)) for line, body in rows]
 
     def alike(self, answer: Answer) -> list[Answer]:
         """Return the lines with the CUSIP, the counterparty and the settlement date of `answer`."""
+        self._make_lookups()
         rows = self._table.select(
             "SELECT body FROM answers WHERE cusip IS ? AND counterparty IS ?"
             " AND settlement_date IS ? LIMIT 2",
             (answer.cusip, answer.counterparty, answer.settlement_date),
         )
         return [_DECODER.decode(body) for (body,) in rows]
+
+    def _make_lookups(self) -> None:
+        """Make the indexes by name and by facts; a list alone never needs them."""
+        if not self._has_lookups:
+            self._has_lookups = True
+            for statement in _LOOKUPS:
+                self._table.make(statement)
+
+    def _insert_waiting(self) -> None:
+        self._table.insert_many(_INSERT, self._waiting)
+        self._waiting.clear()
 
     def _read_plan(self, line: bytes) -> bytes | None:
         details = read_details(line)
@@ -148,8 +164,7 @@ class AnswerIndex:
         self.statuses[answer.status] += 1
         score = None if answer.score is None else int(answer.score * _SCALE)
         tier = len(_SEVEREST_FIRST) if answer.tier is None else _SEVEREST_FIRST.index(answer.tier)
-        self._table.insert(
-            _INSERT,
+        self._waiting.append(
             (
                 number,
                 _KINDS.get(answer.status, 0),
@@ -164,11 +179,15 @@ class AnswerIndex:
                 answer.settlement_date,
                 _ENCODER.encode(answer),
                 plan,
-            ),
+            )
         )
+        if len(self._waiting) == _BATCH_ROWS:
+            self._insert_waiting()
 
 
 _SHOWN_FAULTS = 5
+_BATCH_ROWS = 256
+"""Rows that are inserted together."""
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _DECODER = msgspec.json.Decoder(Answer)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from textwrap import wrap
 
-from finops_cli.views.columns import Columns, Row
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finops_cli.views.columns import Columns, Row, fill_lines
 
 WIDTH, INDENT = 40, 4
 FIRST = "first cell"
@@ -33,3 +37,17 @@ def test_columns_break_a_word_that_is_longer_than_the_line() -> None:
     columns = Columns(rows, WIDTH, INDENT)
     assert list(columns.render(rows[0])) == ["z" * 40, "    " + "z" * 20, "    b"]
     assert list(columns.render(rows[1])) == ["a  b"]
+
+
+@given(st.text(st.sampled_from("ab-.\t\u00e9\u00a0\u2003 "), max_size=200), st.integers(40, 60))
+def test_fill_lines_breaks_text_as_textwrap_does(text: str, width: int) -> None:
+    """The quick way of breaking a line gives the lines of textwrap, for any text and width."""
+    expected = wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
+    assert list(fill_lines(text, width, "    ")) == expected
+
+
+def test_columns_colour_the_text_of_a_cell_and_no_blank() -> None:
+    """A colour moves no column: it begins and ends with the text of its cell."""
+    row = Row(("b", "a", "c"), paints={1: lambda text: f"<{text}>"})
+    columns = Columns([row, Row(("b", "aaa", "c"))], WIDTH, INDENT, right={1})
+    assert list(columns.render(row)) == ["b    <a>  c"]
