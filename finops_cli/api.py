@@ -23,7 +23,7 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from finops_cli.checking.inputs import inputs_of
-from finops_cli.checking.outputs import check_answers, check_lines
+from finops_cli.checking.outputs import check_answers, check_lines, without_notes
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import parse_moment
 from finops_cli.domain import exact_json, limits
@@ -203,7 +203,7 @@ def check(
         return verdict.findings
     if not given.keys() & {"triage", "resolution"}:
         given = {"resolution" if "resolution_steps" in given else "triage": given}
-    return check_answers(given, kb, fail)
+    return without_notes(check_answers(given, kb, fail))
 
 
 def compute_clock(

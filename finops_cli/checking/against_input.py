@@ -14,7 +14,9 @@ from finops_cli.checking.outputs import (
     check_answers,
     check_plan,
     finding_of,
+    make_verdict,
     missing_answer,
+    without_notes,
 )
 from finops_cli.checking.run_lines import answers_of, check_run_line, has_fail_id, is_run_line
 from finops_cli.clock.market_calendar import Calendar
@@ -43,7 +45,7 @@ def check_run(
     with SeenIds() as seen:
         for number, (line, input_line) in enumerate(zip_longest(lines, inputs), start=1):
             findings = _check_line(line, input_line, number, seen, kb, calendar)
-            yield Verdict(number, not findings, findings)
+            yield make_verdict(number, findings)
 
 
 def _check_line(
@@ -116,9 +118,10 @@ def _answer(
     if isinstance(value, ResolverInput):
         return [*found, *check_plan(given.get("resolution"), kb, value)]
     found += check_answers(given, kb, value, calendar)
-    found = found or _missing_plan(given, value, kb)
+    if not without_notes(found):
+        found += _missing_plan(given, value, kb)
     found += check_fail_block(given, value)
-    return found or check_headline(given, kb)
+    return found if without_notes(found) else [*found, *check_headline(given, kb)]
 
 
 def _missing_plan(given: dict[str, Any], fail: Any, kb: KnowledgeBase) -> list[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from finops_cli.checking.clock import apply_clock, check_clock
 from finops_cli.checking.headline import check_headline
@@ -28,6 +28,11 @@ from finops_cli.verify.codecs import RESOLUTION, Codec, triage_codec
 from finops_cli.verify.free_text import check_prose, check_reason
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.schemas import schema_errors, show_value
+from finops_cli.verify.sentences.check import (
+    UNVERIFIABLE,
+    check_plan_sentences,
+    check_triage_sentence,
+)
 from finops_cli.verify.triage import check_triage
 
 _SHAPES = (
@@ -46,6 +51,20 @@ class Verdict(Struct, frozen=True):
     """Counted from 1."""
     ok: bool
     findings: list[Finding]
+    notes: list[Finding] | UnsetType = UNSET
+    """Sentences that cannot be judged (`text.unverifiable`); absent if there are none."""
+
+
+def make_verdict(line: int, found: list[Finding]) -> Verdict:
+    """Make the verdict of a line. A sentence that cannot be judged is a note, not a finding."""
+    findings = without_notes(found)
+    notes = [each for each in found if each.rule == UNVERIFIABLE]
+    return Verdict(line, not findings, findings, notes or UNSET)
+
+
+def without_notes(found: list[Finding]) -> list[Finding]:
+    """Leave out the sentences that cannot be judged."""
+    return [each for each in found if each.rule != UNVERIFIABLE]
 
 
 def check_lines(lines: Iterable[bytes], kb: KnowledgeBase) -> Iterator[Verdict]:
@@ -53,17 +72,19 @@ def check_lines(lines: Iterable[bytes], kb: KnowledgeBase) -> Iterator[Verdict]:
     for number, line in enumerate(lines, start=1):
         given = decode(line)
         findings = [finding_of(given)] if isinstance(given, Problem) else _check_line(given, kb)
-        yield Verdict(number, not findings, findings)
+        yield make_verdict(number, findings)
 
 
 def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:
     if not isinstance(given, dict):
         return [_wrong_shape(f"the line is {show_value(given)}")]
     if is_run_line(given):
-        return check_run_line(given) or [
-            *check_warnings(given),
-            *(check_answers(given, kb, None) or check_headline(given, kb)),
-        ]
+        wrong = check_run_line(given)
+        if wrong:
+            return wrong
+        found = check_answers(given, kb, None)
+        headline = [] if without_notes(found) else check_headline(given, kb)
+        return [*check_warnings(given), *found, *headline]
     if "fail" in given and ("triage" in given or "resolution" in given):
         parsed = parse_fail(given["fail"], inputs_of(given, kb))
         if parsed.value is None:
@@ -161,8 +182,12 @@ def _check_triage(
     if answer is None:
         return _schema_findings(given, codec)
     if fail is None or reference is None:
-        return check_triage(answer, kb)
-    return [*check_triage(answer, kb, reference), *check_reason(answer, reference, fail, kb)]
+        return [*check_triage(answer, kb), *check_triage_sentence(answer, answer, None, kb)]
+    return [
+        *check_triage(answer, kb, reference),
+        *check_reason(answer, reference, fail, kb),
+        *check_triage_sentence(answer, reference, fail, kb),
+    ]
 
 
 def _check_resolution(given: Any, kb: KnowledgeBase, case: ResolverInput | None) -> list[Finding]:
@@ -170,11 +195,12 @@ def _check_resolution(given: Any, kb: KnowledgeBase, case: ResolverInput | None)
     if answer is None:
         return _schema_findings(given, RESOLUTION)
     if case is None:
-        return check_resolution(answer, kb)
+        return [*check_resolution(answer, kb), *check_plan_sentences(answer, answer, None, kb)]
     reference = resolve(case, kb)
     return [
         *check_resolution(answer, kb, reference, case.ftd_qty),
         *check_prose(answer, reference, case, kb),
+        *check_plan_sentences(answer, reference, case, kb),
     ]
 
 

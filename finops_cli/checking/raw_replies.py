@@ -14,7 +14,13 @@ import msgspec
 from msgspec.structs import replace
 
 from finops_cli.checking.inputs import inputs_of
-from finops_cli.checking.outputs import Verdict, check_answers, check_plan, finding_of
+from finops_cli.checking.outputs import (
+    Verdict,
+    check_answers,
+    check_plan,
+    finding_of,
+    make_verdict,
+)
 from finops_cli.checking.run_lines import answers_of, has_fail_id, is_run_line
 from finops_cli.domain.finding import Damage, Finding, Problem
 from finops_cli.domain.stage_names import ANSWER_FIELDS
@@ -68,7 +74,7 @@ def check_raw(
     )
     for number, (line, input_line) in enumerate(pairs, start=1):
         findings = list(_check_pair(number, line, input_line, inputs is not None, kb))
-        yield Verdict(number, not findings, findings)
+        yield make_verdict(number, findings)
 
 
 def _check_pair(

@@ -126,6 +126,7 @@ class _Count:
 
     good: int = 0
     wrong: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
 
     def watch(self, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
@@ -134,6 +135,8 @@ class _Count:
             self.good += verdict.ok
             self.wrong += not verdict.ok
             self.violations.update(finding.rule for finding in verdict.findings)
+            if isinstance(verdict.notes, list):
+                self.notes.update(note.rule for note in verdict.notes)
             yield verdict
 
     def print(self, sources: list[Lines]) -> None:
@@ -147,6 +150,8 @@ class _Count:
         )
         if self.violations:
             typer.echo(render_counts("violations", self.violations), err=True)
+        if self.notes:
+            typer.echo(render_counts("notes", self.notes), err=True)
         for source in sources:
             if source.dropped:
                 typer.echo(render_counts("dropped", source.dropped), err=True)

@@ -19,6 +19,7 @@ from finops_cli.kb.chapters.market_calendar import CalendarRules, compile_calend
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
 from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
 from finops_cli.kb.chapters.scoring import ScoringRules, compile_scoring
+from finops_cli.kb.chapters.sentences import SentenceRules, compile_sentences
 from finops_cli.kb.chapters.training_data import DatasetSettings, compile_datasets
 from finops_cli.kb.chapters.triage import TriageRules, compile_triage
 from finops_cli.kb.chapters.waterfall import WaterfallRules, compile_waterfall
@@ -48,6 +49,7 @@ class KnowledgeBase:
     headline: HeadlineRules
     imports: ImportSettings
     joins: JoinRules
+    sentences: SentenceRules
     tolerance: Decimal
     phrases: frozenset[str]
 
@@ -86,6 +88,7 @@ def compile_with(
         headline=compile_headline(c),
         imports=compile_imports(c),
         joins=compile_joins(c),
+        sentences=compile_sentences(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),
     )

@@ -205,13 +205,22 @@ def unsupported_numbers(
     """
     if all(is_supported(figure, known_numbers) for figure in read_numbers(text)):
         return []
-    claims = _unlisted(text.translate(_AS_TYPED))
-    if name:
-        claims = re.sub(rf"(?<![\w.,+$-]){re.escape(name)}(?![.,]?\d|\w)(?!{_UNIT})", " ", claims)
     claims = _LOOSE.sub(
-        lambda found: _joined(found[0], known_numbers), _no_claims(accepted).sub(" ", claims)
+        lambda found: _joined(found[0], known_numbers), strip_phrases(text, accepted, name)
     )
     return [figure for figure in read_numbers(claims) if not is_supported(figure, known_numbers)]
+
+
+def strip_phrases(text: str, accepted: frozenset[str], name: str | None = None) -> str:
+    """Remove from `text` the numbers that claim nothing.
+
+    They are those of steps and lists, the `accepted` phrases (kb: `check.phrases`), and the `name`
+    of the fail.
+    """
+    claims = _unlisted(text.translate(_AS_TYPED))
+    if name and name in claims:
+        claims = re.sub(rf"(?<![\w.,+$-]){re.escape(name)}(?![.,]?\d|\w)(?!{_UNIT})", " ", claims)
+    return _no_claims(accepted).sub(" ", claims)
 
 
 def _joined(written: str, known_numbers: Known) -> str:

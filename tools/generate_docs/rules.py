@@ -28,6 +28,7 @@ CHAPTERS = {
     "vocabulary": "Words of records and answers",
     "glossary": "Glossary",
     "checks": "Rules that only the checker has",
+    "sentences": "Words of sentences",
     "replies": "Replies of models",
     "models": "Calling models",
     "guard": "Personal data",

@@ -1,0 +1,157 @@
+"""The words by which a sentence claims something, with their roles."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, get_args
+
+from finops_cli.domain.enums import (
+    Action,
+    Category,
+    EscalationLevel,
+    Flag,
+    HandoffFlag,
+    StepAction,
+    Tier,
+)
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb.compiler import Compiler
+
+_MAX_PCT = 100
+_SUFFIXES = ("ing", "ed", "es", "s")
+_LEAST_STEM = 3
+ROLES = (
+    "tier",
+    "action",
+    "category",
+    "direction",
+    "flag",
+    "level",
+    "statement",
+    "quantity",
+    "number",
+    "party",
+    "negation",
+)
+"""The entries `sentence.ROLE`: tables of a meaning and its phrases."""
+GRAMMAR = (
+    "copula",
+    "auxiliary",
+    "article",
+    "comparison",
+    "another",
+    "attribute",
+    "deadline",
+    "settlement",
+)
+"""The parts of `sentence.grammar`."""
+_VALUES: dict[str, tuple[str, ...]] = {
+    "tier": get_args(Tier),
+    "action": (*get_args(Action), *get_args(StepAction), "DELIVER"),
+    "category": get_args(Category),
+    "direction": ("FTD", "FTR"),
+    "flag": (*get_args(Flag), *get_args(HandoffFlag)),
+    "level": get_args(EscalationLevel),
+    "negation": ("no", "behind", "condition", "vague"),
+}
+"""The meanings that a role may have. Those of the others are the keys of `verify.sentences`."""
+_SEPARATOR = "|"
+
+
+class Meaning(NamedTuple):
+    """What a phrase stands for: a value in a role, such as LOW in the role of a tier."""
+
+    role: str
+    value: str
+
+
+class Phrase(NamedTuple):
+    """A phrase by its stems, with everything that it may stand for."""
+
+    stems: tuple[str, ...]
+    meanings: tuple[Meaning, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class SentenceRules:
+    """The lexicon of sentences (kb: `sentence.*`)."""
+
+    phrases: Mapping[str, tuple[Phrase, ...]]
+    """Phrases by their first stem, the longest first."""
+    grammar: Mapping[str, frozenset[str]]
+    """Stems of the words that join a claim to its words, by their part."""
+    boundaries: frozenset[str]
+    """Stems of the words between clauses."""
+    placeholders: frozenset[str]
+    unfinished: frozenset[tuple[str, ...]]
+    """Stems of phrases that cannot end a text."""
+    max_unknown_pct: int
+
+
+def compile_sentences(c: Compiler) -> SentenceRules:
+    """Compile `sentence.*`. Raises KnowledgeError for an unknown meaning or an empty phrase."""
+    found: defaultdict[tuple[str, ...], list[Meaning]] = defaultdict(list)
+    for role in (*ROLES, "neutral"):
+        for value, stems in _phrases(c, f"sentence.{role}", _VALUES.get(role)):
+            meaning = Meaning(role, value)
+            if meaning not in found[stems]:
+                found[stems].append(meaning)
+    by_first: defaultdict[str, list[Phrase]] = defaultdict(list)
+    for stems, meanings in found.items():
+        by_first[stems[0]].append(Phrase(stems, tuple(meanings)))
+    grammar = {
+        part: frozenset(stem(word.strip()) for word in text.split(_SEPARATOR))
+        for part, text in c.texts("sentence.grammar", GRAMMAR).items()
+    }
+    return SentenceRules(
+        phrases={
+            first: tuple(sorted(phrases, key=lambda phrase: -len(phrase.stems)))
+            for first, phrases in by_first.items()
+        },
+        grammar=grammar,
+        boundaries=frozenset(stem(word) for word in c.words("sentence.boundary")),
+        placeholders=c.words("sentence.placeholder"),
+        unfinished=frozenset(stems for _, stems in _phrases(c, "sentence.unfinished", None)),
+        max_unknown_pct=c.whole("sentence.max_unknown_pct", _MAX_PCT),
+    )
+
+
+def _phrases(
+    c: Compiler, id: str, accepted: tuple[str, ...] | None
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for value, text in c.table(id).items():
+        if accepted is not None and value not in accepted:
+            raise KnowledgeError(
+                f"kb entry {id}: {value} is given. Expected one of: {', '.join(accepted)}."
+            )
+        if accepted is not None and "_" in value:
+            yield value, tuple(stem(word) for word in value.lower().split("_"))
+        for phrase in text.split(_SEPARATOR):
+            stems = tuple(stem(word) for word in phrase.replace("-", " ").split())
+            if not stems:
+                raise KnowledgeError(
+                    f"kb entry {id}: {value} has an empty phrase. Expected words between the bars."
+                )
+            yield value, stems
+
+
+@lru_cache(maxsize=8192)
+def stem(word: str) -> str:
+    """Cut the endings of an English word, so that chase, chased and chasing are equal.
+
+    The stem need not be a word: it is only compared with other stems.
+    """
+    stem = word.lower()
+    for suffix in _SUFFIXES:
+        rest = stem.removesuffix(suffix)
+        if rest != stem and len(rest) >= _LEAST_STEM and not stem.endswith(("ss", "us", "is")):
+            stem = f"{rest[:-1]}y" if suffix == "es" and rest.endswith("i") else rest
+            break
+    if len(stem) > _LEAST_STEM:
+        stem = stem.removesuffix("e")
+        if stem[-1] == stem[-2] and stem[-1] not in "aeiou":
+            stem = stem[:-1]
+    return stem

@@ -1,0 +1,222 @@
+"""Compare each sentence of an answer with what the correct answer bears out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Literal
+
+from finops_cli.domain import limits
+from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.finding import Finding
+from finops_cli.domain.money import plain
+from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.triage import Triage
+from finops_cli.kb.chapters.sentences import SentenceRules, stem
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.verify.quoted_numbers import QuotedNumber, is_supported, strip_phrases
+from finops_cli.verify.sentences.claims import Claim, Clause, Value
+from finops_cli.verify.sentences.clauses import read_clauses
+from finops_cli.verify.sentences.number_words import write_digits
+from finops_cli.verify.sentences.truths import (
+    Truths,
+    truths_of_plan,
+    truths_of_step,
+    truths_of_triage,
+)
+
+CONTRADICTED = "text.contradicted"
+UNVERIFIABLE = "text.unverifiable"
+NO_SENTENCE = "text.no_sentence"
+Support = Literal["supported", "contradicted", "unknown", "passed over"]
+_WORD = re.compile(r"[^\W\d_]+")
+_ENDED = re.compile(r"[.!?][)\"'\u201d\u2019]*\s*\Z")
+_PRECISE = ("days", "shares", "quantity", "pair", "bare:shares", "age", "left", "overdue")
+
+
+def check_triage_sentence(
+    answer: Triage, reference: Triage, fail: FailRecord | None, kb: KnowledgeBase
+) -> Iterator[Finding]:
+    """Check the reason of a triage against the `reference` for the record.
+
+    Without the record, the reference is the answer itself.
+    """
+    if answer.reason == reference.reason and fail is not None:
+        return
+    expected = None if fail is None else reference.reason
+    name = None if fail is None else fail.fail_id
+    reader = _Reader(truths_of_triage(reference, fail, kb), kb, name)
+    yield from reader.check("/reason", answer.reason, expected)
+
+
+def check_plan_sentences(
+    answer: Resolution, reference: Resolution, case: ResolverInput | None, kb: KnowledgeBase
+) -> Iterator[Finding]:
+    """Check each rationale, the narrative and the escalation reason of a plan.
+
+    Without the case, the reference is the answer itself. A text for a step that the reference does
+    not have is checked against the plan.
+    """
+    wanted = dict(_texts(reference)) if case is not None else {}
+    unlike = [(path, text) for path, text in _texts(answer) if text != wanted.get(path)]
+    if not unlike:
+        return
+    truths = truths_of_plan(reference, case, kb)
+    name = None if case is None else case.fail_id
+    steps = reference.resolution_steps
+    for path, text in unlike:
+        own = truths
+        if path.startswith("/resolution_steps/"):
+            number = int(path.split("/")[2])
+            own = truths_of_step(truths, steps[number], case) if number < len(steps) else truths
+        elif path == "/escalation_reason" and not text:
+            continue
+        yield from _Reader(own, kb, name).check(path, text, wanted.get(path))
+
+
+def _texts(plan: Resolution) -> Iterator[tuple[str, str]]:
+    for i, step in enumerate(plan.resolution_steps):
+        yield f"/resolution_steps/{i}/rationale", step.rationale
+    yield "/narrative", plan.narrative
+    yield "/escalation_reason", plan.escalation_reason
+
+
+class _Reader:
+    """Judges texts by one set of truths."""
+
+    def __init__(self, truths: Truths, kb: KnowledgeBase, name: str | None) -> None:
+        self._truths = truths
+        self._rules: SentenceRules = kb.sentences
+        self._accepted = kb.phrases
+        self._name = name
+
+    def check(self, path: str, text: str, expected: str | None) -> Iterator[Finding]:
+        """Yield at most one finding about `text`: the worst."""
+        field = path[1:]
+        fault = find_no_sentence(text, expected, self._rules)
+        if fault is not None:
+            yield _finding(NO_SENTENCE, path, expected, text, f"{field} {fault}")
+            return
+        stripped = strip_phrases(write_digits(text), self._accepted, self._name)
+        clauses = read_clauses(stripped, self._rules)
+        judged = [(claim, self._judge(claim)) for clause in clauses for claim in clause.claims]
+        wrong = [claim for claim, support in judged if support == "contradicted"]
+        if wrong:
+            message = f"{field} says {self._explain(wrong)}"
+            yield _finding(CONTRADICTED, path, expected, text, message)
+            return
+        doubt = self._find_doubt(clauses, [support for _, support in judged])
+        if doubt is not None:
+            yield _finding(UNVERIFIABLE, path, expected, text, f"{field} {doubt}")
+
+    def _judge(self, claim: Claim) -> Support:
+        truths = self._truths
+        if any(self._holds(role, claim.value) for role in claim.roles):
+            return "contradicted" if claim.negated else "supported"
+        if self._is_undecided(claim) or any(
+            self._holds(role, claim.value) for role in claim.doubtful
+        ):
+            return "unknown" if truths.has_record else "passed over"
+        return "supported" if claim.negated else "contradicted"
+
+    def _is_undecided(self, claim: Claim) -> bool:
+        """Test for a claim that the answer neither bears out nor refutes."""
+        truths, first = self._truths, claim.roles[0]
+        if first == "statement":
+            return claim.value not in truths.false
+        known = [role for role in claim.roles if role in truths.true]
+        if not known or (len(known) < len(claim.roles) and not truths.has_record):
+            return True
+        return first.startswith("bare:") or any(
+            claim.value in truths.undecided.get(role, ()) for role in claim.roles
+        )
+
+    def _holds(self, role: str, value: Value) -> bool:
+        """Test for a true value; a number with fewer decimals may be rounded half-up."""
+        true = self._truths.true.get(role, set())
+        if value in true:
+            return True
+        if not isinstance(value, Decimal) or not value or role.startswith(("quantity", "bare:sh")):
+            return False
+        if role in ("number:age:days", "number:left", "number:overdue", "bare:days"):
+            return False
+        numbers = frozenset(each for each in true if isinstance(each, Decimal | str))
+        return is_supported(QuotedNumber("", value), numbers)
+
+    def _find_doubt(self, clauses: list[Clause], support: list[Support]) -> str | None:
+        """Say why a text cannot be judged; None if it can."""
+        if any(clause.is_vague for clause in clauses):
+            return "asks, or leaves open what it says"
+        if "unknown" in support:
+            return "says more than the answer can bear out or refute"
+        most = self._rules.max_unknown_pct
+        for clause in clauses:
+            if clause.unknown and (
+                not clause.claims or 100 * len(clause.unknown) > most * clause.words
+            ):
+                named = ", ".join(dict.fromkeys(clause.unknown[: limits.PROBLEMS]))
+                return f"uses words without a known meaning: {named}"
+        claims = "supported" in support or any(clause.has_bare_number for clause in clauses)
+        if not claims and self._truths.has_record:
+            return "says nothing about the answer"
+        return None
+
+    def _explain(self, wrong: list[Claim]) -> str:
+        told = [
+            f"{'not ' if claim.negated else ''}{claim.text[: limits.SHOWN_CHARS]}"
+            f" ({_name_role(claim.roles[0])}; the answer has {self._show(claim)})"
+            for claim in wrong[: limits.PROBLEMS]
+        ]
+        return ", ".join(dict.fromkeys(told))
+
+    def _show(self, claim: Claim) -> str:
+        role = claim.roles[0]
+        true = self._truths.true.get(role, set())
+        if role == "statement":
+            return "the opposite"
+        if role.startswith("pair:") and isinstance(claim.value, tuple):
+            true = {
+                pair[1] for pair in true if isinstance(pair, tuple) and pair[0] == claim.value[0]
+            }
+        shown = sorted(plain(each) if isinstance(each, Decimal) else str(each) for each in true)
+        return ", ".join(shown[: limits.PROBLEMS]) or "none"
+
+
+def _name_role(role: str) -> str:
+    kind, _, label = role.partition(":")
+    if kind == "statement":
+        return "statement"
+    return f"{kind} {label.replace(':', ' ').replace('_', ' ')}".strip()
+
+
+def find_no_sentence(text: str, expected: str | None, rules: SentenceRules) -> str | None:
+    """Say why a text has no sentence; None if it has one.
+
+    `expected` is the engine's text, whose beginning alone is no sentence.
+    """
+    words = [word.lower() for word in _WORD.findall(text)]
+    bare = " ".join(text.lower().strip(" \t\r\n.,;:!?()[]{}<>\"'*_-").split())
+    if bare in rules.placeholders or re.fullmatch(r"\s*[\[{<][^\[\]{}<>]*[\]}>]\s*\.?\s*", text):
+        return "is a placeholder"
+    if len(set(words)) < 2 and not (len(words) == 1 and any(sign.isdigit() for sign in text)):
+        return "has no sentence"
+    if text.count("(") > text.count(")") or text.count("[") > text.count("]"):
+        return "is cut: a bracket stays open"
+    if _ENDED.search(text):
+        return None
+    if expected is not None and expected != text and expected.startswith(text.rstrip()):
+        left = expected[len(text.rstrip()) :]
+        if left.strip(" ."):
+            return "is cut: it is the beginning of a longer sentence"
+    if text.rstrip().endswith((",", "-", ":", "\u2013", "\u2014", "/", "+", "$", "x ", "=")):
+        return "is cut: it ends with a mark that needs more"
+    last = text.rstrip()[-40:].lower()
+    tail = tuple(stem(word) for word in _WORD.findall(last))
+    if last[-1:].isalpha() and any(tail[-n:] in rules.unfinished for n in (1, 2)):
+        return "is cut: it ends with a word that needs another"
+    return None
+
+
+def _finding(rule: str, path: str, expected: str | None, actual: str, message: str) -> Finding:
+    return Finding(rule=rule, path=path, expected=expected, actual=actual, message=message)

@@ -1,0 +1,52 @@
+"""A claim: a value that a text names in a role, such as ("flag", HIGH_VALUE)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+Value = Decimal | str | tuple[str, Decimal]
+"""A number, a name or a word; or a participant with a number."""
+Label = tuple[str, str]
+"""The role and the meaning of a word that a number belongs to, such as ("quantity", "recall")."""
+
+
+class Claim(NamedTuple):
+    """A value in a role."""
+
+    roles: tuple[str, ...]
+    """It is true if one of these roles has the value."""
+    value: Value
+    text: str
+    """The words, for a message."""
+    negated: bool = False
+    doubtful: tuple[str, ...] = ()
+    """Roles that the value may have instead, where the grammar is not clear."""
+
+
+class Clause(NamedTuple):
+    """The claims between two full stops."""
+
+    claims: list[Claim]
+    words: int
+    unknown: list[str]
+    """Words that no entry has."""
+    is_vague: bool
+    """It asks, or hedges what it says."""
+    has_bare_number: bool
+    """A number has no label."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What a segment takes over from those before it in its clause."""
+
+    labels: list[Label] = field(default_factory=list)
+    """Labels that the next number may belong to."""
+    party_role: str | None = None
+    party: str | None = None
+    negated: bool = False
+    """The role of the participant is that of a verb with a negation."""
+    hypothetical: bool = False
+    claims: list[Claim] = field(default_factory=list)

@@ -1,0 +1,68 @@
+"""Read the claims of a text, clause by clause.
+
+A text is cut into clauses at full stops and semicolons, and these into segments at commas, brackets
+and the words of `sentence.boundary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from finops_cli.kb.chapters.sentences import SentenceRules, stem
+from finops_cli.verify.sentences.claims import Clause, Context
+from finops_cli.verify.sentences.segments import Segment
+from finops_cli.verify.sentences.tokens import Item, read_items
+
+_ENDS = frozenset((".", ";", "!", "?", "...", "\u2026"))
+_INNER = ("/", '"')
+"""Marks within a segment."""
+
+
+def read_clauses(text: str, rules: SentenceRules) -> list[Clause]:
+    """Read the claims of each clause of `text`."""
+    clauses: list[Clause] = []
+    current: list[Item] = []
+    for item in [*read_items(text, rules), Item("mark", ".")]:
+        if item.kind == "mark" and item.text in _ENDS:
+            if any(each.kind != "mark" for each in current):
+                clauses.append(_read_clause(current, item.text == "?", rules))
+            current = []
+        else:
+            current.append(item)
+    return clauses
+
+
+def _read_clause(items: list[Item], is_question: bool, rules: SentenceRules) -> Clause:
+    context, has_bare_number, is_vague = Context(), False, is_question
+    for segment in _segments(items, rules):
+        reader = Segment(segment, context, rules)
+        context.claims += reader.read()
+        has_bare_number |= reader.has_bare_number
+        is_vague |= any("vague" in item.means("negation") for item in segment)
+    words = [item for item in items if item.kind in ("word", "phrase")]
+    unknown = [
+        item.text
+        for item in words
+        if not item.meanings and stem(item.text) not in rules.boundaries and len(item.text) > 1
+    ]
+    count = sum(len(item.text.split()) for item in words)
+    return Clause(context.claims, count, unknown, is_vague, has_bare_number)
+
+
+def _segments(items: list[Item], rules: SentenceRules) -> Iterator[list[Item]]:
+    current: list[Item] = []
+    for item in items:
+        is_mark = item.kind == "mark" and item.text not in _INNER
+        if is_mark or _joins(item, rules):
+            if current:
+                yield current
+            current = []
+        if not is_mark:
+            current.append(item)
+    if current:
+        yield current
+
+
+def _joins(item: Item, rules: SentenceRules) -> bool:
+    is_word = item.kind in ("word", "phrase") and " " not in item.text
+    return is_word and stem(item.text) in rules.boundaries

@@ -1,0 +1,155 @@
+"""Find the label of each number of a segment: "recall 5,000", "5,000 recalled".
+
+A number belongs to the label before it, else to the one behind it, else to the one of the segment
+before. Of "4,000 of the 32,000 shares" the second number is a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from finops_cli.kb.chapters.sentences import SentenceRules, stem
+from finops_cli.verify.sentences.claims import Claim, Context, Label
+from finops_cli.verify.sentences.tokens import Item
+
+_UNITS = {
+    **dict.fromkeys(("age", "overdue", "left", "transit", "notice"), ("days", "")),
+    **dict.fromkeys(("coverage", "cp_rate", "adv_rate"), ("percent", "")),
+    "value": ("usd", ""),
+}
+"""The units of the numbers of a label; all others have numbers without a unit."""
+_PAIRED = ("chase", "net", "owed")
+"""Quantities that belong to the participant of their segment."""
+_BEFORE_EDGE = 3
+
+
+class Labels:
+    """The labels and the numbers of one segment."""
+
+    def __init__(self, items: list[Item], context: Context, rules: SentenceRules) -> None:
+        self.has_bare_number = False
+        self._items = items
+        self._context = context
+        self._grammar = rules.grammar
+        self._numbers = [i for i, item in enumerate(items) if item.kind == "number"]
+        self._labels: list[tuple[int, Label]] = [
+            (i, (role, value))
+            for i, item in enumerate(items)
+            for role in ("quantity", "number")
+            for value in self._labels_of(i, item, role)
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self._labels)
+
+    def counts_shares(self) -> bool:
+        """Test if the segment has a number that may be one of shares."""
+        return any(self._items[n].unit in ("", "shares") for n in self._numbers)
+
+    def read(self, i: int, is_negated: Callable[[int], bool]) -> Claim | None:
+        """Read the claim of the number at `i`; None if it has neither label nor unit.
+
+        `is_negated` says of an item if it is the verb of a negation.
+        """
+        item = self._items[i]
+        value = _amount(item)
+        before, after = self._before(i, item), self._after(i, item)
+        labels = before or after
+        if not labels and not self._labels:
+            labels = [each for each in self._context.labels if _fits(each, item)]
+        if not labels:
+            self.has_bare_number = True
+            return Claim((f"bare:{item.unit}",), value, item.text) if item.unit else None
+        if labels[0][0] == "number":
+            self._context.labels = []  # a label of a number has one; a list of quantities goes on
+        negated = labels[0][0] == "quantity" and any(
+            is_negated(at) for at, _ in self._labels if at < i
+        )
+        roles = self._roles(i, item, labels)
+        if roles[0].startswith("pair:"):
+            return Claim(roles, (str(self._party_of(i)), value), item.text, negated)
+        doubtful = after if before and after != before else []
+        return Claim(
+            roles, value, item.text, negated, tuple(_role(each, item.unit) for each in doubtful)
+        )
+
+    def leave_to_next(self) -> None:
+        """Leave the last label to the next segment, unless a number has used it up."""
+        if self._labels:
+            last = self._labels[-1][0]
+            given = [label for at, label in self._labels if at == last]
+            is_used = given[0][0] == "number" and bool(self._numbers)
+            self._context.labels = [] if is_used else given
+
+    def _labels_of(self, i: int, item: Item, role: str) -> list[str]:
+        is_followed_by_of = i + 1 < len(self._items) and self._items[i + 1].text.lower() == "of"
+        names_fail = item.means("category") or item.means("direction")
+        if role == "quantity" and is_followed_by_of and names_fail:
+            return ["owed"]  # a DVP fail of 5,000
+        return item.means(role)
+
+    def _roles(self, i: int, item: Item, labels: list[Label]) -> tuple[str, ...]:
+        """List the roles of a number with these labels; pair:... if it has a participant too."""
+        is_whole = self._is_whole(i)
+        kind, first = labels[0]
+        if labels == [("quantity", "receipts")] and not item.unit:
+            return ("count:receipts", "quantity:receipts")
+        if not is_whole and self._party_of(i) is not None:
+            if kind == "quantity" and first in _PAIRED:
+                return (f"pair:{first}",)
+            if first == "age" and item.unit == "days":
+                return ("pair:age",)
+        roles = [_role(each, item.unit) for each in labels]
+        near = self._items[max(0, i - _BEFORE_EDGE) : i]
+        if any(stem(each.text) in self._grammar["comparison"] for each in near):
+            roles.append(f"edge:{first}")
+        if is_whole:
+            roles += ["quantity:owed", "number:cap"]
+        return tuple(roles)
+
+    def _is_whole(self, i: int) -> bool:
+        """Test for the second number of "4,000 of the 32,000 shares"."""
+        at = i - 1
+        while at >= 0 and stem(self._items[at].text) in self._grammar["article"]:
+            at -= 1
+        if at < 1 or self._items[at].text.lower() not in ("of", "/"):
+            return False
+        at -= 2 if self._items[at - 1].text.lower() == "out" else 1
+        return at >= 0 and self._items[at].kind == "number"
+
+    def _before(self, i: int, item: Item) -> list[Label]:
+        """List the labels of the last labelled item before a number, of those that fit."""
+        fitting = [(at, label) for at, label in self._labels if at < i and _fits(label, item)]
+        return [label for at, label in fitting if at == fitting[-1][0]]
+
+    def _after(self, i: int, item: Item) -> list[Label]:
+        """List the labels of the first labelled item between a number and the next one."""
+        end = next((n for n in self._numbers if n > i), len(self._items))
+        fitting = [(at, label) for at, label in self._labels if i < at < end and _fits(label, item)]
+        return [label for at, label in fitting if at == fitting[0][0]]
+
+    def _party_of(self, i: int) -> str | None:
+        """Return the participant of the number at `i`; None for none or several."""
+        names = [str(item.value) for item in self._items if item.kind == "party"]
+        before = [str(item.value) for item in self._items[:i] if item.kind == "party"]
+        candidates = set(before or names)
+        if candidates:
+            return candidates.pop() if len(candidates) == 1 else None
+        return None if self._labels else self._context.party
+
+
+def _amount(item: Item) -> Decimal:
+    return item.value if isinstance(item.value, Decimal) else Decimal(0)
+
+
+def _fits(label: Label, item: Item) -> bool:
+    role, value = label
+    if role == "number":
+        return item.unit in _UNITS.get(value, ("",))
+    return item.unit == "shares" or (not item.unit and "." not in item.text)
+
+
+def _role(label: Label, unit: str) -> str:
+    role = ":".join(label)
+    return f"{role}:days" if label == ("number", "age") and unit else role

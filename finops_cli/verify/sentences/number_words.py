@@ -1,0 +1,68 @@
+"""Write the numbers of a text that are in words as digits: "twelve thousand shares"."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS = [
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_VALUES = {word: value for value, word in enumerate(_UNITS)}
+_VALUES |= {word: 10 * value for value, word in enumerate(_TENS, start=2)}
+_VALUES |= {"fourty": 40, "dozen": 12}
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
+_HUNDRED = 100
+_WORD = rf"(?:{'|'.join([*_VALUES, 'hundred', *_SCALES])})"
+_NUMBER = re.compile(
+    rf"\b(?:(?P<article>an?)[ ])?(?P<number>{_WORD}(?:(?:[ -]|[ ]and[ ]){_WORD}){{0,15}})\b"
+    r"(?P<point>[ ]point(?:[ ](?:zero|one|two|three|four|five|six|seven|eight|nine)){1,6}\b)?",
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(
+    r"[ -](?:(?:settlement|business|trading|calendar|full|more|further|whole)[ -])?"
+    r"(?:days?|d|shares?|shs?|per ?cent|pct|percentage|points?|dollars?|usd)\b",
+    re.IGNORECASE,
+)
+_SMALL = 20
+
+
+def write_digits(text: str) -> str:
+    """Replace numbers in words by digits.
+
+    A small number is replaced only before a unit, because "two fails" and "one of them" say nothing
+    that the record holds: "ten days" becomes "10 days".
+    """
+    return _NUMBER.sub(_replace, text)
+
+
+def _replace(found: re.Match[str]) -> str:
+    words = found["number"].lower().replace("-", " ").split()
+    if found["article"] and words[0] not in ("hundred", "dozen", *_SCALES):
+        return found[0]
+    value = _value_of(words)
+    counted = _COUNTED.match(found.string, found.end())
+    if found["point"] is None and value < _SMALL and not counted:
+        return found[0]
+    point = "".join(str(_VALUES[word]) for word in (found["point"] or "").lower().split()[1:])
+    lead = f"{found['article']} " if found["article"] and words[0] == "" else ""
+    return f"{lead}{value}{'.' if point else ''}{point}"
+
+
+def _value_of(words: list[str]) -> int:
+    total = group = 0
+    for word in words:
+        if word == "and":
+            continue
+        if word in _SCALES:
+            total += max(group, 1) * _SCALES[word]
+            group = 0
+        elif word == "hundred":
+            group = max(group, 1) * _HUNDRED
+        elif word == "dozen":
+            group = max(group, 1) * _VALUES[word]
+        else:
+            group += _VALUES[word]
+    return total + group

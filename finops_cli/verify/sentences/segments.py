@@ -1,0 +1,185 @@
+"""Read the claims of a segment: the words between two commas.
+
+A negation turns the next claim of its segment round, or the one before it: "escalation is not
+required".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from finops_cli.kb.chapters.sentences import SentenceRules, stem
+from finops_cli.verify.sentences.claims import Claim, Context
+from finops_cli.verify.sentences.labels import Labels
+from finops_cli.verify.sentences.tokens import Item
+
+_SIMPLE = ("action", "category", "direction", "flag", "level", "statement")
+_NEAR = 4
+"""Items that a negation, a level or a role may be away from its claim."""
+_NEAR_DAY = 5
+
+
+class Segment:
+    """The claims of one segment."""
+
+    def __init__(self, items: list[Item], context: Context, rules: SentenceRules) -> None:
+        self._items = items
+        self._context = context
+        self._grammar = rules.grammar
+        self._labels = Labels(items, context, rules)
+        self._negated = self._find_negated()
+
+    @property
+    def has_bare_number(self) -> bool:
+        return self._labels.has_bare_number
+
+    def read(self) -> Iterator[Claim]:
+        """Yield each claim, in the order of the words."""
+        context = self._context
+        if any("condition" in item.means("negation") for item in self._items):
+            context.hypothetical = True
+        if self._is_bare_negation():
+            last = context.claims.pop()
+            yield last._replace(negated=not last.negated)
+            return
+        party_role: str | None = None
+        for i, item in enumerate(self._items):
+            roles = item.means("party")
+            if roles:
+                party_role = roles[0]
+                context.party_role, context.negated = party_role, i in self._negated
+            yield from self._read_item(i, item, party_role)
+        self._labels.leave_to_next()
+
+    def _read_item(self, i: int, item: Item, party_role: str | None) -> Iterator[Claim]:
+        negated = i in self._negated
+        if item.kind == "party":
+            yield self._party(i, item, party_role)
+        elif item.kind == "number":
+            claim = self._labels.read(i, self._is_negated_verb)
+            if claim is not None:
+                yield claim
+        elif item.kind == "cusip":
+            yield Claim(("cusip",), item.value, item.text)
+        elif item.kind == "day":
+            yield Claim((self._role_of_day(i),), item.value, item.text, i - 1 in self._negated)
+        elif item.kind == "level":
+            yield Claim(("level",), item.value, item.text, negated)
+        for role in _SIMPLE:
+            if not self._is_passed_over(i, item, role):
+                yield from (Claim((role,), value, item.text, negated) for value in item.means(role))
+        for value in item.means("tier"):
+            yield from self._tier(i, item, value)
+
+    def _is_bare_negation(self) -> bool:
+        """Test for the answer of a form: "Threshold security: no"."""
+        return (
+            bool(self._context.claims)
+            and len(self._items) == 1
+            and bool({"no", "behind"}.intersection(self._items[0].means("negation")))
+        )
+
+    def _find_negated(self) -> set[int]:
+        """List the items that a negation before or behind them turns round."""
+        negated: set[int] = set()
+        is_pending, last = False, None
+        for i, item in enumerate(self._items):
+            if "no" in item.means("negation"):
+                if last is not None and self._is_predicate(last, i):
+                    negated ^= {last}
+                else:
+                    is_pending = not is_pending
+            elif "behind" in item.means("negation"):
+                if last is not None and i - last <= _NEAR:
+                    negated ^= {last}
+            elif item.kind == "level" or any(item.means(role) for role in ("tier", *_SIMPLE)):
+                joins = self._items[i - 1].text.lower() in ("or", "nor", "/")
+                if is_pending or (last in negated and joins):
+                    negated.add(i)
+                is_pending, last = self._leaves_nothing(i), i
+        return negated
+
+    def _is_predicate(self, claim: int, negation: int) -> bool:
+        """Test for "escalation is not ...": only auxiliaries are between claim and negation."""
+        between = self._items[claim + 1 : negation]
+        return 0 < len(between) < _NEAR and all(
+            stem(word) in self._grammar["auxiliary"]
+            for each in between
+            for word in each.text.split()
+        )
+
+    def _leaves_nothing(self, i: int) -> bool:
+        """Test for "nothing is left to escalate": the phrase is a claim and a negation."""
+        following = self._items[i + 1].text.lower() if i + 1 < len(self._items) else ""
+        return following == "to" and self._items[i].text.lower().startswith(("no ", "nothing "))
+
+    def _is_negated_verb(self, i: int) -> bool:
+        return i in self._negated and bool(self._items[i].means("action"))
+
+    def _is_passed_over(self, i: int, item: Item, role: str) -> bool:
+        """Test for words that claim nothing where they stand."""
+        if role in ("action", "statement") and self._context.hypothetical:
+            return True
+        if role == "statement":  # "residual 4,000" is a quantity, "residual" alone a statement
+            return bool(item.means("quantity")) and self._labels.counts_shares()
+        if role in ("category", "direction"):
+            return self._is_of_another(i)
+        is_escalation = role == "action" and item.means(role) == ["ESCALATE"]
+        return is_escalation and i not in self._negated and self._names_level(i)
+
+    def _is_of_another(self, i: int) -> bool:
+        """Test for "a related DVP fail" and "3 fails to receive": the fail is another one."""
+        before = self._items[max(0, i - _NEAR + 1) : i]
+        is_counted = bool(before) and before[-1].kind == "number"
+        return is_counted or any(stem(each.text) in self._grammar["another"] for each in before)
+
+    def _names_level(self, i: int) -> bool:
+        """Test for "escalate to L2": the level alone is the claim."""
+        following = self._items[i + 1 : i + _NEAR]
+        return any(each.kind == "level" or each.means("level") for each in following)
+
+    def _tier(self, i: int, item: Item, value: str) -> Iterator[Claim]:
+        """Yield a tier, unless the word describes a number, such as low coverage."""
+        is_plain = " " not in item.text and not item.text.isupper()
+        if is_plain and (self._describes_next(i) or self._is_described(i)):
+            return
+        before = self._items[i - 1].text.lower() if i else ""
+        role = "tier_before" if before == "from" else "tier"
+        yield Claim((role,), value, item.text, i in self._negated)
+
+    def _describes_next(self, i: int) -> bool:
+        for item in self._items[i + 1 : i + _NEAR - 1]:
+            if item.means("quantity") or set(item.means("number")) - {"score"}:
+                return item.text.lower() not in ("aged", "old", "late", "outstanding", "after")
+            if stem(item.text) not in self._grammar["attribute"] and item.kind != "word":
+                return False
+        return False
+
+    def _is_described(self, i: int) -> bool:
+        at = i - 1
+        while at >= 0 and stem(self._items[at].text) in self._grammar["copula"]:
+            at -= 1
+        if not 0 <= at < i - 1:
+            return False
+        return bool(set(self._items[at].means("number")) - {"score"})
+
+    def _party(self, i: int, item: Item, role: str | None) -> Claim:
+        context = self._context
+        behind = [
+            value for each in self._items[i + 1 : i + _NEAR + 1] for value in each.means("party")
+        ]
+        if role is None and "bottleneck" in behind:
+            role = "bottleneck"
+        elif role is None and not self._labels:
+            role = context.party_role
+        context.party = str(item.value)
+        negated = role is not None and context.negated
+        return Claim((f"party:{role or 'any'}",), item.value, item.text, negated)
+
+    def _role_of_day(self, i: int) -> str:
+        near = self._items[max(0, i - _NEAR_DAY) : i + _NEAR]
+        words = {stem(word) for each in near for word in each.text.split()}
+        for part in ("deadline", "settlement"):
+            if words & self._grammar[part]:
+                return f"day:{part}"
+        return "day:any"
