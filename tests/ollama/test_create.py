@@ -313,8 +313,7 @@ def test_create_refuses_an_impossible_modelfile_or_option(
         "triage",
         "--modelfile",
         gguf.parent / "M",
-        "--host",
-        server.url,
+        *(() if "--host" in options else ("--host", server.url)),
         *options,
     )
     assert (done.returncode, message in done.stderr.decode()) == (code, True), done.stderr
