@@ -88,7 +88,7 @@ def create(
     from finops_cli.kb.load import load_kb
     from finops_cli.models.ollama.create import Callbacks, create_model, default_names, preview
     from finops_cli.models.ollama.create_request import CreateOptions
-    from finops_cli.models.ollama.hosts import refuse_outside, resolve_hosts
+    from finops_cli.models.ollama.hosts import judge_address, resolve_hosts
     from finops_cli.pipeline.output import encode_value
 
     kb = load_kb(kb_dir_of(context))
@@ -108,8 +108,7 @@ def create(
             typer.echo(encode_value(preview(options, on_step)))
             return
         url = resolve_hosts([host] if host else [])[0]
-        if kb.models.external_servers == "refuse":
-            refuse_outside(url)
+        judge_address(url, kb.models.external_servers)
         callbacks = Callbacks(
             lambda text: None if quiet else typer.echo(text, err=True), warn, on_step
         )

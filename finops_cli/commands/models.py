@@ -40,7 +40,7 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
     from finops_cli.kb.load import load_kb
     from finops_cli.models.llama_cpp.inventory import bundled_models
     from finops_cli.models.ollama.create import default_names
-    from finops_cli.models.ollama.hosts import refuse_outside, resolve_hosts
+    from finops_cli.models.ollama.hosts import judge_address, resolve_hosts
     from finops_cli.models.ollama.inventory import inventory
     from finops_cli.pipeline.output import encode_value
 
@@ -50,8 +50,7 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
     servers: list[ModelSource] = [shipped] if shipped else []
     failed: MissingPiece | Unfinished | None = None
     for url in resolve_hosts(host or []):
-        if kb.models.external_servers == "refuse":
-            refuse_outside(url)
+        judge_address(url, kb.models.external_servers)
         try:
             servers.append(inventory(url, stages))
         except (MissingPiece, Unfinished) as error:  # the others are listed all the same

@@ -141,10 +141,12 @@ def _find_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend 
 
     Hosts that the call names must work. Hosts from the environment need not.
     """
-    from finops_cli.models.ollama.hosts import is_reachable, resolve_hosts
+    from finops_cli.models.ollama.hosts import is_reachable, judge_address, resolve_hosts
 
     try:
         urls = resolve_hosts(request.hosts)
+        for url in urls:
+            judge_address(url, kb.models.external_servers)
         if not any(is_reachable(url, kb.models.timeouts["probe"]) for url in urls):
             return NotApplicable(f"no Ollama answers at {', '.join(urls)}")
         selected = _open_ollama(request, kb)

@@ -22,6 +22,7 @@ from msgspec import Struct
 from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.models.bundled import MADE_FOR
 from finops_cli.models.ollama import hosts
+from finops_cli.models.ollama.package import import_ollama
 from finops_cli.models.ollama.timeouts import TimedTransport, total_timeout
 from finops_cli.models.ollama_options import OPTIONS, Value
 
@@ -249,7 +250,7 @@ class _Bounded(TimedTransport):
     """Transport that reads each answer completely: up to `ANSWER_BYTES`, within `seconds`."""
 
     def __init__(self, url: str, seconds: float) -> None:
-        super().__init__()
+        super().__init__(hosts.allows_public(url))
         self._url = url
         self._seconds = seconds
 
@@ -275,7 +276,7 @@ class _Bounded(TimedTransport):
 @contextmanager
 def _open_client(url: str) -> Iterator[tuple[ollama.Client, list[Mapping[str, Any]]]]:
     """Open a client, and collect the JSON of each answer."""
-    import ollama
+    ollama = import_ollama()
 
     replies: list[Mapping[str, Any]] = []
 

@@ -131,9 +131,8 @@ def _find_usable_servers(
     A single server raises its own error.
     """
     urls = hosts.resolve_hosts(request.hosts)
-    if kb.models.external_servers == "refuse":
-        for url in urls:
-            hosts.refuse_outside(url)
+    for url in urls:
+        hosts.judge_address(url, kb.models.external_servers)
     servers: list[Server] = []
     errors: list[FinopsError] = []
     for url in urls:
@@ -203,7 +202,7 @@ def _open_endpoint(server: Server, request: BackendRequest, settings: ModelSetti
     }
     return Endpoint(
         server.url,
-        hosts.open_client(server.url, transport=TimedTransport()),
+        hosts.open_client(server.url, transport=TimedTransport(hosts.allows_public(server.url))),
         CircuitBreaker(settings.breaker),
         slots,
     )

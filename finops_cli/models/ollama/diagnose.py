@@ -47,8 +47,7 @@ def _diagnose_server(
     live_test: LiveTest | None,
     if_missing: State,
 ) -> Iterator[Diagnosis]:
-    if kb.models.external_servers == "refuse":
-        hosts.refuse_outside(url)
+    hosts.judge_address(url, kb.models.external_servers)
     version = api.version(url)
     versions.refuse_too_old(version)
     yield _diagnose_version(url, version)

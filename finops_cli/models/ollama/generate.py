@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from finops_cli.domain import limits
 from finops_cli.models import failures
+from finops_cli.models.ollama.hosts import PublicAddress
 from finops_cli.models.ollama.timeouts import shorten_timeout, total_timeout
 from finops_cli.models.prompts import neutralise
 from finops_cli.models.response_parser import CLOSED, OPENED
@@ -92,6 +93,8 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
         _receive(client, body, patience, received)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise failures.Unreachable(f"{client.base_url} cannot be reached: {error}") from error
+    except PublicAddress as error:  # the name of the server got another address during the run
+        raise failures.Unreachable(str(error)) from error
     except httpx.TimeoutException as error:
         overdue = _timed_out(patience, monotonic() - began)
         return _finish_stream(received, instead=overdue, because=error)

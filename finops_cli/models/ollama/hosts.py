@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from finops_cli.errors import UsageError
+from finops_cli.kb.chapters.models import ExternalServerPolicy
 
 if TYPE_CHECKING:
     import httpx
@@ -31,6 +32,8 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _LONGEST = 1_000
 _SHOWN_CHARS = 80
 _IPV6 = 6
+_PUBLIC_ALLOWED: set[str] = set()
+"""The URLs for which the knowledge base allows public addresses (`model.external_servers`)."""
 
 
 def resolve_hosts(given: Sequence[str]) -> tuple[str, ...]:
@@ -121,39 +124,95 @@ def _is_international(name: str) -> bool:
         return False
 
 
+class PublicAddress(UsageError):
+    """A server has an address on the public internet, and fail records must stay inside."""
+
+
+def judge_address(url: str, policy: ExternalServerPolicy) -> None:
+    """Raise PublicAddress if `url` has a public address and `policy` refuses such servers.
+
+    Later connections to `url` are judged by the same policy, each by the address that it goes to,
+    because a name can change or fail the first time.
+    """
+    if policy == "allow":
+        _PUBLIC_ALLOWED.add(url)
+        return
+    _PUBLIC_ALLOWED.discard(url)
+    refuse_outside(url)
+
+
+def allows_public(url: str) -> bool:
+    """Return true if the knowledge base allows connections of `url` to public addresses."""
+    return url in _PUBLIC_ALLOWED
+
+
 def refuse_outside(url: str) -> None:
-    """Raise UsageError if `url` has an address on the public internet."""
-    outside = [
-        address for address in resolve_addresses(url) if ipaddress.ip_address(address).is_global
-    ]
-    if outside:
-        raise UsageError(
-            f"{url}: {outside[0]} is a public address, and fail records must stay in your network",
-            "give a server on this machine or in your own network",
-        )
+    """Raise PublicAddress if `url` has an address on the public internet."""
+    _refuse_public(url, resolve_addresses(url))
 
 
 def resolve_addresses(url: str) -> list[str]:
     """Return the addresses of the host of `url`; empty if its name cannot be resolved."""
     parts = urlsplit(url)
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+        return _resolve(parts.hostname or "", parts.port or _PORT)
     except (OSError, UnicodeError):
         return []
-    return [str(entry[4][0]).partition("%")[0] for entry in found]
+
+
+def resolve_judged(host: str, port: int, allows_public: bool) -> list[str]:
+    """Return the addresses of `host` to connect to, so that no other is used than the judged ones.
+
+    Raises OSError or UnicodeError for a name that cannot be resolved, PublicAddress for a public
+    address unless `allows_public`.
+    """
+    addresses = _resolve(host, port)
+    if not allows_public:
+        _refuse_public(host, addresses)
+    return addresses
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _refuse_public(place: str, addresses: Sequence[str]) -> None:
+    outside = [address for address in addresses if _is_public(address)]
+    if outside:
+        raise PublicAddress(
+            f"{place}: {outside[0]} is a public address, and fail records must stay in your"
+            " network",
+            "give a server on this machine or in your own network",
+        )
+
+
+def _is_public(address: str) -> bool:
+    """Return true for an address of the public internet, also an IPv4 one written as IPv6."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_global
 
 
 def is_reachable(url: str, seconds: float) -> bool:
     """Return true if a server accepts a connection at `url` within `seconds`.
 
-    No HTTP library is loaded for this.
+    No HTTP library is loaded for this. Raises PublicAddress before a connection to a public
+    address is opened.
     """
     parts = urlsplit(url)
+    port = parts.port or _PORT
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or _PORT), timeout=seconds):
-            return True
+        addresses = resolve_judged(parts.hostname or "", port, allows_public(url))
     except (OSError, UnicodeError):
         return False
+    for address in addresses:
+        try:
+            with socket.create_connection((address, port), timeout=seconds):
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def open_client(url: str, **options: Any) -> httpx.Client:

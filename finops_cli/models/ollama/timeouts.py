@@ -16,6 +16,8 @@ from typing import Any
 import httpcore
 import httpx
 
+from finops_cli.models.ollama.hosts import resolve_judged
+
 _due = threading.local()
 
 
@@ -74,8 +76,11 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self) -> None:
+    """Connections to the addresses that were judged: the name is resolved once, here."""
+
+    def __init__(self, allows_public: bool) -> None:
         self._backend = httpcore.SyncBackend()
+        self._allows_public = allows_public
 
     def connect_tcp(
         self,
@@ -85,15 +90,30 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(
-            self._backend.connect_tcp(host, port, _left(timeout), local_address, socket_options)
-        )
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        try:
+            addresses = resolve_judged(host, port, self._allows_public)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(str(error)) from error
+        for address in addresses:
+            try:
+                return _Stream(
+                    self._backend.connect_tcp(
+                        address, port, _left(timeout), local_address, socket_options
+                    )
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
 
 
 class TimedTransport(httpx.HTTPTransport):
-    """Transport without proxies, with any number of connections and a limit for each answer."""
+    """Transport without proxies, with any number of connections and a limit for each answer.
 
-    def __init__(self) -> None:
+    A connection to a public address raises `hosts.PublicAddress`, unless `allows_public`.
+    """
+
+    def __init__(self, allows_public: bool = False) -> None:
         super().__init__(trust_env=False)
         context = httpx.create_ssl_context(trust_env=False)
         # httpx accepts no network backend, so its pool is replaced by one that does (a test sends
@@ -102,5 +122,5 @@ class TimedTransport(httpx.HTTPTransport):
             ssl_context=context,
             max_connections=None,
             max_keepalive_connections=None,
-            network_backend=_Backend(),
+            network_backend=_Backend(allows_public),
         )

@@ -46,7 +46,11 @@ def connect(url: str) -> httpx.Client:
     """Open a client that waits as long as creating a model takes."""
     import httpx
 
-    return hosts.open_client(url, timeout=httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS))
+    from finops_cli.models.ollama.timeouts import TimedTransport
+
+    timeout = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
+    transport = TimedTransport(hosts.allows_public(url))
+    return hosts.open_client(url, timeout=timeout, transport=transport)
 
 
 def sha256_of(path: Path, on_step: OnStep) -> str:
