@@ -130,11 +130,17 @@ def _refuse_repeated_keys(node: Any) -> None:
 def read_yaml(path: Path, all_text: bool = False) -> object:
     """Read a YAML file. With `all_text` every scalar stays text: 012 keeps its zero, Yes its word.
 
-    YAML would take the last of two equal keys in silence; here the file is refused. Raises
-    UsageError.
+    YAML would take the last of two equal keys in silence; here the file is refused. So is one that
+    is too long for settings, such as a device that never ends. Raises UsageError.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(limits.LINE_BYTES + 1)
+        if len(content) > limits.LINE_BYTES:
+            raise UsageError(
+                f"{path}: has more than {limits.LINE_BYTES:,} bytes", "choose a file of settings"
+            )
+        text = content.decode("utf-8-sig")
         return yaml.load(text, Loader=_TextLoader if all_text else _ValueLoader)  # noqa: S506 - both are safe loaders
     except OSError as error:
         raise UsageError(

@@ -47,6 +47,10 @@ _CASED = frozenset({"symbol", "origin.symbol"})
 _ONE = Decimal(1)
 
 
+_OF_ONE_FAIL = ("cusip", "qty", "market_value")
+"""Fields for which no default fits each row."""
+
+
 class Notation(NamedTuple):
     """How a file writes its values."""
 
@@ -286,7 +290,7 @@ class ColumnReader:
         kind = self._cell.kind
         if self._fold(text) in self._blanks:
             is_missing = problem.rule == "schema.required"
-            return "write default: VALUE for this column in the mapping" if is_missing else ""
+            return self._fill_in() if is_missing else ""
         if fix := self._offer_repairs(text):
             return fix
         if kind in NUMBERS and problem.value.startswith("-") and self.column.sign == "keep":
@@ -294,6 +298,12 @@ class ColumnReader:
         if problem.rule in ("schema.enum", "schema.format") and self.field not in _OWN_NUMBERS:
             return self._offer_values(text)
         return ""
+
+    def _fill_in(self) -> str:
+        """Say what to do with an empty cell: some facts have no value that fits each row."""
+        if self.field in _OF_ONE_FAIL:
+            return "fill in the cell, or leave the row out with rows: skip in the mapping"
+        return "write default: VALUE for this column in the mapping"
 
     def _offer_repairs(self, text: str) -> str:
         """Name the repairs that would read `text`."""

@@ -188,7 +188,8 @@ def _read_body(body: str, text: str, marks: Marks | None, *, has_letter: bool) -
     if fitting is None:
         raise _explain_other(text)
     what = f"a number where {fitting.decimal!r} is decimal and {fitting.grouping!r} groups digits"
-    raise NumberFault(what, f"write {fitting.describe()} in the mapping", fitting)
+    fix = f"write {fitting.describe()} in the mapping, if all numbers of the file are written so"
+    raise NumberFault(what, f"{fix}; else correct the cell", fitting)
 
 
 def _read_with(body: str, marks: Marks) -> Decimal | None:

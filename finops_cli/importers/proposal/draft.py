@@ -66,6 +66,8 @@ class Draft:
     """The name of the file, without its folder."""
     title: str = ""
     """The name of the file and the rows above its header."""
+    section: str = ""
+    """The row among the fails that names who delivers from there on; or empty."""
     marks: Marks = US_MARKS
     marks_why: str = ""
     """The proof of the marks; empty where the mapping does not state them."""

@@ -23,6 +23,8 @@ _FEWEST_KNOWN = 2
 _SEP = "sep="
 _FEWEST_COLUMNS = 4
 """In a table of so many columns, a row with one filled cell is not a fail."""
+_TOTAL = ("total", "sub", "count")
+_SECTION = re.compile(r"\b(deliver|receive)", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W\d]{2,}[^\d*]*")
 
 
@@ -53,6 +55,12 @@ class Layout:
     skipped: tuple[SkippedRow, ...]
     faults: tuple[tuple[int, str], ...]
     """The rows of the sample that could not be read: line, and why."""
+
+    def section(self) -> SkippedRow | None:
+        """Return the first row among the fails that names who delivers from there on."""
+        last = max(self.lines, default=0)
+        found = (row for row in self.skipped if _SECTION.search(row.text) and row.line < last)
+        return next((row for row in found if not row.text.casefold().startswith(_TOTAL)), None)
 
 
 def find_layout(table: Table, words: ImportSettings, index: HeaderIndex) -> Layout | None:
@@ -122,7 +130,7 @@ class _SkipFinder:
         if place is None or place >= len(self._header):
             return None
         text = texts[place]
-        if [clean_header(cell) for cell in row.cells] == self._header:
+        if _strip([clean_header(cell) for cell in row.cells]) == _strip(self._header):
             return SkippedRow(row.line, place, text, text)
         filled = sum(bool(each) for each in texts)
         if any(_is_security(each, filled * 2 > len(self._header)) for each in texts):
@@ -135,6 +143,12 @@ class _SkipFinder:
             words = _WORDS.match(text)
             return SkippedRow(row.line, place, text, f"{words[0].strip()}*" if words else text)
         return None
+
+
+def _strip(names: Sequence[str]) -> list[str]:
+    """Leave out the empty names at the end of a row."""
+    last = max((place for place, name in enumerate(names) if name), default=-1)
+    return list(names[: last + 1])
 
 
 def _is_security(text: str, is_full_row: bool) -> bool:

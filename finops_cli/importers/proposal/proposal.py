@@ -144,6 +144,8 @@ def _decide(table: Table, layout: Layout, index: HeaderIndex, kb: KnowledgeBase)
     columns = make_columns(layout.header, layout.sample, index, kb.imports.blanks)
     title = " ".join([table.source.file, *(text for _, text in layout.preamble)])
     draft = Draft(kb, columns, _csv_format(table).get("delimiter"), table.source.file, title)
+    if section := layout.section():
+        draft.section = f"line {section.line} {section.text!r}"
     decide_security(draft)
     decide_dates(draft)
     decide_counterparty(draft)

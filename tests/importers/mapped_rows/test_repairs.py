@@ -80,7 +80,8 @@ def test_repair_that_fits_is_done_counted_and_marked(
         ("qty", '="5000"', "write repairs: [formula_text] for this column"),
         ("qty", "(5000)", "write sign: drop, or sign: negate, for this column"),
         ("qty", "12.000", "write numbers: {decimal: "),
-        ("qty", "", "write default: VALUE for this column"),
+        ("qty", "", "fill in the cell, or leave the row out with rows: skip"),
+        ("qty", "12,00", "if all numbers of the file are written so; else correct the cell"),
         ("side", "S", 'write values: {"S": VALUE} for this column'),
     ],
 )

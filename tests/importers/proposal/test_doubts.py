@@ -226,6 +226,34 @@ def test_one_cell_that_is_no_date_leaves_its_column(kb: KnowledgeBase) -> None:
     assert (len(proposal.trial.records), len(proposal.trial.refused)) == (7, 1)
 
 
+def test_part_of_receives_is_not_offered_as_sales(kb: KnowledgeBase) -> None:
+    """A report in two parts has no side: to call all rows deliveries would reverse the second."""
+    columns = {name: cells for name, cells in BASE.items() if name != "Side"}
+    fails = list(zip(*columns.values(), strict=True))
+    head = [["FAIL TO DELIVER"], [*columns, ""]]
+    parts = [*fails[:2], ["TOTAL FAIL TO DELIVER", "300"], ["FAIL TO RECEIVE"], [*columns]]
+    proposal = propose(RowsTable([*head, *parts, *fails[2:]]), kb)
+    (side,) = [each for each in proposal.missing if each.name == "side"]
+    assert "line 6 'FAIL TO RECEIVE' begins a part" in side.why
+    assert not any("Sell  #" in choice for choice in side.choices)
+    assert proposal.trial.refused == ()
+
+
+MISSING_CURES = {
+    "counterparty": ("Contra", "counterparty: {column: COLUMN, repairs: [pad_dtc]}"),
+    "market_value": ("Market Value", "market_value: COLUMN"),
+}
+
+
+@pytest.mark.parametrize("field", MISSING_CURES)
+def test_missing_column_can_be_named(field: str, kb: KnowledgeBase) -> None:
+    """A column whose header finops does not know is the first cure."""
+    drop, cure = MISSING_CURES[field]
+    proposal = _propose(kb, drop, Zeta=BASE[drop])
+    (missing,) = [each for each in proposal.missing if each.name == field]
+    assert missing.choices[0].startswith(cure)
+
+
 def test_proven_column_decides_for_one_that_is_not(kb: KnowledgeBase) -> None:
     """Columns of one file have one order of day and month; ISO dates beside them are listed."""
     proposal = _propose(

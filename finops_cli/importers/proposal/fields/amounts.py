@@ -159,6 +159,7 @@ def _ask_value(draft: Draft, foreign: list[Candidate]) -> None:
     draft.ask(
         "market_value",
         why,
+        *([] if foreign else ["market_value: COLUMN  # under columns, with amounts in US dollars"]),
         "add a column with quantity times price, in US dollars, to the file",
         is_required=True,
     )

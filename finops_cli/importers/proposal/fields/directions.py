@@ -256,6 +256,11 @@ def _ask_side(draft: Draft) -> None:
         return  # the pipeline derives the side from the direction
     why = "no column says who delivers"
     choices = ["constants: {side: Sell}  # all rows are fails to deliver"]
+    if draft.section:
+        why += f", and {draft.section} begins a part of the file that may say it"
+        choices = [
+            "add a column Side with Sell and Buy to the file, or save each part as its own file"
+        ]
     qty = draft.fields.get("qty")
     if qty is not None:
         signs = {number < 0 for number in numbers_of(draft, draft.column_of("qty")) if number}

@@ -86,7 +86,13 @@ def _ask(draft: Draft) -> None:
     if name is not None:
         why += f"; column {name.given['column']!r} has names"
     choices = [_NONE_KNOWN]
-    if name is not None:
+    if name is None:
+        choices.insert(
+            0,
+            "counterparty: {column: COLUMN, repairs: [pad_dtc]}"
+            "  # under columns, with the column of DTC numbers",
+        )
+    else:
         column = draft.column_of(NAME)
         firms = dict.fromkeys(column.distinct[:_MOST_FIRMS], "DTC-NNNN")
         more = ", and so on" if len(column.distinct) > _MOST_FIRMS else ""
