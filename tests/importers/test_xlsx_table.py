@@ -231,6 +231,12 @@ def add_sheets(book: Any) -> None:
     book.create_sheet("Empty")
 
 
+def test_xlsx_sheets_that_are_not_read_are_named(tmp_path: Path) -> None:
+    """The fails of another sheet are not lost in silence: a note names the sheet."""
+    path = write_book(tmp_path / "fails.xlsx", ["CUSIP"], ["594918104"], change=add_sheets)
+    assert read(path, "Fails")[2] == ["not read: sheets 'Notes', 'Old'"]
+
+
 def test_xlsx_several_sheets_are_named_and_chosen(tmp_path: Path) -> None:
     """finops does not guess a sheet: it lists those with cells, and the mapping chooses."""
     path = write_book(tmp_path / "f.xlsx", ["A"], [1], change=add_sheets)

@@ -86,7 +86,9 @@ class Workbook:
             shown = self.file if len(used) == 1 else f"{self.file}, sheet {sheet.name}"
             with name_damage(self.file):
                 facts = survey(self._archive, sheet, shown)
-            return XlsxTable(shown, self.file, sheet.name, self._book[sheet.name], facts)
+            table = XlsxTable(shown, self.file, sheet.name, self._book[sheet.name], facts)
+            table.other_sheets = [each.name for each in used if each is not sheet]
+            return table
         if not used:
             raise UsageError(f"{self.file}: no sheet holds any cell", "give a file with fails")
         if name is not None:
@@ -111,6 +113,8 @@ class XlsxTable:
         self.is_pipe = False
         self.source = Source("xlsx", Path(file).name, sheet_name)
         self.facts = facts
+        self.other_sheets: list[str] = []
+        """The sheets with cells that are not read."""
         self._file = file
         self._sheet = sheet
 
@@ -121,6 +125,9 @@ class XlsxTable:
     def notes(self) -> list[str]:
         """List what a reader of the sheet does not see, or sees otherwise than finops."""
         notes = []
+        if self.other_sheets:
+            noun = "sheet" if len(self.other_sheets) == 1 else "sheets"
+            notes.append(f"not read: {noun} {', '.join(map(repr, self.other_sheets))}")
         if self.facts.hidden.count:
             rows = (
                 "1 hidden row is"
