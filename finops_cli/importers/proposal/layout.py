@@ -86,7 +86,7 @@ def find_layout(table: Table, words: ImportSettings, index: HeaderIndex) -> Layo
         preamble=tuple((row.line, _join(row.cells)) for row in above),
         sample=tuple(tuple(row.cells) for row in kept),
         lines=tuple(row.line for row in kept),
-        skipped=tuple(skipped),
+        skipped=tuple(_narrow(skip, kept) for skip in skipped),
         faults=tuple(
             (row.line, row.fault) for row, skip in found if skip is None and row.fault is not None
         ),
@@ -143,6 +143,14 @@ class _SkipFinder:
             words = _WORDS.match(text)
             return SkippedRow(row.line, place, text, f"{words[0].strip()}*" if words else text)
         return None
+
+
+def _narrow(skip: SkippedRow, kept: Sequence[TableRow]) -> SkippedRow:
+    """Skip only the exact text where a fail begins alike, such as TOTAL SYSTEM SERVICES."""
+    start = skip.pattern.removesuffix("*").casefold()
+    texts = (show_cell(row.cells[skip.place]) for row in kept if skip.place < len(row.cells))
+    is_shared = any(text.casefold().startswith(start) for text in texts)
+    return skip._replace(pattern=skip.text) if is_shared else skip
 
 
 def _strip(names: Sequence[str]) -> list[str]:

@@ -254,6 +254,16 @@ def test_missing_column_can_be_named(field: str, kb: KnowledgeBase) -> None:
     assert missing.choices[0].startswith(cure)
 
 
+def test_footer_does_not_skip_a_fail_that_begins_alike(kb: KnowledgeBase) -> None:
+    """A security called TOTAL SYSTEM SERVICES is a fail, beside a footer that begins with Total."""
+    names = ("TOTAL SYSTEM SERVICES", "APPLE", "AMC", "GAMESTOP")
+    columns = {"Security Name": names, **BASE}
+    rows = [list(columns), *zip(*columns.values(), strict=True), ["Total shares", "", "", "1000"]]
+    proposal = propose(RowsTable(rows), kb)
+    assert [rule.is_ for rule in proposal.mapping.rows.skip] == [("Total shares",)]
+    assert len(proposal.trial.records) == len(CUSIPS)
+
+
 def test_proven_column_decides_for_one_that_is_not(kb: KnowledgeBase) -> None:
     """Columns of one file have one order of day and month; ISO dates beside them are listed."""
     proposal = _propose(
