@@ -23,7 +23,7 @@ _CONVERT = "convert the model to GGUF with llama.cpp or `finops quantize` first"
 class _Kind(NamedTuple):
     """A kind of file that is given in place of a model."""
 
-    beginnings: tuple[bytes, ...]
+    prefixes: tuple[bytes, ...]
     """In lower case, without white space before them."""
     message: str
     cure: str
@@ -116,7 +116,7 @@ def _refuse_other_kind(path: Path, beginning: bytes) -> None:
     """Raise UsageError for a file that does not begin with the magic of GGUF."""
     text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for kind in _KINDS:
-        if text.startswith(kind.beginnings):
+        if text.startswith(kind.prefixes):
             raise UsageError(f"{path}: {kind.message}", kind.cure)
     if beginning[8:9] == b"{" and int.from_bytes(beginning[:8], "little") < 2**40:
         raise UsageError(f"{path}: is a safetensors file, not with GGUF", _CONVERT)

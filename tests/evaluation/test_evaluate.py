@@ -13,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.fake_ollama import CorrectAnswer, FakeOllama, FixedText, ReceivedRequest
+from finops_cli.devtools.fake_ollama import (
+    Behaviour,
+    CorrectAnswer,
+    FakeOllama,
+    FixedText,
+    ReceivedRequest,
+)
+from finops_cli.devtools.fake_ollama.response import ResponseStream
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.reports.text_report import evaluation_text
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -110,6 +117,30 @@ def test_evaluation_reports_missed_criticals_first(
         for line in evaluation_text(evaluation, kb.evaluation).splitlines()
         if line.endswith(")")
     ][1].startswith("missed criticals")
+
+
+class RightInALaterTurn(Behaviour):
+    """A wrong tier, then the end of the turn and the right answer in another one."""
+
+    def respond(self, response: ResponseStream) -> None:
+        def lower_tier(answer: dict[str, Any]) -> dict[str, Any]:
+            return answer | {"priority_tier": "LOW"}
+
+        right = response.correct_text()
+        response.send_text(
+            f"{response.correct_text(lower_tier)}<|endoftext|>\n<think></think>{right}"
+        )
+
+
+def test_evaluation_grades_the_first_turn_of_an_answer(
+    tmp_path: Path, kb: KnowledgeBase, server: FakeOllama
+) -> None:
+    """A right answer in a later turn does not hide a missed CRITICAL fail in the first one."""
+    model = at_fake_ollama(server, kb, lambda request: RightInALaterTurn())
+    metrics = run_evaluation(tmp_path / "ev", kb, model, rows=40).metrics
+    assert metrics.criticals is not None
+    assert metrics.criticals.missed.count == metrics.criticals.missed.of > 0
+    assert metrics.criticals.missed_as["LOW"] == metrics.criticals.missed.count
 
 
 def test_evaluation_counts_missing_answers_separately(

@@ -56,7 +56,7 @@ def right_turn_first(right: str, wrong: str, rng: Random) -> Corrupted:
     return Corrupted(right + rng.choice(ENDS) + rng.choice(NEXT_TURNS) + wrong, "right")
 
 
-def reopened(right: str, wrong: str, rng: Random) -> Corrupted:
+def thinking_again(right: str, wrong: str, rng: Random) -> Corrupted:
     """Let the reasoning open again behind an answer, and another answer follow."""
     first, second = rng.sample([right, wrong], 2)
     answer = json.dumps(split_json(second)[1])
@@ -137,7 +137,7 @@ WAYS = (
     harmless,
     wrong_turn_first,
     right_turn_first,
-    reopened,
+    thinking_again,
     nested,
     token_anywhere,
     cut,

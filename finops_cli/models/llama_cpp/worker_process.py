@@ -185,7 +185,8 @@ class WorkerProcess:
         if answer is None:
             self.stop("hung and was ended")
             raise TimedOut(
-                f"no answer within {seconds:g} s, and the process of the model hung; it was ended"
+                f"no answer within {seconds:g} s, and the process of the model hung for"
+                f" {silence:g} s more (kb entry model.timeouts); it was ended"
             )
         assert isinstance(answer, GenerationResult)  # noqa: S101 - Begun came before
         if answer.end == "cancelled":
