@@ -18,8 +18,12 @@ from finops_cli.commands.run_options import with_shared_options
 from finops_cli.commands.table_options import TableOptions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from finops_cli.checking.outputs import Verdict
-    from finops_cli.files.jsonl import Lines
+    from finops_cli.clock.market_calendar import Calendar
+    from finops_cli.files.jsonl import InputLine, Lines
+    from finops_cli.kb.rulebook import KnowledgeBase
 
 Outputs = Annotated[
     str,
@@ -71,10 +75,7 @@ def check(
     joins: JoinOptions,
 ) -> None:
     """Check outputs from any source; list every violated rule."""
-    from finops_cli.checking.against_input import check_run
-    from finops_cli.checking.outputs import check_lines
-    from finops_cli.checking.raw_replies import check_raw, refuse_without_replies
-    from finops_cli.errors import UsageError
+    from finops_cli.checking.raw_replies import refuse_without_replies
     from finops_cli.files.jsonl import BATCH_LINES, lines_of, write_promptly
     from finops_cli.files.safe_io import reading, writing
     from finops_cli.kb.load import load_kb
@@ -83,12 +84,7 @@ def check(
 
     kb = load_kb(kb_dir_of(context))
     judged, asked = path_or_standard(source), path_or_standard(fails)
-    if fails is not None and judged is None and asked is None:
-        raise UsageError("outputs and --fails cannot both be stdin", "give one of them as a file")
-    if fails is None and table.names:
-        raise UsageError(
-            f"{table.names[0]} is for the file of --fails", "give --fails FAILS, or leave it out"
-        )
+    _refuse_contradictions(fails, judged, asked, table)
     clock = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar).open(kb)
     if raw:
         refuse_without_replies(judged)
@@ -105,19 +101,45 @@ def check(
             if batches.lines is not None:
                 sources.append(batches.lines)
             inputs = (line for batch in batches for line in batch.lines)
-        if inputs is None:
-            verdicts = check_lines(lines, kb)
-        else:
-            verdicts = check_run(lines, inputs, kb, clock.calendar)
-        if raw:
-            verdicts = check_raw(lines, inputs, kb)
         written = stack.enter_context(writing(path_or_standard(output), read, overwrite))
-        counted = count.watch(verdicts)
+        counted = count.watch(_judge(lines, inputs, kb, clock.calendar, raw=raw))
         write_promptly(written, (encode(each) for each in counted), *sources)
     if not quiet:
         count.print(sources)
     if count.wrong:
         raise typer.Exit(1)
+
+
+def _refuse_contradictions(
+    fails: str | None, judged: Path | None, asked: Path | None, table: TableOptions
+) -> None:
+    """Raise UsageError for options that exclude each other."""
+    from finops_cli.errors import UsageError
+
+    if fails is not None and judged is None and asked is None:
+        raise UsageError("outputs and --fails cannot both be stdin", "give one of them as a file")
+    if fails is None and table.names:
+        raise UsageError(
+            f"{table.names[0]} is for the file of --fails", "give --fails FAILS, or leave it out"
+        )
+
+
+def _judge(
+    lines: Iterator[bytes],
+    inputs: Iterator[InputLine] | None,
+    kb: KnowledgeBase,
+    calendar: Calendar,
+    *,
+    raw: bool,
+) -> Iterator[Verdict]:
+    """Judge each line, against its input where there is one; `raw`: the kept replies instead."""
+    from finops_cli.checking.against_input import check_run
+    from finops_cli.checking.outputs import check_lines
+    from finops_cli.checking.raw_replies import check_raw
+
+    if raw:
+        return check_raw(lines, inputs, kb)
+    return check_lines(lines, kb) if inputs is None else check_run(lines, inputs, kb, calendar)
 
 
 @dataclass(slots=True)

@@ -200,6 +200,16 @@ def sec_fails(
     )
 
 
+Blotter = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="Your blotter, a CSV or .xlsx file with a header, also packed as .gz or .zip; - for"
+        " CSV from stdin.",
+    ),
+]
+
+
 @app.command("csv", cls=CommandWithExamples)
 @show_examples(
     "finops import csv examples/csv/blotter.csv --map examples/csv/mapping.yaml",
@@ -208,14 +218,7 @@ def sec_fails(
 @with_shared_options()
 def blotter(
     context: typer.Context,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE",
-            help="Your blotter, a CSV or .xlsx file with a header, also packed as .gz or .zip; -"
-            " for CSV from stdin.",
-        ),
-    ],
+    file: Blotter,
     output: Output = None,
     overwrite: Overwrite = False,
     min_records: MinRecords = 0,

@@ -135,7 +135,6 @@ def list_(
     The order is the tier, then fewer days to the deadline, then the higher score.
     """
     from finops_cli.commands.run_summary import wrap_label
-    from finops_cli.views.changes import Changes
 
     format_ = _choose_format(format_, output)
     refuse_useless_keep(keep, format_)
@@ -151,21 +150,23 @@ def list_(
     with ExitStack() as stack:
         has_details = format_ in FILE_FORMATS
         index = stack.enter_context(closing(_read(source, has_details)))
-        changes = None
-        if since is not None:
-            earlier = stack.enter_context(closing(_read(str(since))))
-            changes = Changes(index, earlier)
+        changes = None if since is None else _open_changes(index, since, stack)
         inputs = (path_or_standard(source), since)
-        told: list[tuple[str, str]] = []
         if has_details:
             export = _make_export(asked, inputs, output, keep, kb_dir=kb_dir_of(context))
-            told += write_export(export, index, changes)
+            told = write_export(export, index, changes)
         else:
+            told = []
             _write_lines(_list_lines(index, changes, asked), output, inputs)
-        told += _summarize(index, changes, asked)
-        for label, text in () if quiet else told:
+        for label, text in () if quiet else (*told, *_summarize(index, changes, asked)):
             typer.echo(wrap_label(label, text), err=True)
     _report_bad_lines(source, index)
+
+
+def _open_changes(index: AnswerIndex, since: Path, stack: ExitStack) -> Changes:
+    from finops_cli.views.changes import Changes
+
+    return Changes(index, stack.enter_context(closing(_read(str(since)))))
 
 
 def _make_export(

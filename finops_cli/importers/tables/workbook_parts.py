@@ -110,7 +110,7 @@ def has_cells(archive: zipfile.ZipFile, sheet: SheetPart) -> bool:
     return any(_columns_in_use(row) for row in _rows_of(archive, sheet, []))
 
 
-def survey(archive: zipfile.ZipFile, sheet: SheetPart, name: str) -> SheetFacts:
+def inspect_sheet(archive: zipfile.ZipFile, sheet: SheetPart, name: str) -> SheetFacts:
     """Read a sheet once and note what decides how its cells are read.
 
     `name` is the sheet in messages. Raises UsageError for rows that are not in order.

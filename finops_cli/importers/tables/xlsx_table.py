@@ -30,8 +30,8 @@ from finops_cli.importers.tables.workbook_parts import (
     SheetPart,
     column_letters,
     has_cells,
+    inspect_sheet,
     list_sheets,
-    survey,
 )
 
 _NO_VALUE = "#N/A"
@@ -85,7 +85,7 @@ class Workbook:
             [sheet] = chosen
             shown = self.file if len(used) == 1 else f"{self.file}, sheet {sheet.name}"
             with name_damage(self.file):
-                facts = survey(self._archive, sheet, shown)
+                facts = inspect_sheet(self._archive, sheet, shown)
             table = XlsxTable(shown, self.file, sheet.name, self._book[sheet.name], facts)
             table.other_sheets = [each.name for each in used if each is not sheet]
             return table
@@ -108,7 +108,7 @@ class XlsxTable:
     def __init__(
         self, name: str, file: str, sheet_name: str, sheet: Any, facts: SheetFacts
     ) -> None:
-        """Keep the sheet as openpyxl opens it, and what the survey found."""
+        """Keep the sheet as openpyxl opens it, and what the inspect_sheet found."""
         self.name = name
         self.is_pipe = False
         self.source = Source("xlsx", Path(file).name, sheet_name)
