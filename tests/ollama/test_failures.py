@@ -25,7 +25,9 @@ from finops_cli.devtools.fake_ollama import (
     Length,
     Loaded,
     NoDone,
+    OddStatistics,
     Refused,
+    ThinkingOnly,
     TooLong,
     Torn,
     WrongStatus,
@@ -61,6 +63,7 @@ ONCE_MORE, CRASHES = 2, 3
         (NoDone(after=4), "reply.incomplete", ONCE_MORE),
         (Length(), "reply.truncated", ONCE_MORE),
         (Loaded(), "reply.empty", ONCE_MORE),
+        (ThinkingOnly(), "reply.reasoning_only", ONCE_MORE),
         (WrongStatus(200, '{"response":"%s"}\n' % ("x" * 600_000)), "reply.too_large", ONCE_MORE),
         (FixedText("I am not sure."), "reply.json", ONCE_MORE),
         (FixedText('{"category": "CNS_FAIL"}'), "schema.required", ONCE_MORE),
@@ -97,6 +100,26 @@ def test_request_is_repeated_after_a_server_failure(
     assert (answer.status, answer.attempts) == ("ok", 1)
     [attempt_error] = answer.attempt_errors
     assert (attempt_error.rules, len(attempt_error.server)) == ((), 2)
+
+
+@pytest.mark.parametrize("odd", ["12", None, -1, 1.5, 10**30, True, [], {}])
+def test_odd_statistics_cost_no_complete_answer(
+    odd: object, server: FakeOllama, quick: KnowledgeBase
+) -> None:
+    """An answer with counts and times of any type is accepted at once."""
+    answer = triage_at(server, quick, fail_first(OddStatistics(odd)))
+    assert (answer.status, answer.attempts, answer.attempt_errors) == ("ok", 1, ())
+    assert count_requests(server) == 1
+
+
+def test_reasoning_alone_is_kept_and_asked_again(server: FakeOllama, quick: KnowledgeBase) -> None:
+    """Text in `thinking` alone is kept as the text of the attempt, and the model is asked again."""
+    answer = triage_at(server, quick, fail_first(ThinkingOnly(), times=1))
+    assert (answer.status, answer.attempts) == ("ok", 2)
+    first = answer.attempt_log[0]
+    assert first.failure == "reply.reasoning_only"
+    assert first.text is not None
+    assert first.text.startswith("<think>")
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,30 @@ class Length(Behaviour):
 
 
 @dataclass(frozen=True)
+class ThinkingOnly(Behaviour):
+    """All text in `thinking` and none in `response`: the parser of Ollama found no end of the
+    reasoning.
+    """
+
+    def respond(self, response: ResponseStream) -> None:
+        response.send_thinking(response.correct_text())
+
+
+@dataclass(frozen=True)
+class OddStatistics(Behaviour):
+    """The engine's answer with counts and times of another type, as proxies and other servers with
+    Ollama's protocol send them.
+    """
+
+    value: Any
+
+    def respond(self, response: ResponseStream) -> None:
+        fields = ("prompt_eval_count", "eval_count", "eval_duration", "total_duration")
+        response.odd_statistics = dict.fromkeys(fields, self.value)
+        response.send_correct_answer()
+
+
+@dataclass(frozen=True)
 class Loaded(Behaviour):
     """done_reason `load` without text: the answer of Ollama when it finds nothing to generate from
     (its issue 7465).

@@ -48,6 +48,8 @@ class ResponseStream:
         self._gathered: dict[str, list[str]] = {"text": [], "thinking": []}
         self._thinking: bool | None = request.prompt.rstrip().endswith("<think>") or None
         self._garbled = False
+        self.odd_statistics: dict[str, Any] = {}
+        """Counts and times that replace the true ones in the last line."""
 
     def loaded(self) -> None:
         """Start the generation: the model is loaded and a slot is free."""
@@ -72,6 +74,15 @@ class ResponseStream:
         for chunk in self._chunks(text):
             self._send_chunk(chunk, seconds)
         self.done(reason)
+
+    def send_thinking(self, text: str) -> None:
+        """Send `text` in the field `thinking`, then the last line."""
+        self._thinking = True
+        self._gathered["thinking"].append(text)
+        if self.request.stream:
+            self._open()
+            self._writer.line(self._line("thinking", text))
+        self.done("stop")
 
     def begin(self, chunks: int | None) -> None:
         """Send the first chunks of the right answer, or all of them for None."""
@@ -102,6 +113,7 @@ class ResponseStream:
                 "prompt_eval_duration": max(first - self._loaded, 1),
                 **({"eval_count": self.eval_tokens} if self.eval_tokens else {}),
                 "eval_duration": max(now - first, 1),
+                **self.odd_statistics,
             }
         )
 
