@@ -9,6 +9,7 @@ from finops_cli.domain.finding import Finding
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.guard.records import could_be_masked
 from finops_cli.verify.schemas import show_value
+from finops_cli.verify.sentences.check import SENTENCE_RULES
 
 _ANSWERED = ("ok", "repaired", "fallback")
 
@@ -79,9 +80,20 @@ def _faults_of_answered(given: dict[str, Any], status: str) -> list[Finding]:
             )
         ]
     verification = given.get("verification")
-    if status == "ok" and isinstance(verification, dict) and any(verification.values()):
+    if status == "ok" and isinstance(verification, dict) and not _are_kept(verification):
         return [_fault("/verification", "no findings", "status is ok, but the line lists findings")]
     return []
+
+
+def _are_kept(verification: dict[str, Any]) -> bool:
+    """Test if all findings are about sentences, which --prose keep leaves as they are."""
+    for findings in verification.values():
+        if findings and not isinstance(findings, list):
+            return False
+        for each in findings or ():
+            if not isinstance(each, dict) or each.get("rule") not in SENTENCE_RULES:
+                return False
+    return True
 
 
 def _fault(path: str, expected: str, message: str) -> Finding:

@@ -28,7 +28,7 @@ _INDENT = " " * 26
     Example("finops doctor", needs="models"),
     "finops doctor --no-live --json",
 )
-@with_shared_options("on_violation", "keep_raw", "timeout", "guard")
+@with_shared_options("on_violation", "prose", "keep_raw", "timeout", "guard")
 def doctor(
     context: typer.Context,
     *,

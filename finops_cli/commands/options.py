@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from finops_cli.commands.usage_errors import BadChoice
-from finops_cli.domain.enums import GuardMode, OnViolation
+from finops_cli.domain.enums import GuardMode, OnViolation, ProsePolicy
 from finops_cli.errors import UsageError
 from finops_cli.models.backends import AUTO, BACKENDS, backend_names
 
@@ -135,6 +135,20 @@ Violation = Annotated[
             "retry:    ask the model again\n"
             "fallback: let the engine answer\n"
             "reject:   mark the record as failed\n"
+        ),
+    ),
+]
+Prose = Annotated[
+    ProsePolicy,
+    typer.Option(
+        "--prose",
+        metavar="POLICY",
+        show_default=False,
+        help=(
+            "Treatment of a model's sentence that contradicts the answer or cannot be judged"
+            " (default: strict).\n\n\b\n"
+            "strict: replace it by the engine's sentence\n"
+            "keep:   keep it, and list the finding\n"
         ),
     ),
 ]

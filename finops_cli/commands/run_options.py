@@ -27,6 +27,7 @@ from finops_cli.commands.options import (
     MinRecords,
     Output,
     Overwrite,
+    Prose,
     Quiet,
     ResolverGguf,
     ResolverModel,
@@ -78,6 +79,7 @@ class ModelOptions:
     triage_gguf: TriageGguf = None
     resolver_gguf: ResolverGguf = None
     on_violation: Violation = "repair"
+    prose: Prose = "strict"
     keep_raw: KeepRaw = False
     timeout: Timeout = None
     guard: Guard = None

@@ -52,6 +52,8 @@ class Aggregate:
         default_factory=lambda: defaultdict(Counter)
     )
     within: int = 0
+    sentences: int = 0
+    replaced_sentences: int = 0
     missed_ids: list[str] = field(default_factory=list)
     latencies: list[Decimal] = field(default_factory=list)
     timed_tokens: int = 0
@@ -71,6 +73,8 @@ class Aggregate:
         if outcome.first is None:
             return
         self.first[outcome.first] += 1
+        self.sentences += outcome.sentences
+        self.replaced_sentences += outcome.replaced_sentences
         self._add_time(outcome)
         (self.no_answer if outcome.first == "none" else self.rules).update(outcome.why)
         wrong = self._add_fields(outcome)
@@ -121,6 +125,9 @@ class Aggregate:
             right=proportion(self.first["right"], answered, z),
             valid_first_try=proportion(self.first["right"], asked, z),
             accepted_after_repair=proportion(stands, asked, z),
+            replaced_sentences=(
+                proportion(self.replaced_sentences, self.sentences, z) if self.sentences else None
+            ),
             statuses={name: self.statuses[name] for name in get_args(Status)},
             criticals=self._criticals() if has_tiers else None,
             escalation=self._escalation() if has_tiers else None,

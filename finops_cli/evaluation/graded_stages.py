@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import asdict
 
@@ -23,6 +23,8 @@ from finops_cli.pipeline.parse import parse_case, parse_case_line, parse_fail, p
 from finops_cli.rules.triage import triage
 from finops_cli.rules.waterfall import resolve
 from finops_cli.verify.codecs import RESOLUTION, Codec, triage_codec
+from finops_cli.verify.free_text import check_prose, check_reason
+from finops_cli.verify.sentences.check import check_plan_sentences, check_triage_sentence
 
 Record = FailRecord | ResolverInput
 _OWN_FIELDS = tuple(
@@ -54,6 +56,34 @@ def plan_fields(plan: Resolution) -> dict[str, Any]:
     return {"steps": steps} | {name: getattr(plan, name) for name in PLAN_FIELDS if name != "steps"}
 
 
+class SentenceCount(NamedTuple):
+    """The sentences of an answer, and how many of them --prose strict replaces."""
+
+    all: int
+    replaced: int
+
+
+def _count_reason(
+    fail: FailRecord, reference: Triage, answer: Triage, kb: KnowledgeBase
+) -> SentenceCount:
+    found = [
+        *check_reason(answer, reference, fail, kb),
+        *check_triage_sentence(answer, reference, fail, kb),
+    ]
+    return SentenceCount(1, 1 if found else 0)
+
+
+def _count_prose(
+    case: ResolverInput, reference: Resolution, answer: Resolution, kb: KnowledgeBase
+) -> SentenceCount:
+    found = [
+        *check_prose(answer, reference, case, kb),
+        *check_plan_sentences(answer, reference, case, kb),
+    ]
+    count = len(answer.resolution_steps) + 1 + bool(answer.escalation_reason)
+    return SentenceCount(count, len({finding.path for finding in found}))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GradedStage:
     """Everything that an evaluation needs to know about one stage."""
@@ -72,6 +102,8 @@ class GradedStage:
     fields_of: Callable[[Any], dict[str, Any]]
     strata: Callable[[Any, Any, KnowledgeBase], Strata]
     """Return the groups of a record, from the record and the rules' answer."""
+    sentences: Callable[[Any, Any, Any, KnowledgeBase], SentenceCount]
+    """Count the sentences of an answer, from the record, the rules' answer and the answer."""
     plan_shares: Callable[[Any, Any, Any, KnowledgeBase], PlanShares] | None = None
     """Count the shares of stock that a plan covers; None for a stage that makes no plan."""
     matrices: tuple[str, ...]
@@ -104,6 +136,7 @@ GRADED_STAGES: dict[str, GradedStage] = {
             fields=TRIAGE_FIELDS,
             fields_of=triage_fields,
             strata=strata_of_fail,
+            sentences=_count_reason,
             matrices=("priority_tier", "category", "action", "escalation_level"),
             compared=(
                 "priority_tier",
@@ -127,6 +160,7 @@ GRADED_STAGES: dict[str, GradedStage] = {
             fields=PLAN_FIELDS,
             fields_of=plan_fields,
             strata=strata_of_case,
+            sentences=_count_prose,
             plan_shares=plan_shares,
             matrices=("fallback_strategy", "gridlock_detected", "residual_action"),
             compared=(

@@ -12,7 +12,7 @@ from msgspec import Struct, UnsetType
 from finops_cli.datasets.splits import content_key
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import Unfinished
-from finops_cli.evaluation.graded_stages import GRADED_STAGES, GradedStage
+from finops_cli.evaluation.graded_stages import GRADED_STAGES, GradedStage, SentenceCount
 from finops_cli.evaluation.outcomes import NAME_CHARS, First, Outcome
 from finops_cli.files.jsonl import lines_of
 from finops_cli.files.safe_io import reading
@@ -54,6 +54,8 @@ def _outcome(
     first: First = "none" if answer is None else "wrong" if why else "right"
     tokens, generating_ms = _tokens(line, stage)
     latency = line.provenance.latency_ms
+    is_judged = is_model and answer is not None
+    sentences = stage.sentences(given, reference, answer, kb) if is_judged else SentenceCount(0, 0)
     return Outcome(
         id=line.fail_id,
         content=content_key(given).hex()[:NAME_CHARS],
@@ -65,6 +67,8 @@ def _outcome(
         attempts=line.provenance.attempts,
         expected=stage.fields_of(reference),
         said=None if answer is None else stage.fields_of(answer),
+        sentences=sentences.all,
+        replaced_sentences=sentences.replaced,
         shares=(
             None if stage.plan_shares is None else stage.plan_shares(given, reference, answer, kb)
         ),

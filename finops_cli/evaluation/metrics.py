@@ -99,6 +99,8 @@ class Metrics(Struct, frozen=True, kw_only=True):
     right: Proportion
     valid_first_try: Proportion
     accepted_after_repair: Proportion
+    replaced_sentences: Proportion | None
+    """Sentences of the first answers that --prose strict replaces; None without a model."""
     statuses: dict[str, int]
     criticals: Criticals | None
     escalation: Escalation | None

@@ -47,6 +47,10 @@ class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The graded fields of the correct answer."""
     said: dict[str, Any] | None
     """The graded fields of the first answer; null if it could not be read."""
+    sentences: int = 0
+    """The sentences of a model's first answer."""
+    replaced_sentences: int = 0
+    """Those of them that --prose strict replaces."""
     shares: PlanShares | None = None
     latency_ms: Decimal | None = None
     tokens: int | None = None

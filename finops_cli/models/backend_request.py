@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from finops_cli.domain.enums import OnViolation
+from finops_cli.domain.enums import OnViolation, ProsePolicy
 from finops_cli.domain.stage_names import ANSWER_FIELDS, StageName
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.bundled import model_files
@@ -24,6 +24,7 @@ class BackendRequest:
     models: Mapping[StageName, str] = field(default_factory=dict)
     """Names of models, by stage."""
     on_violation: OnViolation = "repair"
+    prose: ProsePolicy = "strict"
     timeout: float | None = None
     """Seconds for one answer."""
     workers: int | None = None

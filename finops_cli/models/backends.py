@@ -230,7 +230,7 @@ def _find_engine(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
 def _verified(model: TextModel, request: BackendRequest, kb: KnowledgeBase) -> Backend:
     from finops_cli.models.verified_backend import VerifiedBackend
 
-    return VerifiedBackend(model, kb, request.on_violation)
+    return VerifiedBackend(model, kb, request.on_violation, request.prose)
 
 
 BACKENDS: dict[str, BackendSpec] = {

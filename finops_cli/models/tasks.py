@@ -22,6 +22,7 @@ from finops_cli.verify.codecs import RESOLUTION, Codec, triage_codec
 from finops_cli.verify.free_text import check_prose, check_reason
 from finops_cli.verify.repair import repaired_plan, repaired_triage
 from finops_cli.verify.resolution import check_resolution
+from finops_cli.verify.sentences.check import check_plan_sentences, check_triage_sentence
 from finops_cli.verify.triage import check_triage
 
 A = TypeVar("A", bound=msgspec.Struct)
@@ -53,6 +54,7 @@ def triage_task(fail: FailRecord, kb: KnowledgeBase, modelfile: str = "triage") 
         check=lambda answer: [
             *check_triage(answer, kb, reference),
             *check_reason(answer, reference, fail, kb),
+            *check_triage_sentence(answer, reference, fail, kb),
         ],
         repair=lambda answer, found: repaired_triage(answer, found, reference, unrepairable),
     )
@@ -72,6 +74,7 @@ def resolver_task(
         check=lambda answer: [
             *check_resolution(answer, kb, reference, case.ftd_qty),
             *check_prose(answer, reference, case, kb),
+            *check_plan_sentences(answer, reference, case, kb),
         ],
         repair=lambda answer, found: repaired_plan(answer, found, reference, unrepairable),
     )

@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 from msgspec import UNSET
 
-from finops_cli.domain.enums import OnViolation, Status
+from finops_cli.domain.enums import OnViolation, ProsePolicy, Status
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
@@ -35,6 +35,7 @@ from finops_cli.models.tasks import Task, answer_schema, resolver_task, triage_t
 from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.verify.codecs import Codec
 from finops_cli.verify.schemas import schema_errors
+from finops_cli.verify.sentences.check import UNVERIFIABLE, is_about_sentence
 
 A = TypeVar("A", bound=msgspec.Struct)
 
@@ -42,11 +43,18 @@ A = TypeVar("A", bound=msgspec.Struct)
 class VerifiedBackend:
     """A language model as a backend."""
 
-    def __init__(self, model: TextModel, kb: KnowledgeBase, on_violation: OnViolation) -> None:
+    def __init__(
+        self,
+        model: TextModel,
+        kb: KnowledgeBase,
+        on_violation: OnViolation,
+        prose: ProsePolicy = "strict",
+    ) -> None:
         self.origin = model.origin._replace(is_model=True)
         self._model = model
         self._kb = kb
         self._policy = on_violation
+        self._prose = prose
 
     @property
     def concurrency(self) -> int:
@@ -61,11 +69,11 @@ class VerifiedBackend:
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
         task = triage_task(fail, self._kb, self._model.modelfile("triage"))
-        return VerificationLoop(task, self._model, self._kb, self._policy).run()
+        return VerificationLoop(task, self._model, self._kb, self._policy, self._prose).run()
 
     def resolve(self, case: ResolverInput) -> Answer[Resolution]:
         task = resolver_task(case, self._kb, self._model.modelfile("resolver"))
-        return VerificationLoop(task, self._model, self._kb, self._policy).run()
+        return VerificationLoop(task, self._model, self._kb, self._policy, self._prose).run()
 
     def model_changes(self) -> tuple[str, ...]:
         return self._model.model_changes()
@@ -119,6 +127,7 @@ class VerificationLoop(Generic[A]):
     model: TextModel
     kb: KnowledgeBase
     policy: OnViolation
+    prose: ProsePolicy = "strict"
     attempt_log: list[Attempt] = field(default_factory=list)
     attempt_errors: list[AttemptError] = field(default_factory=list)
 
@@ -127,16 +136,32 @@ class VerificationLoop(Generic[A]):
         best: ParsedReply[A] | None = None
         for number in range(1, max(self.kb.models.attempts.values()) + 1):
             reply = self._ask(number, best)
-            passed = reply.answer is not None and not reply.findings
+            passed = reply.answer is not None and not self._violations(reply.findings)
             if reply.server_errors or not passed:
                 self.attempt_errors.append(_attempt_error(self.task.stage, number, reply))
             if passed:
-                return self._answer(reply.answer, reply)
+                return self._accept(reply)
             best = _better_of(best, reply)
             if not self._may_retry(reply, number):
                 break
         assert best is not None  # noqa: S101 - the first attempt sets it; the kb refuses 0 attempts
         return self._settle(best)
+
+    def _violations(self, findings: list[Finding]) -> list[Finding]:
+        """List the findings that make an answer wrong.
+
+        A sentence that cannot be judged does not, nor does any sentence with --prose keep.
+        """
+        if self.prose == "keep":
+            return [each for each in findings if not is_about_sentence(each)]
+        return [each for each in findings if each.rule != UNVERIFIABLE]
+
+    def _accept(self, reply: ParsedReply[A]) -> Answer[A]:
+        """Accept an answer that is right; with --prose strict without its unjudged sentences."""
+        if reply.answer is None or not reply.findings or self.prose == "keep":
+            return self._answer(reply.answer, reply)
+        repaired = self.task.repair(reply.answer, reply.findings)
+        return self._answer(repaired or self.task.reference, reply, "repaired")
 
     def _may_retry(self, reply: ParsedReply[A], number: int) -> bool:
         if not reply.can_retry:
@@ -151,8 +176,9 @@ class VerificationLoop(Generic[A]):
         if self.policy == "reject":
             return self._answer(None, best, "failed")
         if self.policy in ("repair", "retry") and best.answer is not None:
-            repaired = self.task.repair(best.answer, best.findings)
-            if repaired is not None and not self.task.check(repaired):
+            blamed = self._violations(best.findings) if self.prose == "keep" else best.findings
+            repaired = self.task.repair(best.answer, blamed)
+            if repaired is not None and not self._violations(self.task.check(repaired)):
                 return self._answer(repaired, best, "repaired")
         return self._answer(self.task.reference, best, "fallback")
 

@@ -158,7 +158,7 @@ class Pipeline:
             triage=_accepted(outcome.triage) if self._has_triage else UNSET,
             resolution=_accepted(outcome.resolution) if self._has_resolution else UNSET,
             verification=(
-                self._no_findings if status in _WITHOUT_FINDINGS else self._verification(outcome)
+                self._no_findings if status == "rejected" else self._verification(outcome)
             ),
             provenance=self._provenance(outcome, took_ns),
             resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
@@ -223,7 +223,6 @@ class Pipeline:
         return kept or UNSET
 
 
-_WITHOUT_FINDINGS = ("ok", "rejected")
 _WITHOUT_HEADLINE = ("rejected", "failed")
 _WORST_LAST: tuple[Status, ...] = ("ok", "repaired", "fallback", "failed")
 

@@ -126,12 +126,16 @@ def test_repair_keeps_the_models_reason_and_reports_both() -> None:
     corrected one.
     """
     answer = VerifiedBackend(
-        ScriptedModel(reply_changed(lambda a: {**set_wrong_score(a), "reason": "Old and large."})),
+        ScriptedModel(
+            reply_changed(
+                lambda a: {**set_wrong_score(a), "reason": "A CRITICAL fail, 7 days old."}
+            )
+        ),
         KB,
         "repair",
     ).triage(make_fail())
     assert answer.value is not None
-    assert answer.value.reason == "Old and large."
+    assert answer.value.reason == "A CRITICAL fail, 7 days old."
     [finding] = answer.findings
     assert (finding.path, finding.expected, finding.actual) == (
         "/priority_score",

@@ -246,7 +246,11 @@ def contradict_triage(given: Stage1, rng: Random) -> str:
         f"{places['tier']} with a base score of {plain(answer.score_components.base_score + 1)}.",
         f"{places['tier']}, deadline T+{rng.choice((2, 3, 4, 20))}.",
         f"{places['tier']} fail against DTC-{(int(fail.counterparty[4:]) + 1) % 10000:04}.",
-        "Needs escalation." if answer.escalation_level == "NONE" else "No escalation required.",
+        (
+            "No escalation required."
+            if answer.escalation_level != "NONE" or answer.action == "ESCALATE"
+            else "Needs escalation."
+        ),
     )
     return rng.choice(forms)
 

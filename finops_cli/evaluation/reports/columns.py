@@ -32,4 +32,9 @@ COLUMNS = [
         "valid after repair",
         lambda metrics, _: metrics.accepted_after_repair,
     ),
+    Column(
+        "sentences replaced",
+        "sentences replaced",
+        lambda metrics, _: metrics.replaced_sentences,
+    ),
 ]

@@ -118,7 +118,11 @@ def _settings_text(request: BackendRequest, options: Mapping[str, Mapping[str, V
     settings: dict[str, Any] = {
         stage: select_relevant_options(options[stage]) for stage in request.stages
     }
-    settings |= {"on_violation": request.on_violation, "timeout": request.timeout}
+    settings |= {
+        "on_violation": request.on_violation,
+        "prose": request.prose,
+        "timeout": request.timeout,
+    }
     return msgspec.json.encode(settings).decode()
 
 

@@ -66,7 +66,7 @@ def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel
         models=names_by_stage({stage: request.model(stage, kb) for stage in request.stages}),
         digests=names_by_stage(digests),
         prompt_sha256=prompts_sha256(profiles[stage].modelfile for stage in request.stages),
-        settings=settings_text(profiles, request.on_violation, request.timeout),
+        settings=settings_text(profiles, request),
     )
     endpoint_pool = EndpointPool([_open_endpoint(server, request, settings) for server in servers])
     names = [profiles[stage].model for stage in request.stages]

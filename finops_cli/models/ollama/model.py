@@ -10,6 +10,7 @@ import msgspec
 
 from finops_cli.domain.stage_names import StageName
 from finops_cli.kb.chapters.models import ModelSettings
+from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.failures import ModelError, PromptTruncated, Truncated
 from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
 from finops_cli.models.ollama.generate import Generated, Patience, generate
@@ -257,11 +258,14 @@ def _warm_up(endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> in
         return cut.prompt_tokens
 
 
-def settings_text(profiles: Mapping[StageName, Profile], policy: str, timeout: float | None) -> str:
+def settings_text(profiles: Mapping[StageName, Profile], request: BackendRequest) -> str:
     """All that sways an answer beside the models and the prompts, as one line of JSON."""
     options_by_stage: dict[str, Any] = {
         stage: dict(sorted(profile.options.items())) for stage, profile in profiles.items()
     }
-    return msgspec.json.encode(
-        {**options_by_stage, "on_violation": policy, "timeout": timeout}
-    ).decode()
+    answering = {
+        "on_violation": request.on_violation,
+        "prose": request.prose,
+        "timeout": request.timeout,
+    }
+    return msgspec.json.encode({**options_by_stage, **answering}).decode()

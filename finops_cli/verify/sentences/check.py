@@ -29,10 +29,19 @@ from finops_cli.verify.sentences.truths import (
 CONTRADICTED = "text.contradicted"
 UNVERIFIABLE = "text.unverifiable"
 NO_SENTENCE = "text.no_sentence"
+SENTENCE_RULES = frozenset(
+    (CONTRADICTED, UNVERIFIABLE, NO_SENTENCE, "triage.reason_figures", "plan.prose_figures")
+)
+"""Rules about the wording of an answer, which --prose may keep."""
 Support = Literal["supported", "contradicted", "unknown", "passed over"]
 _WORD = re.compile(r"[^\W\d_]+")
 _ENDED = re.compile(r"[.!?][)\"'\u201d\u2019]*\s*\Z")
 _PRECISE = ("days", "shares", "quantity", "pair", "bare:shares", "age", "left", "overdue")
+
+
+def is_about_sentence(finding: Finding) -> bool:
+    """Test if a finding is about the wording of an answer."""
+    return finding.rule in SENTENCE_RULES
 
 
 def check_triage_sentence(

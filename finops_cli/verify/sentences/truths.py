@@ -324,7 +324,10 @@ def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: Knowled
     truths.undecided["level"] |= {"L4", "NONE"}
     truths.add("flag", *(_CLOSE_OUT.get(flag, flag) for flag in given.flags))
     truths.undecided["flag"] |= {"PROBLEM_CP"}
-    truths.add("action", given.action)
+    if given.action == "ESCALATE" and not plan.residual_short:
+        truths.undecided["action"].add("ESCALATE")  # the triage does, the plan does not have to
+    else:
+        truths.add("action", given.action)
     truths.add("direction", "FTD", *(["FTR"] if case.ftrs else []))
     truths.add("number:score", given.priority_score)
     truths.add("cusip", case.cusip)
