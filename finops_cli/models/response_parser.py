@@ -20,11 +20,12 @@ from finops_cli.kb.chapters.models import ModelSettings
 from finops_cli.models.first_turn import first_turn, has_turn_token
 
 OPENED, CLOSED = "<think>", "</think>"
-_MARK = re.compile(r"\{|</?think>", re.IGNORECASE)
+_MARK = re.compile(r"[{\uff5b]|</?think>", re.IGNORECASE)
+"""Braces, also full-width ones, with which a broken object may begin, and tags of reasoning."""
 _CLOSE = re.compile(CLOSED, re.IGNORECASE)
 _OPEN_FIRST = re.compile(rf"\s*{OPENED}", re.IGNORECASE)
 _FENCE = re.compile(r"```[A-Za-z0-9]*")
-_GROUP = re.compile(r"\{([^{}]*)(\}|\Z)?")
+_GROUP = re.compile(r"[{\uff5b]([^{}\uff5b\uff5d]*)([}\uff5d]|\Z)?")
 """A brace up to the next one, or to the end of the text."""
 _OF_AN_OBJECT = re.compile(r"[\":=“”„«»\uff1a]")
 """A character that objects contain, also broken ones, and braces of a sentence do not."""
@@ -127,7 +128,7 @@ def _find_objects(text: str) -> list[_Object] | _Fault:
     closings = [closing.end() for closing in _CLOSE.finditer(text)]
     at = 0
     while mark := _MARK.search(text, at):
-        if mark.group() == "{":
+        if mark.group() in "{\uff5b":
             next_object = _read_object(text, mark.start(), found)
             if isinstance(next_object, _Fault):
                 return next_object

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -113,6 +114,10 @@ BROKEN = [
     (R.replace("{", "\uff5b").replace("}", "\uff5d"), JSON),
     (R.replace(" ", "\u00a0"), JSON),
     ("\0".join(R), JSON),
+    (W.replace("{", "\uff5b").replace("}", "\uff5d") + R, JSON),
+    (R + W.replace("{", "\uff5b").replace("}", "\uff5d"), SEVERAL),
+    (W.replace('"', "&quot;") + R, JSON),
+    (json.dumps(W) + R, JSON),
     (R.replace("CRITICAL", "\\ud83d"), JSON),
     (R.replace('"score"', '"tier": "LOW", "score"'), TWICE),
     (R.replace('{"age"', '{"age": 1, "age"'), TWICE),

@@ -23,7 +23,7 @@ from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.models.bundled import MADE_FOR
 from finops_cli.models.ollama import hosts
 from finops_cli.models.ollama.package import import_ollama
-from finops_cli.models.ollama.timeouts import TimedTransport, total_timeout
+from finops_cli.models.ollama.timeouts import TimedTransport, bound_of, total_timeout
 from finops_cli.models.ollama_options import OPTIONS, Value
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def translate_errors(url: str) -> Iterator[None]:
         cure = "start Ollama there with `ollama serve`, or name its address: --host"
         raise MissingPiece(f"nothing answers at {url}", cure) from error
     except httpx.TimeoutException as error:
-        raise Unfinished(f"{url}: the server stopped answering, or is too slow", _LOG) from error
+        raise Unfinished(f"{url}: no whole answer in time{bound_of(error)}", _LOG) from error
     except httpx.HTTPError as error:
         raise Unfinished(f"{url}: the connection broke ({error})", _LOG) from error
     except (pydantic.ValidationError, OverflowError, RecursionError) as error:

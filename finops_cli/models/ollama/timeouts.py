@@ -39,6 +39,16 @@ def shorten_timeout(seconds: float) -> None:
     _due.until = min(_due.until, monotonic() + seconds)
 
 
+def bound_of(error: httpx.TimeoutException) -> str:
+    """Return the limit in seconds that `error` exceeded, for the end of a message."""
+    try:
+        timeouts = error.request.extensions.get("timeout", {})
+    except RuntimeError:  # no request was sent
+        return ""
+    kind = "write" if isinstance(error, httpx.WriteTimeout) else "read"
+    return f" (limit: {timeouts[kind]:g} s)" if timeouts.get(kind) else ""
+
+
 def _left(timeout: float | None) -> float | None:
     """Return the rest of the time, if it is less than `timeout`."""
     until: float | None = getattr(_due, "until", None)
