@@ -229,7 +229,7 @@ class ColumnReader:
         value, unit = number
         if unit and unit not in UNITS[self._cell.kind]:
             raise NumberFault(f"a number with the unit {unit!r}")
-        if self._scale is not _ONE:
+        if self._scale != _ONE:
             if unit.strip("$"):
                 raise NumberFault(
                     f"a number with the unit {unit!r}, which the mapping multiplies by"

@@ -15,7 +15,8 @@ from finops_cli.importers.mapped_rows.column_readers import (
     TextMatch,
 )
 from finops_cli.importers.mapped_rows.comma_evidence import CommaDoubt, Sighting
-from finops_cli.importers.mapped_rows.mapping import Mapping, constants_of
+from finops_cli.importers.mapped_rows.mapping import Column, Mapping, constants_of
+from finops_cli.importers.mapped_rows.scale_mix import ScaleMix
 from finops_cli.importers.mapped_rows.table_header import Header, find_header
 from finops_cli.importers.stream import FileRead, Item, TableNotes, admit, nest
 from finops_cli.importers.tables.table import Table, TableRow
@@ -90,6 +91,7 @@ class TableReader:
         self._constants = constants_of(mapping)
         self._readers: list[FieldReader] = []
         self._by_field: dict[str, FieldReader] = {}
+        self._mixes: dict[str, ScaleMix] = {}
         self.rows = 0
         """The rows below the header, those that were skipped among them."""
         self.skipped: Counter[int] = Counter()
@@ -109,6 +111,11 @@ class TableReader:
             doubt = CommaDoubt(self._sight_numbers(rules))
         self._readers = header.make_readers(self._notation._replace(doubt=doubt))
         self._by_field = {reader.field: reader for reader in self._readers}
+        self._mixes = {
+            field: ScaleMix(field, column, header.position(column.column))
+            for field, column in self._mapping.columns.items()
+            if isinstance(column, Column) and ScaleMix.concerns(field, column)
+        }
         for row in rows:
             if not any(row.cells) and row.fault is None:
                 continue
@@ -159,7 +166,7 @@ class TableReader:
             notes.append(f"{field}: {_count(count, 'cell')} repaired by {repair}")
         for field, count in sorted(self.defaults.items()):
             notes.append(f"{field}: {_count(count, 'empty cell')} took the default")
-        return notes
+        return notes + [note for mix in self._mixes.values() if (note := mix.note())]
 
     def _read_row(self, row: TableRow) -> RowRead:
         fields: dict[str, Any] = {}
@@ -172,6 +179,9 @@ class TableReader:
                 problems.append(problem)
             elif value is not None:
                 fields[reader.field] = value
+                mix = self._mixes.get(reader.field)
+                if mix is not None and not is_default:
+                    mix.add(row.line, row.cells[mix.position], value)
                 if names:
                     repaired[reader.field] = list(names)
                 if is_default:

@@ -278,3 +278,14 @@ def test_file_with_a_decimal_comma_has_no_thousands(
         return
     message = "\"12,000\", where the comma may be decimal, as in line 3, column 'Value': 6,5;"
     assert f"blotter.csv:2: column 'Shares' (qty) is {message}" in result.stderr
+
+
+def test_rates_in_two_scales_are_named_on_stderr(tmp_path: Path) -> None:
+    """Rule: a column read as percent with 0.04 beside 4 is named, where `scale` is absent."""
+    text = f"{HEADER}\n{GOOD[:-2]}0.04\n{good_row('D-2')[:-1]}\n"
+    found = import_blotter(tmp_path, text)
+    assert "cp_fail_rate_pct: column 'Rate' has 0.04 in line 2 and 4 in line 3" in found.stderr
+    stated = MAPPING.replace("pct: Rate", 'pct: {column: Rate, scale: "1"}')
+    assert "'Rate' has" not in import_blotter(tmp_path, text, stated).stderr
+    signed = text.replace(",0.04", ",0.04%")
+    assert "'Rate' has" not in import_blotter(tmp_path, signed).stderr

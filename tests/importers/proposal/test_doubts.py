@@ -147,6 +147,28 @@ def test_percent_signs_beside_bare_fractions_are_asked(kb: KnowledgeBase) -> Non
     assert "cp_fail_rate_pct" in _propose(kb, CP_Fail_Rate=("4%", "4", "10%", "2%")).mapping.columns
 
 
+MIXES = {
+    "fraction and percent": (("0.04", "4", "0.04", "4"), "0.04 and 4 are both read as percent"),
+    "small and large": (("0.5", "2.1", "6.25", "3"), "0.5 and 6.25 are both read as percent"),
+    "percent alone": (("1.5", "2.1", "6.25", "0"), ""),
+    "signs of percent": (("0.5%", "2.1%", "6.25%", "3%"), ""),
+}
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_rates_in_two_scales_are_marked_check(name: str, kb: KnowledgeBase) -> None:
+    """Fractions below 1 beside percentages may have another scale: the line is marked CHECK."""
+    cells, doubt = MIXES[name]
+    proposal = _propose(kb, CP_Fail_Rate=cells)
+    assert [doubt in check for check in proposal.checks] == [True] * bool(doubt)
+
+
+def test_percent_header_allows_small_percentages(kb: KnowledgeBase) -> None:
+    """Below a header that says percent, only a hundredfold within the column is in doubt."""
+    assert _propose(kb, **{"CP_Fail_Rate_%": ("0.5", "2.1", "6.25", "3")}).checks == ()
+    assert _propose(kb, **{"CP_Fail_Rate_%": ("0.05", "2.1", "6.25", "3")}).checks
+
+
 def test_box_and_quantity_prove_the_scale_of_coverage(kb: KnowledgeBase) -> None:
     """Coverage of 0.5 with half the shares in the box is a fraction, without a doubt."""
     proposal = _propose(

@@ -19,6 +19,7 @@ from finops_cli.importers.proposal.fields.names import (
     SETTLEMENT,
 )
 from finops_cli.importers.proposal.fields.number_columns import is_number, numbers_of
+from finops_cli.importers.tables.table import Percentage
 
 _CALENDAR = "finops counts settlement days"
 _HUNDRED = Decimal(100)
@@ -44,7 +45,12 @@ def _decide_rate(draft: Draft, field: str, found: Candidate) -> None:
     why = f"{len(numbers)} of {count(len(column.filled), 'cell')} are numbers"
     doubt = _WEAK_RATE if found.is_weak else ""
     signed = sum("%" in text for text in column.filled)
-    bare = [n for n, text in zip(values, column.texts, strict=True) if n and "%" not in text]
+    bare = [
+        n
+        for n, text in zip(values, column.texts, strict=True)
+        if n and "%" not in text and not isinstance(n, Percentage)
+    ]
+    mix = _doubt_mix(bare, numbers, column)
     if signed and any(abs(number) <= 1 for number in bare):
         _ask_scale(draft, field, column)
         return
@@ -57,12 +63,13 @@ def _decide_rate(draft: Draft, field: str, found: Candidate) -> None:
         more: dict[str, Any] = {"scale": str(_HUNDRED)} if is_fraction else {}
         draft.propose(field, column, f"{why}; box and quantity prove: {unit}", **more)
     elif any(number > 1 for number in numbers) and field != COVERAGE:
-        draft.propose(field, column, f"{why}, some above 1: percent", check=doubt)
+        draft.propose(field, column, f"{why}, some above 1: percent", check=_join(mix, doubt))
     elif field == COVERAGE and any(number > _FEWEST for number in numbers):
         most = max(numbers)
         is_sure = most > 10 or column.meaning.says_percent
         more_doubt = "" if is_sure else f"the largest cell is {most}: are the cells percent?"
-        draft.propose(field, column, f"{why}: percent", check=doubt or more_doubt)
+        check = _join(mix, doubt or more_doubt)
+        draft.propose(field, column, f"{why}: percent", check=check)
     elif column.meaning.says_percent or len({number for number in numbers if number}) < _FEWEST:
         _ask_scale(draft, field, column)
     else:
@@ -70,10 +77,24 @@ def _decide_rate(draft: Draft, field: str, found: Candidate) -> None:
             field,
             column,
             f"{why}, none above {max(numbers)}: a cell of 0.04 is 4 percent",
-            check=f"is {_example(numbers)} {_percent(_example(numbers))} percent?"
-            + (f" {doubt}" if doubt else ""),
+            check=_join(f"is {_example(numbers)} {_percent(_example(numbers))} percent?", doubt),
             scale=str(_HUNDRED),
         )
+
+
+def _doubt_mix(bare: list[Decimal], numbers: list[Decimal], column: Column) -> str:
+    """Return the doubt where fractions below 1 stand beside percentages; else an empty text.
+
+    Under a header that says percent, 0.5 beside 6.25 is not in doubt, but 0.05 beside 6.25 is.
+    """
+    low, high = min((n for n in bare if 0 < n < 1), default=None), max(numbers, default=Decimal())
+    if low is None or high <= 1 or (column.meaning.says_percent and low * _HUNDRED > high):
+        return ""
+    return f"{low} and {high} are both read as percent: or is {low} {_percent(low)} percent?"
+
+
+def _join(*doubts: str) -> str:
+    return " ".join(filter(None, doubts))
 
 
 def _example(numbers: list[Decimal]) -> Decimal:
