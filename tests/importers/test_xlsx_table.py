@@ -12,12 +12,14 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from finops_cli.errors import UsageError
 from finops_cli.files.recognise import FileKind, recognise
+from finops_cli.importers.tables import xlsx_table
 from finops_cli.importers.tables.table import CellFault, Percentage, TableRow
 from finops_cli.importers.tables.xlsx_table import open_workbook
 
@@ -192,6 +194,44 @@ def test_xlsx_hidden_rows_are_read_and_counted(tmp_path: Path) -> None:
     rows, _, notes = read(path)
     assert [row.cells[0] for row in rows[1:]] == [1, 2, 3]
     assert notes == ["2 hidden rows are read too, row 2 first"]
+
+
+def test_xlsx_hidden_columns_are_read_and_named(tmp_path: Path) -> None:
+    """A column that Excel does not show is read; a note names it."""
+
+    def hide(book: Any) -> None:
+        for letter in "BD":
+            book.active.column_dimensions[letter].hidden = True
+
+    path = write_book(tmp_path / "f.xlsx", ["A", "B", "C"], [1, 2, 3], change=hide)
+    rows, _, notes = read(path)
+    assert rows[1].cells == [1, 2, 3]
+    assert notes == ["1 hidden column is read too: B"]
+
+
+@pytest.mark.parametrize("place", ["A30000", "XFD3000"])
+def test_xlsx_far_cell_does_not_expand_the_sheet(place: str, tmp_path: Path) -> None:
+    """Blank rows and places between the fails and a far cell cost no call each."""
+
+    def add(book: Any) -> None:
+        book.active[place] = "x"
+
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        is_here = frame.f_code.co_filename == xlsx_table.__file__
+        calls += is_here and event == "call" and frame.f_code.co_name != "rows"
+
+    path = write_book(tmp_path / "f.xlsx", ["A", "B"], [1, 2], change=add)
+    sys.setprofile(count)
+    try:
+        rows, _, _ = read(path)
+    finally:
+        sys.setprofile(None)
+    assert [(row.line, len(row.cells)) for row in rows[:2]] == [(1, 2), (2, 2)]
+    assert rows[2].cells[-1] == "x"
+    assert calls < 100_000  # a few for each place of the far row, and none for other rows
 
 
 @pytest.mark.parametrize("dimension", ["A1", "A1:B2", "A1:XFD1048576", "C3:C3", ""])

@@ -87,16 +87,22 @@ def make_columns(
     index: HeaderIndex,
     blanks: Iterable[str],
 ) -> list[Column]:
-    """Make the columns of a sample. Cells that a short row lacks are blank."""
+    """Make the columns of a sample. Cells that a short row lacks are blank.
+
+    A place beyond the header that is blank in all rows makes no column.
+    """
     empty = {text.casefold() for text in blanks}
     headers = [clean_header(cell) for cell in header]
-    width = max([len(headers), *(len(row) for row in rows)])
+    named = len(headers)
+    width = max([named, *(len(row) for row in rows)])
     headers += [""] * (width - len(headers))
     columns = []
     for place in range(width):
         cells = tuple(row[place] if place < len(row) else None for row in rows)
         texts = tuple("" if (text := show_cell(c)).casefold() in empty else text for c in cells)
         text = headers[place]
+        if place >= named and not any(texts):
+            continue  # one far cell of a sheet does not make a column of each place before it
         is_sole = text != "" and headers.count(text) == 1 and not text.startswith("#")
         name = text if is_sole else f"#{place + 1}"
         columns.append(Column(place, name, text, index.find(text), cells, texts))

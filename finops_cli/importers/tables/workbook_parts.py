@@ -21,8 +21,10 @@ _STRICT = "{http://purl.oclc.org/ooxml/spreadsheetml/main}"
 _REL_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _REL = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
 _ROW, _CELL, _DATA, _MERGE = (f"{_MAIN}{tag}" for tag in ("row", "c", "sheetData", "mergeCell"))
+_COLUMNS = f"{_MAIN}col"
 _VALUE, _FORMULA, _INLINE = (f"{_MAIN}{tag}" for tag in ("v", "f", "is"))
 _PLACE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})")
+_TRUE = ("1", "true")
 _SAVE_AGAIN = "open it in Excel or LibreOffice and save it as .xlsx"
 
 
@@ -48,16 +50,25 @@ class SheetPart(NamedTuple):
 class SheetFacts(NamedTuple):
     """What a first reading of a sheet finds."""
 
-    rows: int
-    """The number of rows that hold a value."""
+    used: RowSet
+    """The rows that hold a value."""
     last_row: int
     last_column: int
     """The last column that holds a value."""
     hidden: RowSet
     """Rows that hold a value and that Excel does not show."""
+    hidden_columns: list[int]
+    """Columns that hold a value and that Excel does not show."""
     merged: list[Area]
     unvalued: dict[int, RowSet]
     """By column: rows with a formula whose value is not stored."""
+
+
+class _Around(NamedTuple):
+    """What a sheet says outside its rows."""
+
+    merged: list[Area]
+    hidden_columns: list[range]
 
 
 class RowSet:
@@ -107,7 +118,7 @@ def list_sheets(archive: zipfile.ZipFile, file: str) -> list[SheetPart]:
 
 def has_cells(archive: zipfile.ZipFile, sheet: SheetPart) -> bool:
     """Return true when any cell of a sheet holds a value or a formula."""
-    return any(_columns_in_use(row) for row in _rows_of(archive, sheet, []))
+    return any(_columns_in_use(row) for row in _rows_of(archive, sheet, _Around([], [])))
 
 
 def inspect_sheet(archive: zipfile.ZipFile, sheet: SheetPart, name: str) -> SheetFacts:
@@ -115,28 +126,41 @@ def inspect_sheet(archive: zipfile.ZipFile, sheet: SheetPart, name: str) -> Shee
 
     `name` is the sheet in messages. Raises UsageError for rows that are not in order.
     """
-    hidden, merged, unvalued = RowSet(), list[Area](), dict[int, RowSet]()
-    number = rows = last_row = last_column = 0
-    for row in _rows_of(archive, sheet, merged):
+    used, hidden, unvalued = RowSet(), RowSet(), dict[int, RowSet]()
+    around, filled = _Around([], []), set[int]()
+    number = last_row = 0
+    for row in _rows_of(archive, sheet, around):
         before, number = number, int(row.get("r", number + 1))
         if number <= before:
             raise UsageError(f"{name}: row {number} stands after row {before}", _SAVE_AGAIN)
         columns = _columns_in_use(row)
         if not columns:
             continue
-        rows, last_row, last_column = rows + 1, number, max(last_column, *columns)
-        if row.get("hidden") in ("1", "true"):
+        used.add(number)
+        filled |= columns.keys()
+        last_row = number
+        if row.get("hidden") in _TRUE:
             hidden.add(number)
         for column, is_unvalued in columns.items():
             if is_unvalued:
                 unvalued.setdefault(column, RowSet()).add(number)
+    merged = sorted(around.merged)
     if len(merged) > limits.MERGED_CELLS:
         raise UsageError(
             f"{name}: has more than {limits.MERGED_CELLS:,} merged cells",
             "select the sheet, choose Unmerge Cells, and save it",
         )
-    merged.sort()
-    return SheetFacts(rows, last_row, last_column, hidden, merged, unvalued)
+    return SheetFacts(
+        used=used,
+        last_row=last_row,
+        last_column=max(filled, default=0),
+        hidden=hidden,
+        hidden_columns=sorted(
+            c for c in filled if any(c in each for each in around.hidden_columns)
+        ),
+        merged=merged,
+        unvalued=unvalued,
+    )
 
 
 def _part_path(target: str) -> str | None:
@@ -146,8 +170,9 @@ def _part_path(target: str) -> str | None:
     return target.lstrip("/") if target.startswith("/") else f"xl/{target}"
 
 
-def _rows_of(archive: zipfile.ZipFile, sheet: SheetPart, merged: list[Area]) -> Iterator[Element]:
-    """Yield each row element of a sheet, and collect the merged cells, which stand after them."""
+def _rows_of(archive: zipfile.ZipFile, sheet: SheetPart, around: _Around) -> Iterator[Element]:
+    """Yield each row element of a sheet, and collect what stands before and after the rows."""
+    merged = around.merged
     with archive.open(sheet.path) as part:
         data = None
         for event, element in ET.iterparse(part, ("start", "end")):  # noqa: S314 - the same
@@ -157,6 +182,9 @@ def _rows_of(archive: zipfile.ZipFile, sheet: SheetPart, merged: list[Area]) -> 
                 yield element
                 if data is not None:
                     data.clear()  # a row that is read takes no memory
+            elif element.tag == _COLUMNS and element.get("hidden") in _TRUE:
+                columns = range(int(element.get("min", 0)), int(element.get("max", 0)) + 1)
+                around.hidden_columns.append(columns)
             elif element.tag == _MERGE and len(merged) <= limits.MERGED_CELLS:
                 area = _area(element.get("ref", ""))
                 if area is not None:

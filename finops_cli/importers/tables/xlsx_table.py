@@ -43,6 +43,7 @@ such as the end of 1100.0000000000002.
 _LARGEST_WHOLE = Decimal(10) ** 18
 _RECALCULATE = "open the workbook in Excel or LibreOffice, which computes it, and save it"
 _UNMERGE = "unmerge the cells and fill each of them"
+_UNVALUED = CellFault("(formula)", "holds a formula without a stored value", _RECALCULATE)
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -120,7 +121,7 @@ class XlsxTable:
 
     def describe(self) -> str:
         """Describe the table in a message: `Excel workbook, sheet 'Fails', 40 rows`."""
-        return f"Excel workbook, sheet {self.source.sheet!r}, {self.facts.rows:,} rows"
+        return f"Excel workbook, sheet {self.source.sheet!r}, {self.facts.used.count:,} rows"
 
     def notes(self) -> list[str]:
         """List what a reader of the sheet does not see, or sees otherwise than finops."""
@@ -135,6 +136,11 @@ class XlsxTable:
                 else (f"{self.facts.hidden.count:,} hidden rows are")
             )
             notes.append(f"{rows} read too, row {next(iter(self.facts.hidden))} first")
+        if hidden := [column_letters(column) for column in self.facts.hidden_columns]:
+            columns = (
+                "1 hidden column is" if len(hidden) == 1 else f"{len(hidden)} hidden columns are"
+            )
+            notes.append(f"{columns} read too: {', '.join(hidden[:5])}{' ...' * bool(hidden[5:])}")
         if self.facts.merged:
             areas = [area.text for area in self.facts.merged]
             shown = ", ".join(areas[:5]) + (f" and {len(areas) - 5:,} more" if areas[5:] else "")
@@ -153,35 +159,41 @@ class XlsxTable:
         """
         merged = _Merged(self.facts.merged)
         self._sheet.reset_dimensions()  # some programs write a wrong size into the sheet
-        cells_of = self._sheet.iter_rows(
-            min_row=1, max_row=self.facts.last_row, max_col=self.facts.last_column
-        )
+        # without max_col, a row is as wide as its own last cell
+        cells_of = self._sheet.iter_rows(min_row=1, max_row=self.facts.last_row)
         with name_damage(self._file):
             for number, row in enumerate(cells_of, start=1):
-                covered = merged.covering(number)
+                if not row or number not in self.facts.used:
+                    continue
                 cells = [
-                    self._value(number, column, cell, covered)
-                    for column, cell in enumerate(row, start=1)
+                    None if cell.value is None else _cell_value(cell.value, cell)
+                    for cell in row[: self.facts.last_column]
                 ]
+                self._mark_faults(number, cells, merged.covering(number))
                 while cells and cells[-1] is None:
                     cells.pop()
                 if any(not _is_blank(value) for value in cells):
                     yield TableRow(number, cells)
 
-    def _value(self, row: int, column: int, cell: Any, covered: list[Area]) -> CellValue:
-        given = cell.value
-        if given is None:
-            if row in self.facts.unvalued.get(column, ()):
-                return CellFault(
-                    "(formula)", "holds a formula without a stored value", _RECALCULATE
-                )
-            for area in covered:
-                if area.first_column <= column <= area.last_column:
-                    place = f"{column_letters(area.first_column)}{area.first_row}"
-                    why = f"is part of the merged cells {area.text}, whose value stands in {place}"
-                    return CellFault("", why, _UNMERGE)
-            return None
-        return _cell_value(given, cell)
+    def _mark_faults(self, row: int, cells: list[CellValue], covered: list[Area]) -> None:
+        """Put a fault into each empty cell that a formula or a merge would fill."""
+        width = self.facts.last_column
+        for column, rows_of in self.facts.unvalued.items():
+            if row in rows_of:
+                _fill(cells, range(column, column + 1), _UNVALUED)
+        for area in covered:
+            columns = range(area.first_column, min(area.last_column, width) + 1)
+            place = f"{column_letters(area.first_column)}{area.first_row}"
+            why = f"is part of the merged cells {area.text}, whose value stands in {place}"
+            _fill(cells, columns, CellFault("", why, _UNMERGE))
+
+
+def _fill(cells: list[CellValue], columns: range, fault: CellFault) -> None:
+    """Put a fault into the empty ones of some cells of a row; columns count from 1."""
+    cells += [None] * (columns.stop - 1 - len(cells))
+    for column in columns:
+        if cells[column - 1] is None:
+            cells[column - 1] = fault
 
 
 class _Merged:

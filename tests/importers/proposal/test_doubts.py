@@ -329,6 +329,14 @@ def test_repeated_header_is_named_by_its_place(kb: KnowledgeBase) -> None:
     assert propose(RowsTable(rows), kb).mapping.columns["age_days"].column == "#5"
 
 
+def test_far_cell_makes_no_column_of_each_place(kb: KnowledgeBase) -> None:
+    """Blank places between the header and one far cell are not listed as columns."""
+    rows = [list(BASE), *zip(*BASE.values(), strict=True)]
+    far = [*rows[-1], *[""] * 500, "x"]
+    proposal = propose(RowsTable([*rows, far]), kb)
+    assert len(proposal.unused) == 1
+
+
 def test_total_behind_the_sample_is_found(kb: KnowledgeBase) -> None:
     """The last rows of a long file are read too, so that its total is skipped."""
     row = [cells[0] for cells in BASE.values()]
