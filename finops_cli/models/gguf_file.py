@@ -120,7 +120,7 @@ def _refuse_other_kind(path: Path, beginning: bytes) -> None:
             raise UsageError(f"{path}: {kind.message}", kind.cure)
     if beginning[8:9] == b"{" and int.from_bytes(beginning[:8], "little") < 2**40:
         raise UsageError(f"{path}: is a safetensors file, not with GGUF", _CONVERT)
-    raise UsageError(f"{path}: begins with {beginning[:4]!r}, not with GGUF", _CONVERT)
+    raise UsageError(f"{path}: is not a GGUF file: it begins with {beginning[:4]!r}", _CONVERT)
 
 
 def _refuse_other_version(path: Path, beginning: bytes) -> None:

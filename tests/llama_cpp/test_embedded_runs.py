@@ -91,7 +91,7 @@ def test_auto_uses_named_model_files_without_a_server(
     done = finops("triage", "-", stdin=jsonl(a_fail()))
     [line] = rows(done.stdout)
     assert (line["provenance"]["backend"], done.returncode) == ("engine", 0)
-    assert "is not a GGUF file" in " ".join(done.stderr.decode().split())
+    assert "monday.jsonl: is JSON" in " ".join(done.stderr.decode().split())
 
 
 def test_auto_uses_the_engine_if_one_file_is_incomplete(
@@ -108,7 +108,7 @@ def test_auto_uses_the_engine_if_one_file_is_incomplete(
     done = finops("run", "-", stdin=jsonl(a_fail()))
     assert done.returncode == 0, done.stderr
     assert {line["provenance"]["backend"] for line in rows(done.stdout)} == {"engine"}
-    assert "torn.gguf:llama.cppcannotloadit" in "".join(done.stderr.decode().split())
+    assert "torn.gguf:iscutoff" in "".join(done.stderr.decode().split())
 
 
 def test_auto_refuses_an_unusable_file_option(
@@ -118,7 +118,7 @@ def test_auto_refuses_an_unusable_file_option(
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     for message, file in (
         ("no such GGUF file", tmp_path / "slip.gguf"),
-        ("llama.cpp cannot load it", tmp_path / "torn.gguf"),
+        ("is cut off", tmp_path / "torn.gguf"),
     ):
         (tmp_path / "torn.gguf").write_bytes(tiny.read_bytes()[:300_000])
         done = finops("triage", "-", "--quiet", "--triage-gguf", file, stdin=jsonl(a_fail()))

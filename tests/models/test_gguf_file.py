@@ -28,7 +28,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
         (b"\x28\xb5\x2f\xfd", "is packed with zstd", "unzstd"),
         (b"\x90\0\0\0\0\0\0\0" + b'{"a":1}', "is a safetensors file", "convert the model"),
         (b"tjgg\1\0\0\0", "is in a format before GGUF", "convert the model to GGUF"),
-        (b"\0" * 4096, "begins with b'", "convert the model to GGUF"),
+        (b"\0" * 4096, "is not a GGUF file: it begins with b'", "convert the model to GGUF"),
         (b"GGUF", "head of the file is cut off", "download the file again"),
         (GGUF_HEAD[:-1], "head of the file is cut off", "download the file again"),
         (b"GGUF\1\0\0\0", "is GGUF version 1; accepted: 2, 3", "convert the model again"),

@@ -21,7 +21,7 @@ from finops_cli.files.digests import sha256_of_file
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import bundled
 from finops_cli.models.backend_request import BackendRequest
-from finops_cli.models.gguf import MAGIC
+from finops_cli.models.gguf_file import refuse_unusable_gguf
 from finops_cli.models.llama_cpp.memory import memory_bytes
 from finops_cli.models.llama_cpp.messages import Load, Sampling
 from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
@@ -77,7 +77,7 @@ def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
     files = _require_files(request)
     refuse_without_extra()
     for stage in request.stages:
-        _refuse_not_gguf(files[stage])
+        _refuse_unusable_file(files[stage])
     modelfiles = {
         stage: bundled.read_prompt_modelfile(stage, files[stage]) for stage in request.stages
     }
@@ -184,7 +184,7 @@ def build_profile(
     path: Path, options: Mapping[str, Value], prefix: str, sequences: int | None = None
 ) -> Profile:
     """Build the settings to load and prompt the model in `path`."""
-    _refuse_not_gguf(path)
+    _refuse_unusable_file(path)
     select_relevant_options(options)
     layout = worker_layout(path.stat().st_size, cores(), sequences)
     context = _number(options, "num_ctx")
@@ -221,16 +221,12 @@ def build_profile(
     )
 
 
-def _refuse_not_gguf(path: Path) -> None:
+def _refuse_unusable_file(path: Path) -> None:
     if not path.is_file():
         raise UsageError(
             f"{path}: no such GGUF file", "give a model file that `finops quantize` wrote"
         )
-    with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise UsageError(
-                f"{path} is not a GGUF file", "give a model file that `finops quantize` wrote"
-            )
+    refuse_unusable_gguf(path)
 
 
 def select_relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:
