@@ -61,18 +61,15 @@ _VALUES: dict[str, tuple[str, ...]] = {
 _SEPARATOR = "|"
 
 
-class Meaning(NamedTuple):
-    """What a phrase stands for: a value in a role, such as LOW in the role of a tier."""
-
-    role: str
-    value: str
+Meanings = Mapping[str, tuple[str, ...]]
+"""Values by role, such as LOW in the role of a tier."""
 
 
 class Phrase(NamedTuple):
     """A phrase by its stems, with everything that it may stand for."""
 
     stems: tuple[str, ...]
-    meanings: tuple[Meaning, ...]
+    meanings: Meanings
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -93,15 +90,15 @@ class SentenceRules:
 
 def compile_sentences(c: Compiler) -> SentenceRules:
     """Compile `sentence.*`. Raises KnowledgeError for an unknown meaning or an empty phrase."""
-    found: defaultdict[tuple[str, ...], list[Meaning]] = defaultdict(list)
+    found: defaultdict[tuple[str, ...], dict[str, tuple[str, ...]]] = defaultdict(dict)
     for role in (*ROLES, "neutral"):
         for value, stems in _phrases(c, f"sentence.{role}", _VALUES.get(role)):
-            meaning = Meaning(role, value)
-            if meaning not in found[stems]:
-                found[stems].append(meaning)
+            values = found[stems].get(role, ())
+            if value not in values:
+                found[stems][role] = (*values, value)
     by_first: defaultdict[str, list[Phrase]] = defaultdict(list)
     for stems, meanings in found.items():
-        by_first[stems[0]].append(Phrase(stems, tuple(meanings)))
+        by_first[stems[0]].append(Phrase(stems, meanings))
     grammar = {
         part: frozenset(stem(word.strip()) for word in text.split(_SEPARATOR))
         for part, text in c.texts("sentence.grammar", GRAMMAR).items()

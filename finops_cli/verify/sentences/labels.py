@@ -36,6 +36,7 @@ class Labels:
         self._labels: list[tuple[int, Label]] = [
             (i, (role, value))
             for i, item in enumerate(items)
+            if item.meanings
             for role in ("quantity", "number")
             for value in self._labels_of(i, item, role)
         ]
@@ -82,11 +83,11 @@ class Labels:
             is_used = given[0][0] == "number" and bool(self._numbers)
             self._context.labels = [] if is_used else given
 
-    def _labels_of(self, i: int, item: Item, role: str) -> list[str]:
+    def _labels_of(self, i: int, item: Item, role: str) -> tuple[str, ...]:
         is_followed_by_of = i + 1 < len(self._items) and self._items[i + 1].text.lower() == "of"
         names_fail = item.means("category") or item.means("direction")
         if role == "quantity" and is_followed_by_of and names_fail:
-            return ["owed"]  # a DVP fail of 5,000
+            return ("owed",)  # a DVP fail of 5,000
         return item.means(role)
 
     def _roles(self, i: int, item: Item, labels: list[Label]) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ _VALUES |= {word: 10 * value for value, word in enumerate(_TENS, start=2)}
 _VALUES |= {"fourty": 40, "dozen": 12}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 _HUNDRED = 100
-_WORD = rf"(?:{'|'.join([*_VALUES, 'hundred', *_SCALES])})"
+_WORDS = frozenset((*_VALUES, "hundred", *_SCALES))
+_WORD = rf"(?:{'|'.join(sorted(_WORDS, key=len, reverse=True))})"
 _NUMBER = re.compile(
     rf"\b(?:(?P<article>an?)[ ])?(?P<number>{_WORD}(?:(?:[ -]|[ ]and[ ]){_WORD}){{0,15}})\b"
     r"(?P<point>[ ]point(?:[ ](?:zero|one|two|three|four|five|six|seven|eight|nine)){1,6}\b)?",
@@ -35,6 +36,9 @@ def write_digits(text: str) -> str:
     A small number is replaced only before a unit, because "two fails" and "one of them" say nothing
     that the record holds: "ten days" becomes "10 days".
     """
+    lowered = text.lower()
+    if not any(word in lowered for word in _WORDS):
+        return text  # the search below takes longer than the rest of the check
     return _NUMBER.sub(_replace, text)
 
 

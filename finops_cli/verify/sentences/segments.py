@@ -13,7 +13,8 @@ from finops_cli.verify.sentences.claims import Claim, Context
 from finops_cli.verify.sentences.labels import Labels
 from finops_cli.verify.sentences.tokens import Item
 
-_SIMPLE = ("action", "category", "direction", "flag", "level", "statement")
+_SIMPLE = frozenset(("action", "category", "direction", "flag", "level", "statement"))
+_CLAIMS = _SIMPLE | {"tier"}
 _NEAR = 4
 """Items that a negation, a level or a role may be away from its claim."""
 _NEAR_DAY = 5
@@ -65,8 +66,8 @@ class Segment:
             yield Claim((self._role_of_day(i),), item.value, item.text, i - 1 in self._negated)
         elif item.kind == "level":
             yield Claim(("level",), item.value, item.text, negated)
-        for role in _SIMPLE:
-            if not self._is_passed_over(i, item, role):
+        for role in item.meanings:
+            if role in _SIMPLE and not self._is_passed_over(i, item, role):
                 yield from (Claim((role,), value, item.text, negated) for value in item.means(role))
         for value in item.means("tier"):
             yield from self._tier(i, item, value)
@@ -92,7 +93,7 @@ class Segment:
             elif "behind" in item.means("negation"):
                 if last is not None and i - last <= _NEAR:
                     negated ^= {last}
-            elif item.kind == "level" or any(item.means(role) for role in ("tier", *_SIMPLE)):
+            elif item.kind == "level" or not _CLAIMS.isdisjoint(item.meanings):
                 joins = self._items[i - 1].text.lower() in ("or", "nor", "/")
                 if is_pending or (last in negated and joins):
                     negated.add(i)
@@ -124,7 +125,7 @@ class Segment:
             return bool(item.means("quantity")) and self._labels.counts_shares()
         if role in ("category", "direction"):
             return self._is_of_another(i)
-        is_escalation = role == "action" and item.means(role) == ["ESCALATE"]
+        is_escalation = role == "action" and item.means(role) == ("ESCALATE",)
         return is_escalation and i not in self._negated and self._names_level(i)
 
     def _is_of_another(self, i: int) -> bool:

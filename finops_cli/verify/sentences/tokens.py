@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from finops_cli.kb.chapters.sentences import Meaning, SentenceRules, stem
+from finops_cli.kb.chapters.sentences import Meanings, SentenceRules, stem
 
 Kind = Literal["phrase", "word", "number", "party", "cusip", "day", "level", "mark"]
 _PATTERN = re.compile(
     r"""
-    (?P<party>\bDTC[ #:-]{0,2}(?:no\.?[ ])?(?P<dtc>\d{1,4})(?![\d%]|\.\d)\b
+    (?P<word>(?<!\w)(?!(?:DTC|USD|participant|broker|member|T|L)(?!\w))[^\W\d_]+(?![\w+*@#]))
+    |(?P<party>\bDTC[ #:-]{0,2}(?:no\.?[ ])?(?P<dtc>\d{1,4})(?![\d%]|\.\d)\b
       |\b(?:participant|broker|member)[ ](?P<member>\d{4})(?![\d%]|\.\d)\b)
     |(?P<cusip>\b(?=[0-9A-Z*@\#]{0,8}\d)[0-9A-Z*@\#]{8}\d\b(?![,.]?\d))
     |(?P<day>\bT\s?(?:\+|plus)\s?(?P<n>\d{1,6})\b)
@@ -26,14 +27,15 @@ _PATTERN = re.compile(
       (?P<suffix>[ ]?(?:thousand|million|billion|mln|mn|bn|mm|[kmb])(?![\w]))?
       (?P<unit>[- \u2009]?(?:(?:settlement|business|trading|calendar)[ ])?
         (?:%|per[ ]?cent\b|pct\b|days?\b|d\b|shares?\b|shs?\b))?)
-    |(?P<word>[^\W\d_]+)
+    |(?P<part>[^\W\d_]+)
     |(?P<mark>\.\.\.|[-=]>|[\u2192\u21d2]|\u2026|[.,;:!?()/=<>"]|(?<=[ ])-(?=[ ]))
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 _UNITS = {"d": "days", "s": "shares", "%": "percent", "p": "percent"}
 _SCALES = {"k": 3, "t": 3, "m": 6, "b": 9}
-_BAND = (Meaning("neutral", "range"),)
+_NOTHING: Meanings = {}
+_BAND: Meanings = {"neutral": ("range",)}
 _NOT = re.compile(r"n['\u2019]t\b|\bcannot\b", re.IGNORECASE)
 _POSSESSIVE = re.compile(r"(?<=\w)['\u2019]s?\b", re.IGNORECASE)
 
@@ -43,20 +45,22 @@ class Item(NamedTuple):
 
     kind: Kind
     text: str
-    meanings: tuple[Meaning, ...] = ()
+    meanings: Meanings = _NOTHING
     value: Decimal | str = ""
     """Of a number, its value; of a name or a day, the name as records write it."""
     unit: str = ""
     """Of a number: days, shares, percent, usd or empty."""
 
-    def means(self, role: str) -> list[str]:
+    def means(self, role: str) -> tuple[str, ...]:
         """List the values that the item may have in a role."""
-        return [meaning.value for meaning in self.meanings if meaning.role == role]
+        return self.meanings.get(role, ())
 
 
 def read_items(text: str, rules: SentenceRules) -> list[Item]:
     """Cut `text`. The time is proportional to its length."""
-    raw = list(_raw_items(_POSSESSIVE.sub("", _NOT.sub(_spell_not, text))))
+    if "'" in text or "\u2019" in text or "annot" in text:
+        text = _POSSESSIVE.sub("", _NOT.sub(_spell_not, text))
+    raw = list(_raw_items(text))
     stems = [stem(item.text) if item.kind == "word" else "" for item in raw]
     found: list[Item] = []
     at = 0
@@ -82,22 +86,22 @@ def _spell_not(found: re.Match[str]) -> str:
 def _raw_items(text: str) -> Iterator[Item]:
     for found in _PATTERN.finditer(text):
         kind = found.lastgroup
-        if found["party"]:
-            yield Item("party", found[0], value=f"DTC-{int(found['dtc'] or found['member']):04}")
-        elif found["cusip"]:
-            yield Item("cusip", found[0], value=found[0].upper())
-        elif found["day"]:
-            yield Item("day", found[0], value=f"T+{int(found['n'])}")
-        elif found["level"]:
-            yield Item("level", found[0], value=f"L{found['l']}")
-        elif found["number"]:
-            yield _number(found)
-        elif found["range"]:
-            yield Item("phrase", found[0], _BAND)
-        elif kind == "word":
+        if kind in ("word", "part"):
             yield Item("word", found[0])
-        else:
+        elif kind == "mark":
             yield Item("mark", found[0])
+        elif kind == "number":
+            yield _number(found)
+        elif kind == "party":
+            yield Item("party", found[0], value=f"DTC-{int(found['dtc'] or found['member']):04}")
+        elif kind == "cusip":
+            yield Item("cusip", found[0], value=found[0].upper())
+        elif kind == "day":
+            yield Item("day", found[0], value=f"T+{int(found['n'])}")
+        elif kind == "level":
+            yield Item("level", found[0], value=f"L{found['l']}")
+        else:
+            yield Item("phrase", found[0], _BAND)
 
 
 def _number(found: re.Match[str]) -> Item:
