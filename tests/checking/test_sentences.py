@@ -22,6 +22,7 @@ from tests.support.sentences import (
     places_of_triage,
     plan_random_case,
     read_forms,
+    read_groups,
 )
 
 SEED = 20261129
@@ -105,6 +106,42 @@ def test_contradictions_are_caught(kb: KnowledgeBase) -> None:
         caught += is_caught
         missed += [] if is_caught else [text]
     assert caught >= CAUGHT * CONTRADICTIONS, missed[:10]
+
+
+def find_monday(
+    field: str, text: str, monday: tuple[Stage1, Stage2], kb: KnowledgeBase
+) -> list[str]:
+    """Return the rules that a sentence about the first fail of Monday breaks."""
+    stage1, stage2 = monday
+    found = stage1.find(text, kb) if field == "reason" else stage2.find(field, text, kb)
+    return [each.rule for each in found]
+
+
+def test_right_sentences_of_monday_stand(monday: tuple[Stage1, Stage2], kb: KnowledgeBase) -> None:
+    """Of right sentences with their own words, none is blamed and at most 5 % are not judged."""
+    found = {
+        text: rules
+        for field, texts in read_groups("monday_sentences.toml", "right").items()
+        for text in texts
+        for rules in [find_monday(field, text, monday, kb)]
+    }
+    assert len(found) >= 90
+    assert [text for text, rules in found.items() if set(rules) - {UNJUDGED}] == []
+    assert sum(map(bool, found.values())) <= REPLACED * len(found)
+
+
+def test_wrong_sentences_of_monday_do_not_pass(
+    monday: tuple[Stage1, Stage2], kb: KnowledgeBase
+) -> None:
+    """No wrong sentence with its own words passes, and at least 95 % are findings."""
+    found = {
+        (field, text): find_monday(field, text, monday, kb)
+        for field, texts in read_groups("monday_sentences.toml", "wrong").items()
+        for text in texts
+    }
+    assert len(found) >= 200
+    assert [text for text, rules in found.items() if not rules] == []
+    assert sum(set(rules) != {UNJUDGED} for rules in found.values()) >= 0.95 * len(found)
 
 
 def write_right_sentences(kb: KnowledgeBase) -> list[tuple[str, Stage1 | Stage2]]:

@@ -112,6 +112,12 @@ def read_forms(file: str) -> dict[tuple[str, str], str]:
     return {(field, name): text for field, forms in table.items() for name, text in forms.items()}
 
 
+def read_groups(file: str, group: str) -> dict[str, list[str]]:
+    """Read the sentences of a group by their field."""
+    table = tomllib.loads((_HERE / file).read_text(encoding="utf-8"))
+    return {field: list(texts) for field, texts in table[group].items()}
+
+
 def half_of(form: tuple[str, str]) -> int:
     """Return 0 for the forms that the check was developed on, 1 for those that measure it.
 

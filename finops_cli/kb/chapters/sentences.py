@@ -22,6 +22,7 @@ from finops_cli.kb.compiler import Compiler
 
 _MAX_PCT = 100
 _SUFFIXES = ("ing", "ed", "es", "s")
+_KEPT = ("ss", "us", "is", "eed")
 _LEAST_STEM = 3
 ROLES = (
     "tier",
@@ -41,7 +42,8 @@ GRAMMAR = (
     "copula",
     "auxiliary",
     "article",
-    "comparison",
+    "above",
+    "below",
     "another",
     "attribute",
     "deadline",
@@ -58,6 +60,18 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "negation": ("no", "behind", "condition", "vague"),
 }
 """The meanings that a role may have. Those of the others are the keys of `verify.sentences`."""
+_IMPLIED: dict[str, tuple[tuple[str, str], ...]] = {
+    "CHASE_FTR": (("quantity", "chase"), ("party", "chase")),
+    "OFFSET_FTR": (("quantity", "net"), ("party", "net")),
+    "NET_GRIDLOCK": (("quantity", "net"), ("party", "net")),
+    "APPLY_BOX": (("quantity", "apply"),),
+    "DEPOT_MOVEMENT": (("quantity", "depot"),),
+    "INITIATE_RECALL": (("quantity", "recall"), ("party", "recall")),
+    "SOURCE_BORROW": (("quantity", "borrow"), ("party", "borrow")),
+    "BUY_IN_NOTICE": (("party", "notice"),),
+    "SPO_SETTLEMENT": (("quantity", "cash"),),
+}
+"""The roles of the quantity and the participant of an action."""
 _SEPARATOR = "|"
 
 
@@ -93,9 +107,10 @@ def compile_sentences(c: Compiler) -> SentenceRules:
     found: defaultdict[tuple[str, ...], dict[str, tuple[str, ...]]] = defaultdict(dict)
     for role in (*ROLES, "neutral"):
         for value, stems in _phrases(c, f"sentence.{role}", _VALUES.get(role)):
-            values = found[stems].get(role, ())
-            if value not in values:
-                found[stems][role] = (*values, value)
+            for each in ((role, value), *_IMPLIED.get(value, ())):
+                values = found[stems].get(each[0], ())
+                if each[1] not in values:
+                    found[stems][each[0]] = (*values, each[1])
     by_first: defaultdict[str, list[Phrase]] = defaultdict(list)
     for stems, meanings in found.items():
         by_first[stems[0]].append(Phrase(stems, meanings))
@@ -144,7 +159,7 @@ def stem(word: str) -> str:
     stem = word.lower()
     for suffix in _SUFFIXES:
         rest = stem.removesuffix(suffix)
-        if rest != stem and len(rest) >= _LEAST_STEM and not stem.endswith(("ss", "us", "is")):
+        if rest != stem and len(rest) >= _LEAST_STEM and not stem.endswith(_KEPT):
             stem = f"{rest[:-1]}y" if suffix == "es" and rest.endswith("i") else rest
             break
     if len(stem) > _LEAST_STEM:

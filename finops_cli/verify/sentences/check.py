@@ -19,12 +19,9 @@ from finops_cli.verify.quoted_numbers import QuotedNumber, is_supported, strip_p
 from finops_cli.verify.sentences.claims import Claim, Clause, Value
 from finops_cli.verify.sentences.clauses import read_clauses
 from finops_cli.verify.sentences.number_words import write_digits
-from finops_cli.verify.sentences.truths import (
-    Truths,
-    truths_of_plan,
-    truths_of_step,
-    truths_of_triage,
-)
+from finops_cli.verify.sentences.plan_truths import truths_of_plan, truths_of_step
+from finops_cli.verify.sentences.triage_truths import truths_of_triage
+from finops_cli.verify.sentences.truths import Truths
 
 CONTRADICTED = "text.contradicted"
 UNVERIFIABLE = "text.unverifiable"
@@ -121,7 +118,7 @@ class _Reader:
 
     def _judge(self, claim: Claim) -> Support:
         truths = self._truths
-        if any(self._holds(role, claim.value) for role in claim.roles):
+        if any(self._holds(role, claim.value, claim.comparison) for role in claim.roles):
             return "contradicted" if claim.negated else "supported"
         if self._is_undecided(claim) or any(
             self._holds(role, claim.value) for role in claim.doubtful
@@ -141,9 +138,12 @@ class _Reader:
             claim.value in truths.undecided.get(role, ()) for role in claim.roles
         )
 
-    def _holds(self, role: str, value: Value) -> bool:
+    def _holds(self, role: str, value: Value, comparison: str = "") -> bool:
         """Test for a true value; a number with fewer decimals may be rounded half-up."""
         true = self._truths.true.get(role, set())
+        if comparison and isinstance(value, Decimal):
+            sign = 1 if comparison == "above" else -1
+            return any(isinstance(each, Decimal) and sign * (each - value) >= 0 for each in true)
         if value in true:
             return True
         if not isinstance(value, Decimal) or not value or role.startswith(("quantity", "bare:sh")):

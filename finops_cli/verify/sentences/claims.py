@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 Value = Decimal | str | tuple[str, Decimal]
 """A number, a name or a word; or a participant with a number."""
@@ -21,6 +21,8 @@ class Claim(NamedTuple):
     text: str
     """The words, for a message."""
     negated: bool = False
+    comparison: Literal["", "above", "below"] = ""
+    """The value is a limit: "coverage below 25%"."""
     doubtful: tuple[str, ...] = ()
     """Roles that the value may have instead, where the grammar is not clear."""
 
@@ -45,6 +47,8 @@ class Context:
     labels: list[Label] = field(default_factory=list)
     """Labels that the next number may belong to."""
     party_role: str | None = None
+    other_labels: list[Label] = field(default_factory=list)
+    """Labels without a number before these: "recall and borrow: 5,000 and 3,000"."""
     party: str | None = None
     negated: bool = False
     """The role of the participant is that of a verb with a negation."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Literal
 
 from finops_cli.kb.chapters.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import Claim, Context, Label
@@ -21,7 +22,9 @@ _UNITS = {
 """The units of the numbers of a label; all others have numbers without a unit."""
 _PAIRED = ("chase", "net", "owed")
 """Quantities that belong to the participant of their segment."""
-_BEFORE_EDGE = 3
+_BEFORE_LIMIT = 3
+_BEHIND = 3
+"""Items that the label of a number other than of shares may be behind it."""
 
 
 class Labels:
@@ -57,31 +60,40 @@ class Labels:
         value = _amount(item)
         before, after = self._before(i, item), self._after(i, item)
         labels = before or after
+        others: list[Label] = after if before and after != before else []
+        if before and self._context.labels:  # "recall and borrow bring 8,000"
+            others = [*others, ("quantity", "sum")]
         if not labels and not self._labels:
             labels = [each for each in self._context.labels if _fits(each, item)]
+            others = self._context.other_labels
+            if labels and self._is_denied(i):  # "12,000 are sourced and 4,000 cannot"
+                labels = [("quantity", "residual")]
         if not labels:
             self.has_bare_number = True
             return Claim((f"bare:{item.unit}",), value, item.text) if item.unit else None
-        if labels[0][0] == "number":
-            self._context.labels = []  # a label of a number has one; a list of quantities goes on
         negated = labels[0][0] == "quantity" and any(
             is_negated(at) for at, _ in self._labels if at < i
         )
         roles = self._roles(i, item, labels)
         if roles[0].startswith("pair:"):
             return Claim(roles, (str(self._party_of(i)), value), item.text, negated)
-        doubtful = after if before and after != before else []
-        return Claim(
-            roles, value, item.text, negated, tuple(_role(each, item.unit) for each in doubtful)
-        )
+        doubtful = tuple(_role(each, item.unit) for each in others)
+        return Claim(roles, value, item.text, negated, self._comparison(i), doubtful)
 
     def leave_to_next(self) -> None:
         """Leave the last label to the next segment, unless a number has used it up."""
+        context = self._context
         if self._labels:
             last = self._labels[-1][0]
             given = [label for at, label in self._labels if at == last]
-            is_used = given[0][0] == "number" and bool(self._numbers)
-            self._context.labels = [] if is_used else given
+            context.other_labels = [] if self._numbers else [*context.other_labels, *context.labels]
+            context.labels = [
+                label for label in given if label[0] == "quantity" or not self._numbers
+            ]
+            if not any(item.kind == "party" for item in self._items):
+                context.party = None
+        elif self._numbers:
+            context.labels = [label for label in context.labels if label[0] == "quantity"]
 
     def _labels_of(self, i: int, item: Item, role: str) -> tuple[str, ...]:
         is_followed_by_of = i + 1 < len(self._items) and self._items[i + 1].text.lower() == "of"
@@ -102,12 +114,19 @@ class Labels:
             if first == "age" and item.unit == "days":
                 return ("pair:age",)
         roles = [_role(each, item.unit) for each in labels]
-        near = self._items[max(0, i - _BEFORE_EDGE) : i]
-        if any(stem(each.text) in self._grammar["comparison"] for each in near):
-            roles.append(f"edge:{first}")
         if is_whole:
             roles += ["quantity:owed", "number:cap"]
         return tuple(roles)
+
+    def _comparison(self, i: int) -> Literal["", "above", "below"]:
+        """Test for "coverage below 25%": the number is a limit."""
+        near = {stem(each.text) for each in self._items[max(0, i - _BEFORE_LIMIT) : i]}
+        if near & self._grammar["below"]:
+            return "below"
+        return "above" if near & self._grammar["above"] else ""
+
+    def _is_denied(self, i: int) -> bool:
+        return any("no" in each.means("negation") for each in self._items[i + 1 :])
 
     def _is_whole(self, i: int) -> bool:
         """Test for the second number of "4,000 of the 32,000 shares"."""
@@ -127,7 +146,11 @@ class Labels:
     def _after(self, i: int, item: Item) -> list[Label]:
         """List the labels of the first labelled item between a number and the next one."""
         end = next((n for n in self._numbers if n > i), len(self._items))
-        fitting = [(at, label) for at, label in self._labels if i < at < end and _fits(label, item)]
+        fitting = [
+            (at, label)
+            for at, label in self._labels
+            if i < at < end and _fits(label, item) and (label[0] != "number" or at <= i + _BEHIND)
+        ]
         return [label for at, label in fitting if at == fitting[0][0]]
 
     def _party_of(self, i: int) -> str | None:
@@ -147,6 +170,8 @@ def _amount(item: Item) -> Decimal:
 def _fits(label: Label, item: Item) -> bool:
     role, value = label
     if role == "number":
+        if not item.unit and value in _UNITS and value != "value" and not item.text.isdigit():
+            return "." in item.text
         return item.unit in _UNITS.get(value, ("",))
     return item.unit == "shares" or (not item.unit and "." not in item.text)
 

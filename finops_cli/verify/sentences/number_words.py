@@ -18,7 +18,8 @@ _HUNDRED = 100
 _WORDS = frozenset((*_VALUES, "hundred", *_SCALES))
 _WORD = rf"(?:{'|'.join(sorted(_WORDS, key=len, reverse=True))})"
 _NUMBER = re.compile(
-    rf"\b(?:(?P<article>an?)[ ])?(?P<number>{_WORD}(?:(?:[ -]|[ ]and[ ]){_WORD}){{0,15}})\b"
+    r"(?<![\d.])(?<!\d[ ])\b(?:(?P<article>an?)[ ])?"
+    rf"(?P<number>{_WORD}(?:(?:[ -]|[ ]and[ ]){_WORD}){{0,15}})\b"
     r"(?P<point>[ ]point(?:[ ](?:zero|one|two|three|four|five|six|seven|eight|nine)){1,6}\b)?",
     re.IGNORECASE,
 )

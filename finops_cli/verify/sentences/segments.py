@@ -46,7 +46,7 @@ class Segment:
         party_role: str | None = None
         for i, item in enumerate(self._items):
             roles = item.means("party")
-            if roles:
+            if roles and not (party_role and roles == ("from",)):
                 party_role = roles[0]
                 context.party_role, context.negated = party_role, i in self._negated
             yield from self._read_item(i, item, party_role)
@@ -93,6 +93,8 @@ class Segment:
             elif "behind" in item.means("negation"):
                 if last is not None and i - last <= _NEAR:
                     negated ^= {last}
+                elif item.text.lower().startswith("not "):  # does not need to be escalated
+                    is_pending = not is_pending
             elif item.kind == "level" or not _CLAIMS.isdisjoint(item.meanings):
                 joins = self._items[i - 1].text.lower() in ("or", "nor", "/")
                 if is_pending or (last in negated and joins):
@@ -150,7 +152,7 @@ class Segment:
 
     def _describes_next(self, i: int) -> bool:
         for item in self._items[i + 1 : i + _NEAR - 1]:
-            if item.means("quantity") or set(item.means("number")) - {"score"}:
+            if set(item.means("quantity")) - {"owed"} or set(item.means("number")) - {"score"}:
                 return item.text.lower() not in ("aged", "old", "late", "outstanding", "after")
             if stem(item.text) not in self._grammar["attribute"] and item.kind != "word":
                 return False
@@ -166,16 +168,23 @@ class Segment:
 
     def _party(self, i: int, item: Item, role: str | None) -> Claim:
         context = self._context
-        behind = [
-            value for each in self._items[i + 1 : i + _NEAR + 1] for value in each.means("party")
-        ]
-        if role is None and "bottleneck" in behind:
-            role = "bottleneck"
-        elif role is None and not self._labels:
+        if role is None:
+            role = self._role_behind(i)
+        if role is None and not self._labels:
             role = context.party_role
         context.party = str(item.value)
         negated = role is not None and context.negated
         return Claim((f"party:{role or 'any'}",), item.value, item.text, negated)
+
+    def _role_behind(self, i: int) -> str | None:
+        """Return the role of "DTC-0161 is chased" and "DTC-0161 is the bottleneck"."""
+        for at in range(i + 1, min(i + _NEAR, len(self._items))):
+            item = self._items[at]
+            if item.means("party"):
+                return item.means("party")[0] if at > i + 1 else None
+            if stem(item.text) not in self._grammar["auxiliary"] | self._grammar["article"]:
+                return None
+        return None
 
     def _role_of_day(self, i: int) -> str:
         near = self._items[max(0, i - _NEAR_DAY) : i + _NEAR]

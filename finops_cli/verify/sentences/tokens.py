@@ -12,12 +12,12 @@ from finops_cli.kb.chapters.sentences import Meanings, SentenceRules, stem
 Kind = Literal["phrase", "word", "number", "party", "cusip", "day", "level", "mark"]
 _PATTERN = re.compile(
     r"""
-    (?P<word>(?<!\w)(?!(?:DTC|USD|participant|broker|member|T|L)(?!\w))[^\W\d_]+(?![\w+*@#]))
+    (?P<word>(?<!\w)(?!(?:DTC|USD|participant|broker|member|level|T|L)(?!\w))[^\W\d_]+(?![\w+*@#]))
     |(?P<party>\bDTC[ #:-]{0,2}(?:no\.?[ ])?(?P<dtc>\d{1,4})(?![\d%]|\.\d)\b
       |\b(?:participant|broker|member)[ ](?P<member>\d{4})(?![\d%]|\.\d)\b)
     |(?P<cusip>\b(?=[0-9A-Z*@\#]{0,8}\d)[0-9A-Z*@\#]{8}\d\b(?![,.]?\d))
     |(?P<day>\bT\s?(?:\+|plus)\s?(?P<n>\d{1,6})\b)
-    |(?P<level>\bL(?P<l>\d)\b)
+    |(?P<level>\b(?:L|level[ ])(?P<l>\d)\b)
     |(?P<range>(?<![\w.,])\$?\d{1,4}(?:\.\d+)?[kmb%]?[ ]?-
       [ ]?\$?\d{1,4}(?:\.\d+)?[kmb%]?(?![\w,]|\.\d))
     |(?P<number>(?P<usd>\$\s?|\bUSD\s?)?(?P<minus>(?<![\w)])-)?

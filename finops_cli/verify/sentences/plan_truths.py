@@ -1,0 +1,239 @@
+"""Collect what the texts of a plan may say."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+from itertools import accumulate
+from typing import get_args
+
+from msgspec import UnsetType
+
+from finops_cli.domain.enums import Action
+from finops_cli.domain.fail import Ftr, RelatedFail
+from finops_cli.domain.resolution import Resolution, ResolverInput, Step
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.deadlines import age_days, days_left
+from finops_cli.rules.gridlock import assess
+from finops_cli.verify.sentences.claims import Value
+from finops_cli.verify.sentences.truths import Truths, add_days_left, add_deadline
+
+_RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
+_NETS = ("OFFSET_FTR", "NET_GRIDLOCK")
+_FULL_SENTENCES = 3
+"""Receipts that a narrative may tell one by one before it counts the rest."""
+_NEED_CASE = (
+    "number:coverage",
+    "direction",
+    "count:receipts",
+    *(f"quantity:{role}" for role in ("box", "depot", "left", "receipts")),
+)
+"""Roles of a plan that its input has values for too."""
+_CLOSE_OUT = {"REG_SHO_CLOSE_OUT": "REG_SHO_CLOSEOUT"}
+
+
+def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBase) -> Truths:
+    """Collect what a correct plan bears out; `case` is its input, where it is known."""
+    truths = Truths(has_record=case is not None)
+    _add_steps(truths, plan)
+    for role in ("residual", "left", "escalate"):
+        truths.add(f"quantity:{role}", plan.residual_short)
+    truths.add("quantity:total", plan.total_coverable)
+    truths.add("number:coverage", *(step.coverage_after_step_pct for step in plan.resolution_steps))
+    is_partial = _is_partial_gridlock(plan, case, kb)
+    if is_partial:
+        truths.add("action", "ESCALATE")
+    elif plan.gridlock_detected:
+        truths.add("action", "NET_GRIDLOCK", "OFFSET_FTR")
+    truths.state(
+        covered=not plan.residual_short,
+        residual=plan.residual_short > 0,
+        gap=True if plan.residual_short else None,
+        gridlock=plan.gridlock_detected,
+        partial_gridlock=is_partial,
+        bottleneck=is_partial,
+        done=False,
+    )
+    truths.add("party:gridlock", *plan.gridlock_parties)
+    truths.add("party:bottleneck", *(plan.gridlock_parties if is_partial else ()))
+    if case is not None:
+        _add_case(truths, plan, case, kb)
+    else:
+        truths.undecided["action"] |= frozenset(get_args(Action)) - {"NO_ACTION", "ESCALATE"}
+        truths.forget(*_NEED_CASE)
+    return truths
+
+
+def _is_partial_gridlock(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBase) -> bool:
+    if case is not None:
+        return assess(case, kb.waterfall).extent == "partial"
+    nets = any(step.action == "NET_GRIDLOCK" for step in plan.resolution_steps)
+    return plan.gridlock_detected and len(plan.gridlock_parties) == 1 and not nets
+
+
+def _add_steps(truths: Truths, plan: Resolution) -> None:
+    steps = plan.resolution_steps
+    actions = {step.action for step in steps}
+    truths.add("action", *actions)
+    sources = (
+        (plan.fallback_strategy, plan.fallback_qty),
+        (
+            plan.secondary_fallback,
+            plan.secondary_fallback_qty,
+        ),
+    )
+    for role, action in (("recall", "INITIATE_RECALL"), ("borrow", "SOURCE_BORROW")):
+        given = [qty for strategy, qty in sources if strategy == action]
+        truths.add(f"quantity:{role}", *given)
+        truths.add("quantity:sum", plan.fallback_qty + plan.secondary_fallback_qty)
+        truths.add(f"party:{role}")
+        truths.add("action", *([action] if given else []))
+    if plan.residual_short:
+        truths.add("action", "ESCALATE")
+    if plan.total_coverable:
+        truths.add("action", "DELIVER")
+    receipts = [step for step in steps if step.action in _RECEIPTS]
+    if receipts:
+        truths.add("action", "CONTACT_COUNTERPARTY")
+        truths.add("direction", "FTR")
+        truths.undecided["action"] |= {"MONITOR_PENDING_RECEIPT", "CHASE_FTR"}
+    if any(step.dtc is None for step in receipts):
+        truths.add("action", "CHASE_FTR")  # the rationale of the aggregated step says so
+    if "BUY_IN_NOTICE" in actions:
+        truths.undecided["action"].add("INITIATE_BUYIN")
+    told = range(max(0, len(receipts) - _FULL_SENTENCES), len(receipts) + 1)
+    truths.add("count:receipts", *told, plan.additional_ftrs_chased)
+    for role, kinds in (("chase", ("CHASE_FTR",)), ("net", _NETS), ("receipts", _RECEIPTS)):
+        _add_receipts(truths, role, [step for step in receipts if step.action in kinds])
+    truths.undecided["party:chase"] |= {step.dtc for step in receipts if step.dtc is not None}
+    truths.add("party:from", *(step.dtc for step in receipts if step.dtc is not None))
+    truths.add("party:notice", *_names(steps, "BUY_IN_NOTICE"))
+    for role, action in (
+        ("apply", "APPLY_BOX"),
+        ("box", "APPLY_BOX"),
+        ("depot", "DEPOT_MOVEMENT"),
+        ("cash", "SPO_SETTLEMENT"),
+    ):
+        truths.add(f"quantity:{role}", *(step.qty for step in steps if step.action == action))
+    truths.add("quantity:left", *(step.remaining_short for step in steps))
+    truths.add("bare:shares", *(step.qty for step in steps), plan.residual_short)
+
+
+def _names(steps: Iterable[Step], action: str) -> list[str]:
+    return [step.dtc for step in steps if step.action == action and step.dtc is not None]
+
+
+def _add_receipts(truths: Truths, role: str, steps: list[Step]) -> None:
+    sums: dict[str, int] = defaultdict(int)
+    for step in steps:
+        if step.dtc is not None:
+            sums[step.dtc] += step.qty
+    quantities = [step.qty for step in steps]
+    totals = (*quantities, *accumulate(quantities), *accumulate(reversed(quantities)))
+    truths.add(f"quantity:{role}", *totals, *sums.values())
+    truths.add("bare:shares", *totals)
+    truths.add(f"party:{role}", *sums)
+    pairs = [(step.dtc, Decimal(step.qty)) for step in steps if step.dtc is not None]
+    truths.add(f"pair:{role}", *pairs, *((dtc, Decimal(qty)) for dtc, qty in sums.items()))
+
+
+def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> None:
+    given, stock, owed = case.triage, case.inventory, case.ftd_qty
+    age = age_days(case, kb.scoring)
+    truths.add("tier", given.priority_tier)
+    truths.add("tier_before", str(kb.scoring.tier.of(given.priority_score)))
+    truths.add("category", given.category)
+    truths.add("level", given.escalation_level)
+    truths.undecided["level"] |= {"L4", "NONE"}
+    truths.add("flag", *(_CLOSE_OUT.get(flag, flag) for flag in given.flags))
+    truths.undecided["flag"] |= {"PROBLEM_CP"}
+    if given.action == "ESCALATE" and not plan.residual_short:
+        truths.undecided["action"].add("ESCALATE")  # the triage does, the plan does not have to
+    else:
+        truths.add("action", given.action)
+    truths.add("direction", "FTD", *(["FTR"] if case.ftrs else []))
+    truths.add("number:score", given.priority_score)
+    truths.add("cusip", case.cusip)
+    add_deadline(truths, given.deadline, age)
+    truths.forget("number:left", "number:overdue")  # the days of the law count, if they are given
+    add_days_left(truths, days_left(case, age))
+    if not isinstance(case.deadline_days, UnsetType):
+        truths.state(has_deadline=None, no_deadline=None)
+    truths.state(no_stock=None if stock.box_qty == 0 else False)
+    _add_stock(truths, plan, case)
+    _add_shares(truths, plan, owed)
+    _add_ages(truths, case, age)
+    _add_parties(truths, case)
+    truths.add("number:notice", kb.waterfall.recall_notice_days)
+
+
+def _add_shares(truths: Truths, plan: Resolution, owed: int) -> None:
+    truths.add("quantity:owed", owed)
+    truths.add("quantity:total", min(owed, plan.total_coverable))
+    covered = (owed - step.remaining_short for step in plan.resolution_steps)
+    truths.add("quantity:covered", *covered, *truths.true["quantity:total"])
+    truths.add("quantity:deliver", *(step.qty for step in plan.resolution_steps))
+    truths.true["quantity:deliver"] |= truths.true["quantity:covered"]
+    truths.undecided["quantity:deliver"].add(Decimal(owed))
+    truths.add("quantity:left", max(0, owed - plan.total_coverable + plan.secondary_fallback_qty))
+    truths.add("bare:shares", owed)
+    for role in ("covered", "left"):
+        truths.true["bare:shares"] |= truths.true[f"quantity:{role}"]
+    percents = (Decimal(100 * qty) / owed for qty in (plan.total_coverable, plan.residual_short))
+    truths.add("number:coverage", *percents)
+    truths.add("bare:percent", *truths.true["number:coverage"])
+
+
+def _add_ages(truths: Truths, case: ResolverInput, age: int) -> None:
+    parties: tuple[Ftr | RelatedFail, ...] = (*case.ftrs, *case.related_fails)
+    for role in ("number:age:days", "number:age", "bare:days"):
+        truths.add(role, age, *(each.age_days for each in parties))
+    truths.true["bare:days"] |= truths.true["number:left"] | truths.true["number:overdue"]
+    truths.add("pair:age", *((each.dtc, Decimal(each.age_days)) for each in parties))
+
+
+def _add_parties(truths: Truths, case: ResolverInput) -> None:
+    parties: tuple[Ftr | RelatedFail, ...] = (*case.ftrs, *case.related_fails)
+    truths.add("pair:owed", *((each.dtc, Decimal(each.qty)) for each in parties))
+    for role in ("party:any", "party:counterparty"):
+        truths.add(role, *(each.dtc for each in parties))
+    for role in ("day:settlement", "day:any"):
+        truths.add(role, *(ftr.settlement_date for ftr in case.ftrs))
+    truths.add("number:cp_rate", *(ftr.cp_fail_rate_pct for ftr in case.ftrs))
+    truths.add("count:receipts", len(case.ftrs), len({ftr.dtc for ftr in case.ftrs}))
+    for role in ("bare:shares", "quantity:receipts"):
+        truths.add(role, sum(ftr.qty for ftr in case.ftrs), *(ftr.qty for ftr in case.ftrs))
+
+
+def _add_stock(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
+    stock = case.inventory
+    truths.add("quantity:box", stock.box_qty)
+    truths.add("quantity:depot", stock.depot_qty)
+    truths.add("quantity:recallable", stock.recall_outstanding, *truths.true["quantity:recall"])
+    truths.add("quantity:borrowable", stock.stock_loan_available, *truths.true["quantity:borrow"])
+    truths.add("quantity:pending", stock.pending_receives)
+    if stock.depot_transit_days is not None:
+        truths.add("number:transit", stock.depot_transit_days)
+    event = case.corporate_action
+    if event is not None and event.new_cusip is not None:
+        truths.add("cusip", event.new_cusip)
+
+
+def truths_of_step(truths: Truths, step: Step, case: ResolverInput | None) -> Truths:
+    """Narrow what a plan bears out to the rationale of one step: its participant comes first."""
+    if step.dtc is None or case is None:
+        return truths
+    own = [ftr for ftr in case.ftrs if ftr.dtc == step.dtc]
+    narrowed = Truths(truths.has_record, dict(truths.true), defaultdict(set, truths.undecided))
+    ages: set[Value] = {Decimal(ftr.age_days) for ftr in own}
+    for role in ("number:age:days", "number:age", "bare:days"):
+        narrowed.true[role] = ages
+    narrowed.true["party:any"] = {step.dtc}
+    narrowed.undecided["party:any"] = truths.true.get("party:any", set())
+    if step.action in _RECEIPTS:
+        role = "chase" if step.action == "CHASE_FTR" else "net"
+        total = sum(ftr.qty for ftr in own)
+        narrowed.true[f"quantity:{role}"] = {Decimal(step.qty), Decimal(total)}
+        narrowed.undecided[f"quantity:{role}"] = truths.true.get(f"quantity:{role}", set())
+    return narrowed
