@@ -155,7 +155,10 @@ class SkipRule(UserFileModel):
 
     column: str = Field(description="The header of the column that shows it.")
     is_: Texts = Field(
-        alias="is", min_length=1, description=f"The texts of a row to skip. {_TEXTS}"
+        alias="is",
+        min_length=1,
+        description=f"The texts of a row to skip. {_TEXTS} A row that only a beginning matches, and"
+        " that has a CUSIP and a quantity, is refused.",
     )
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from finops_cli.domain import cusip
 from finops_cli.domain.finding import Damage, Problem
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.importers.mapped_rows.column_readers import (
     ColumnReader,
     FieldReader,
     Notation,
-    TextMatch,
 )
 from finops_cli.importers.mapped_rows.comma_evidence import CommaDoubt, Sighting
 from finops_cli.importers.mapped_rows.mapping import Column, Mapping, constants_of
 from finops_cli.importers.mapped_rows.scale_mix import ScaleMix
-from finops_cli.importers.mapped_rows.table_header import Header, find_header
+from finops_cli.importers.mapped_rows.skipped_rows import SkipMatch, find_skips
+from finops_cli.importers.mapped_rows.table_header import find_header
 from finops_cli.importers.stream import FileRead, Item, TableNotes, admit, nest
 from finops_cli.importers.tables.table import Table, TableRow
 from finops_cli.pipeline.inputs import NO_MOMENT, InputPolicy
@@ -105,7 +106,7 @@ class TableReader:
         """Yield the rows below the header. Raises UsageError if the header lacks a column."""
         rows = self._table.rows()
         header = find_header(rows, self._table, self._mapping, self._map_name)
-        rules = _skip_rules(header, self._mapping)
+        rules = find_skips(header, self._mapping)
         doubt = None
         if self._mapping.numbers is None and not self._table.is_pipe:
             doubt = CommaDoubt(self._sight_numbers(rules))
@@ -120,21 +121,38 @@ class TableReader:
             if not any(row.cells) and row.fault is None:
                 continue
             self.rows += 1
-            place = next((at for at, rule in enumerate(rules) if rule(row)), None)
-            if place is not None:
+            place = next((at for at, rule in enumerate(rules) if rule.fits(row)), None)
+            if place is not None and self._is_fail_like(row, rules[place]):
+                conflict = rules[place].describe_conflict(row)
+                yield RowRead(row._replace(fault=conflict.message), {}, [conflict])
+            elif place is not None:
                 self.skipped[place] += 1
             elif row.fault is not None:
                 yield RowRead(row, {}, [_describe_fault(row)])
             else:
                 yield self._read_row(row)
 
-    def _sight_numbers(self, rules: list[Callable[[TableRow], bool]]) -> Iterator[Sighting]:
+    def _is_fail_like(self, row: TableRow, rule: SkipMatch) -> bool:
+        """Return true for a row with a CUSIP and a quantity that only a beginning would skip."""
+        if row.fault is not None or rule.fits_whole(row):
+            return False
+        values = [
+            reader.read(row.cells).value
+            for field in ("cusip", "qty")
+            if (reader := self._by_field.get(field)) is not None
+        ]
+        match values:
+            case [str() as security, int() as qty]:
+                return qty != 0 and cusip.is_valid(security)
+        return False
+
+    def _sight_numbers(self, rules: Sequence[SkipMatch]) -> Iterator[Sighting]:
         """Read the table again, for its numbers alone."""
         rows = self._table.rows()
         find_header(rows, self._table, self._mapping, self._map_name)
         readers = [each for each in self._readers if isinstance(each, ColumnReader)]
         for row in rows:
-            if row.fault is None and not any(rule(row) for rule in rules):
+            if row.fault is None and not any(rule.fits(row) for rule in rules):
                 yield from filter(None, (reader.sight(row) for reader in readers))
 
     def admit(self, each: RowRead, seen: SeenIds) -> bytes | Damage:
@@ -211,20 +229,6 @@ class TableReader:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _skip_rules(header: Header, mapping: Mapping) -> list[Callable[[TableRow], bool]]:
-    def make_rule(position: int, match: TextMatch) -> Callable[[TableRow], bool]:
-        def fits(row: TableRow) -> bool:
-            if not row.cells:
-                return False  # what the row holds is not known
-            return match.fits(row.cells[position] if position < len(row.cells) else None)
-
-        return fits
-
-    return [
-        make_rule(header.position(rule.column), TextMatch(rule.is_)) for rule in mapping.rows.skip
-    ]
 
 
 def _describe_fault(row: TableRow) -> Problem:

@@ -49,6 +49,17 @@ def test_rows_above_the_header_and_totals_are_left_out(tmp_path: Path) -> None:
     assert "records 2  rows 5  files 1  damaged lines 0" in result.stderr
 
 
+def test_beginning_skips_no_row_that_reads_as_a_fail(tmp_path: Path) -> None:
+    """Rule: `Total*` skips a footer, and refuses a fail; a whole text skips any row."""
+    rules = 'rows: {skip: [{column: Ref, is: ["Total*", Total Sys]}]}\n'
+    footer = ",".join(["Total shares", *[""] * 10, "99"])
+    lines = [HEADER, GOOD, good_row("Total Energies"), footer, good_row("total sys")]
+    result = import_blotter(tmp_path, "\n".join(lines), MAPPING + rules)
+    assert (result.exit_code, fail_ids(result)) == (1, ["D-1"]), result.stderr
+    assert "blotter.csv:3: column 'Ref' is \"Total Energies\", which rows: skip" in result.stderr
+    assert "2 rows skipped" in result.stderr
+
+
 def test_short_row_that_no_rule_skips_is_damage(tmp_path: Path) -> None:
     """Rule: a footer is damage until the mapping says that it is not a fail."""
     result = import_blotter(tmp_path, f"{HEADER}\n{GOOD}\nTotal,5000\n")
