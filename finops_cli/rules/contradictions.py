@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from finops_cli.domain.clock_facts import ClockFacts
 from finops_cli.domain.enums import Direction, Side
 from finops_cli.domain.fail import FailRecord, Inventory
 from finops_cli.domain.finding import Finding, Problem
@@ -21,6 +22,7 @@ from finops_cli.rules.derivation import SIDES, coverage_pct
 
 _BANDS = "score.inventory_modifier"
 _MEANING = {"FTD": "we owe the shares", "FTR": "the shares are owed to us"}
+_SHORT_SALES = ("short", "short_exempt")
 
 
 def side_agrees(side: Side, direction: Direction) -> bool:
@@ -59,6 +61,8 @@ def find_contradictions(fail: FailRecord, kb: KnowledgeBase) -> list[Finding]:
             found.append(_position_outside_cns(fail.cns_position))
     elif not fail.cns_eligible:
         found.append(_not_eligible(direction))
+    if fail.clock_facts is not None:
+        found += _check_clock_facts(fail, fail.clock_facts)
     if fail.reg_sho_status == "THRESHOLD" and not fail.reg_sho_threshold:
         found.append(_no_threshold())
     kind = _exempt_kind(fail, kb.input)
@@ -136,6 +140,42 @@ def _position_outside_cns(position: int) -> Finding:
             f" cns_direction {direction}"
         ),
     )
+
+
+def _check_clock_facts(fail: FailRecord, facts: ClockFacts) -> list[Finding]:
+    """Compare the venue with the direction, and the mark of a sale with the side."""
+    found, direction = [], fail.cns_direction
+    venue = "ex_clearing" if direction == "N_A" else "cns"
+    if facts.venue not in (None, venue):
+        other = "FTD or FTR" if direction == "N_A" else "N_A"
+        message = (
+            f"clock_facts.venue is {facts.venue}, but cns_direction is {direction}; agrees: venue"
+            f" {venue}, or cns_direction {other}"
+        )
+        found.append(
+            Finding(
+                rule="input.venue",
+                path="/clock_facts/venue",
+                expected=venue,
+                actual=facts.venue,
+                message=message,
+            )
+        )
+    if fail.side == "Buy" and facts.sale_type in _SHORT_SALES:
+        message = (
+            f"clock_facts.sale_type is {facts.sale_type}, but side is Buy; agrees: no sale_type,"
+            " or side Sell"
+        )
+        found.append(
+            Finding(
+                rule="input.sale_type",
+                path="/clock_facts/sale_type",
+                expected=None,
+                actual=facts.sale_type,
+                message=message,
+            )
+        )
+    return found
 
 
 def _no_threshold() -> Finding:
