@@ -6,7 +6,10 @@ from itertools import islice
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from finops_cli.domain import limits
 from finops_cli.kb.rulebook import KnowledgeBase
 from tests.support.sentences import (
     Stage1,
@@ -179,3 +182,40 @@ def test_right_sentences_in_other_forms_stand(kb: KnowledgeBase) -> None:
         )
     ]
     assert len(blamed) <= REPLACED * len(written), blamed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "part",
+    ["not ", "chase DTC-0161 for 5 shares ", "1,111", "twelve thousand ", "low ", "( ", "T+", "9"],
+)
+def test_huge_text_gives_a_short_message(
+    part: str, monday: tuple[Stage1, Stage2], kb: KnowledgeBase
+) -> None:
+    """The message about a text of any length stays short."""
+    text = (part * limits.TEXT_CHARS)[: limits.TEXT_CHARS]
+    for found in monday[1].find("narrative", text, kb):
+        assert len(found.message) < limits.PROBLEMS * (limits.SHOWN_CHARS + 2) * 12
+
+
+@given(text=st.text(max_size=300))
+def test_any_text_gets_findings_about_itself(text: str, kb: KnowledgeBase) -> None:
+    """No text raises an exception, and each finding names the text and its field."""
+    stage1, _ = first_of_monday(kb)
+    for found in stage1.find(text, kb):
+        assert (found.path, found.actual) == ("/reason", text)
+
+
+PIECES = [
+    *("chase", "DTC-0161", "12,000", "shares", "not", "no", "recall", "and", ",", ".", "LOW"),
+    *("CRITICAL", "is", "threshold security", "T+6", "7 days", "of", "(", ")", "escalation", "L3"),
+    *("box", "25%", "$13.4M", "below", "from", "?", "if", "residual", "ten days", ":", "594918104"),
+]
+
+
+@given(text=st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join))
+def test_any_order_of_known_words_can_be_read(text: str, kb: KnowledgeBase) -> None:
+    """Known words in any order give at most one finding about the sentence, and no exception."""
+    stage1, stage2 = first_of_monday(kb)
+    for found in (stage1.find(text, kb), stage2.find("narrative", text, kb)):
+        assert sum(each.rule.startswith("text.") for each in found) <= 1

@@ -18,6 +18,10 @@ _INNER = ("/", '"')
 """Marks within a segment."""
 
 
+_LONGEST = 60
+"""Items of a segment. A longer one is cut, so that the time is proportional to the text."""
+
+
 def read_clauses(text: str, rules: SentenceRules) -> list[Clause]:
     """Read the claims of each clause of `text`."""
     clauses: list[Clause] = []
@@ -53,7 +57,7 @@ def _segments(items: list[Item], rules: SentenceRules) -> Iterator[list[Item]]:
     current: list[Item] = []
     for item in items:
         is_mark = item.kind == "mark" and item.text not in _INNER
-        if is_mark or _joins(item, rules):
+        if is_mark or _joins(item, rules) or len(current) == _LONGEST:
             if current:
                 yield current
             current = []

@@ -160,7 +160,7 @@ def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: Knowled
     add_days_left(truths, days_left(case, age))
     if not isinstance(case.deadline_days, UnsetType):
         truths.state(has_deadline=None, no_deadline=None)
-    truths.state(no_stock=None if stock.box_qty == 0 else False)
+    truths.state(no_stock=None if stock.box_qty == 0 else False, has_box=stock.box_qty > 0)
     _add_stock(truths, plan, case)
     _add_shares(truths, plan, owed)
     _add_ages(truths, case, age)
