@@ -243,7 +243,8 @@ def blotter(
         )
     with ExitStack() as stack:
         if output is None and table.map_file is None and not table.accept:
-            _print_proposal(source, table, kb_dir_of(context), stack)
+            options = joins.names if as_of is None else (AS_OF_OPTION, *joins.names)
+            _print_proposal(source, table, kb_dir_of(context), stack, given=options)
         clock, _ = open_clock(context, as_of, calendar)
         joined = open_joined(
             source, table, joins, clock, stack, kb_dir=kb_dir_of(context), quiet=quiet
@@ -263,9 +264,17 @@ def blotter(
 
 
 def _print_proposal(
-    source: Path | None, options: TableOptions, kb_dir: Path, stack: ExitStack
+    source: Path | None,
+    options: TableOptions,
+    kb_dir: Path,
+    stack: ExitStack,
+    *,
+    given: tuple[str, ...],
 ) -> None:
-    """Print the proposed mapping of a file with columns, and end; do nothing for other input."""
+    """Print the proposed mapping of a file with columns, and end; do nothing for other input.
+
+    `given` are the options of the call that give facts which the file lacks.
+    """
     from finops_cli.files.recognise import FileKind, recognise
     from finops_cli.importers.table_input import TableFile
     from finops_cli.kb.load import load_kb
@@ -276,7 +285,7 @@ def _print_proposal(
     if recognised.kind not in (FileKind.TABLE, FileKind.WORKBOOK):
         return
     proposal = propose_mapping(TableFile(recognised, stack), options, load_kb(kb_dir))
-    typer.echo(proposal.yaml(), nl=False)
+    typer.echo(proposal.yaml(given), nl=False)
     lacking = list_missing(proposal, (AS_OF_OPTION,))
     what = f", and the mapping lacks {lacking}" if lacking else ""
     cure = "complete it and give it with --map" if lacking else "add --accept if it is right"

@@ -224,7 +224,7 @@ def _choose(
     proposal = propose_mapping(file, options, kb)
     shown = f"{file.recognised.path}: {file.recognised.describe()}"
     if not options.accept:
-        typer.echo(proposal.yaml(), err=True, nl=False)
+        typer.echo(proposal.yaml(supplied.options), err=True, nl=False)
         raise _refuse_without_mapping(shown, proposal, options.save_map, supplied)
     if proposal.lacks(supplied.options):
         raise _refuse_incomplete(shown, proposal, options.save_map, supplied)

@@ -153,7 +153,7 @@ class Draft:
             return "it has no header"
         named = [match.field for match in column.meaning.matches]
         if not named:
-            return "finops does not know this header"
+            return f"finops does not know this header; cells such as {show_values(column.distinct)}"
         others = [name for name in named if self.has(name)]
         if others:
             return f"{others[0]} is read from another column"

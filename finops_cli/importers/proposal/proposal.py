@@ -7,8 +7,9 @@ draft = header and values of each column
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from finops_cli.domain.finding import Damage
@@ -59,7 +60,8 @@ class Proposal:
     """The doubts, each with its field."""
     unused: tuple[Unused, ...]
     trial: Trial
-    text: str
+    render: Callable[[Collection[str]], str]
+    """Writes it as YAML, without what the given options decide."""
 
     @property
     def is_complete(self) -> bool:
@@ -75,9 +77,12 @@ class Proposal:
             each for each in self.missing if each.is_required and each.option not in options
         )
 
-    def yaml(self) -> str:
-        """Return the mapping as YAML with comments; saved, it reads back as `mapping`."""
-        return self.text
+    def yaml(self, options: Collection[str] = ()) -> str:
+        """Return the mapping as YAML with comments; saved, it reads back as `mapping`.
+
+        What is missing is left out where one of `options` gives it.
+        """
+        return self.render(options)
 
 
 @dataclass(frozen=True)
@@ -113,14 +118,13 @@ def propose(table: Table, kb: KnowledgeBase) -> Proposal:
     lacking = list_missing([*given["columns"], *given.get("constants", {})])
     _ask_for_unforeseen(draft, lacking)
     trial = _try(table, given, lacking, layout, blanks=words.blanks)
-    text = render(given, draft, layout, trial)
     return Proposal(
         mapping=mapping,
         missing=tuple(sorted(draft.missing, key=lambda each: not each.is_required)),
         checks=draft.checks(),
         unused=draft.unused(),
         trial=trial,
-        text=text,
+        render=partial(render, given, draft, layout, trial),
     )
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from finops_cli.domain import exact_json, limits, money
 from finops_cli.domain.finding import Damage
-from finops_cli.importers.proposal.draft import Constant, Draft, Proposed, count, short_name
+from finops_cli.importers.proposal.draft import (
+    Constant,
+    Draft,
+    Missing,
+    Proposed,
+    count,
+    short_name,
+)
 from finops_cli.importers.proposal.layout import Layout
 from finops_cli.importers.proposal.yaml_text import comment, entry, escape_line, flow
 
@@ -26,9 +33,19 @@ class Trial(NamedTuple):
     """Required fields that the mapping lacks, filled in to read the sample."""
 
 
-def render(given: Mapping[str, Any], draft: Draft, layout: Layout, trial: Trial) -> str:
-    """Return the text of MAPPING.yaml."""
-    lines = _introduce(draft, layout)
+def render(
+    given: Mapping[str, Any],
+    draft: Draft,
+    layout: Layout,
+    trial: Trial,
+    options: Collection[str] = (),
+) -> str:
+    """Return the text of MAPPING.yaml, without the gaps that `options` of a command fill."""
+    missing = sorted(
+        (each for each in draft.missing if each.option not in options),
+        key=lambda each: not each.is_required,
+    )
+    lines = _introduce(draft, layout, missing)
     for key in ("csv", "sheet"):
         if key in given:
             lines += entry(key, given[key])
@@ -44,17 +61,17 @@ def render(given: Mapping[str, Any], draft: Draft, layout: Layout, trial: Trial)
         for short, constant in zip(given["constants"], draft.constants.values(), strict=True):
             lines += _explain(constant) + entry(short, constant.value, "  ")
     lines += _render_trial(draft, trial)
-    lines += _render_missing(draft, given)
+    lines += _render_missing(missing, given)
     lines += _render_unused(draft)
     return "\n".join(lines) + "\n"
 
 
-def _introduce(draft: Draft, layout: Layout) -> list[str]:
+def _introduce(draft: Draft, layout: Layout, missing: Sequence[Missing]) -> list[str]:
     columns = count(len(draft.columns), "column")
     rows = count(len(layout.sample), "row")
     text = f"Proposed by finops for {draft.file}: {columns}, {rows} read."
     lines = comment(text)
-    if any(each.is_required for each in draft.missing):
+    if any(each.is_required for each in missing):
         lines += comment("Before you use it, give what is MISSING below.")
     lines += comment(f"Use: save this as MAPPING.yaml; finops run {draft.file} --map MAPPING.yaml")
     if draft.checks():
@@ -137,9 +154,9 @@ def _first_reason(damage: Damage) -> str:
     return damage.problems[0].message[: 4 * limits.SHOWN_CHARS]
 
 
-def _render_missing(draft: Draft, given: Mapping[str, Any]) -> list[str]:
+def _render_missing(missing: Sequence[Missing], given: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
-    for each in sorted(draft.missing, key=lambda one: not one.is_required):
+    for each in missing:
         lines.append("")
         label = "MISSING" if each.is_required else "NOT DECIDED"
         lines += comment(f"{label} {each.name}: {each.why}.")

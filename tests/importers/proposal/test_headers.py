@@ -27,6 +27,20 @@ HEADERS = {
     "Aged Days": "age_days",
     "Security\nID": "cusip",
     "avail_box_qty": "inventory.box_qty",
+    "Orig Settle": "clock_facts.settlement_date",
+    "Valuta": "clock_facts.settlement_date",
+    "Date de règlement": "clock_facts.settlement_date",
+    "Handelstag": "clock_facts.trade_date",
+    "Date de négociation": "clock_facts.trade_date",
+    "Stück": "qty",
+    "Quantité": "qty",
+    "Kauf/Verkauf": "side",
+    "Sens": "side",
+    "GEGENPARTEI": "counterparty",
+    "Contrepartie": "counterparty",
+    "Marktwert USD": "market_value",
+    "Valeur de marché": "market_value",
+    "Bestand": "inventory.box_qty",
 }
 
 
@@ -38,6 +52,11 @@ def test_header_is_known_in_each_way_of_writing(header: str, kb: KnowledgeBase) 
 
 
 WEAK = {
+    "Rate %": "cp_fail_rate_pct",
+    "Long/Short Qty": "qty",
+    "Elig": "clock_facts.venue",
+    "Jours de retard": "age_days",
+    "Date de valeur": "clock_facts.settlement_date",
     "Net Amount": "market_value",
     "Settlement Amount": "market_value",
     "Broker No": "counterparty",
@@ -54,7 +73,9 @@ def test_doubtful_header_is_a_weak_match(header: str, kb: KnowledgeBase) -> None
     assert all(match.is_weak for match in matches)
 
 
-@pytest.mark.parametrize("header", ["Account", "Acct No", "Executing Broker", "Seg", "Cal Days"])
+@pytest.mark.parametrize(
+    "header", ["Account", "Acct No", "Executing Broker", "Seg", "Cal Days", "Corp Action"]
+)
 def test_header_of_no_field_has_a_reason_alone(header: str, kb: KnowledgeBase) -> None:
     """An account is not a counterparty, and segregated shares are not in the box."""
     meaning = HeaderIndex(kb.imports).find(header)
