@@ -49,7 +49,7 @@ def render_summary(run: RunSummary) -> str:
 
 _CLOCK_ORDER = (
     "breached shown",
-    "breached if short",
+    "breached if sold short",
     "due today",
     "running",
     "nothing due",
@@ -75,7 +75,7 @@ def _clock_rows(run: RunSummary) -> list[tuple[str, str]]:
         rows.append(("card's T+N", text))
     if run.no_margin:
         counted = _format_counts(run.no_margin, _most_first(run.no_margin))
-        rows.append(("not compared", counted))
+        rows.append(("card's T+N", f"not compared with the law: {counted}"))
     return rows
 
 

@@ -54,7 +54,7 @@ class RunSummary:
     """Residual shares by priority tier, for lines with a triage."""
 
     clock: Counter[str] = field(default_factory=Counter)
-    """Lines by what the law's clock says: `breached shown`, `breached if short`, `due today`,
+    """Lines by what the law's clock says: `breached shown`, `breached if sold short`, `due today`,
     `running`, `nothing due`, or the reason why the line has no clock.
     """
     later: Counter[int] = field(default_factory=Counter)

@@ -69,7 +69,7 @@ def _count_clock(summary: RunSummary, clock: Clock) -> None:
     breaches = find_breaches(clock)
     if breaches:
         shown = any("sale_type" not in each.assumed for each in breaches)
-        summary.clock["breached shown" if shown else "breached if short"] += 1
+        summary.clock["breached shown" if shown else "breached if sold short"] += 1
     else:
         states = [each.state for each in clock.obligations if each.kind == "duty"]
         state = next((_STATES[each] for each in states if each in _STATES), "nothing due")

@@ -45,8 +45,6 @@ _READINGS = 1024
 _CASED = frozenset({"symbol", "origin.symbol"})
 """Fields in which NAN is a name and nan is a blank."""
 _ONE = Decimal(1)
-
-
 _OF_ONE_FAIL = ("cusip", "qty", "market_value")
 """Fields for which no default fits each row."""
 
@@ -144,8 +142,10 @@ class ColumnReader:
 
     def explain(self, problem: Problem, cells: Sequence[CellValue]) -> Problem:
         """Add the column, and the mapping key that would help, to a problem of the record."""
-        fix = self._find_fix(problem, text_of(_at(cells, self._position)))
-        message = f"column {self.column.column!r}: {problem.message}"
+        text = text_of(_at(cells, self._position))
+        fix = self._find_fix(problem, text)
+        says = " is empty, so that" if problem.rule == "schema.required" and not text else ":"
+        message = f"column {self.column.column!r}{says} {problem.message}"
         return replace(problem, message=f"{message}; fix: {fix}" if fix else message)
 
     def _fold(self, text: str) -> str:
@@ -303,7 +303,7 @@ class ColumnReader:
         """Say what to do with an empty cell: some facts have no value that fits each row."""
         if self.field in _OF_ONE_FAIL:
             return "fill in the cell, or leave the row out with rows: skip in the mapping"
-        return "write default: VALUE for this column in the mapping"
+        return "fill in the cell, or write default: VALUE for this column in the mapping"
 
     def _offer_repairs(self, text: str) -> str:
         """Name the repairs that would read `text`."""

@@ -175,7 +175,10 @@ class TableReader:
     def notes(self) -> list[str]:
         """Describe what was left out, repaired and assumed, one sentence each."""
         header = self._mapping.rows.header or 1
-        notes = [f"{header - 1} lines above the header were left out"] if header > 1 else []
+        notes = []
+        if header > 1:
+            were = "was" if header == 2 else "were"
+            notes.append(f"{_count(header - 1, 'line')} above the header {were} left out")
         for place, count in sorted(self.skipped.items()):
             rule = self._mapping.rows.skip[place]
             texts = " or ".join(map(repr, rule.is_))

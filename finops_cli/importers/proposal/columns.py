@@ -50,6 +50,11 @@ class Column:
             if text and isinstance(cell, str)
         )
 
+    def describe(self) -> str:
+        """Name the column in a message, with its header where the mapping names its place."""
+        is_place = self.header not in ("", self.name)
+        return f"{self.name!r} (header {self.header!r})" if is_place else repr(self.name)
+
     @property
     def is_blank(self) -> bool:
         """Return true when every cell of the sample is blank."""

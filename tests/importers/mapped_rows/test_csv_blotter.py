@@ -142,7 +142,7 @@ def test_csv_from_stdin_equals_csv_from_file() -> None:
             "column 'Shares' (qty) is \"5,00\", a number where ',' is decimal and '.' groups",
         ),
         ('"5,000",', '"(5,000)",', "column 'Shares': qty is -5000; accepted: "),
-        ('"5,000",', ",", "column 'Shares': qty is missing; accepted: "),
+        ('"5,000",', ",", "column 'Shares' is empty, so that qty is missing; accepted: "),
         (
             "$2.1M",
             "-3",

@@ -49,6 +49,13 @@ def test_rows_above_the_header_and_totals_are_left_out(tmp_path: Path) -> None:
     assert "records 2  rows 5  files 1  damaged lines 0" in result.stderr
 
 
+def test_one_line_above_the_header_is_one_line(tmp_path: Path) -> None:
+    """A note has the noun and the verb of its count."""
+    text = f"Daily fails\n{HEADER}\n{GOOD}\n"
+    result = import_blotter(tmp_path, text, MAPPING + "rows: {header: 2}\n")
+    assert "blotter.csv: 1 line above the header was left out\n" in result.stderr
+
+
 def test_beginning_skips_no_row_that_reads_as_a_fail(tmp_path: Path) -> None:
     """Rule: `Total*` skips a footer, and refuses a fail; a whole text skips any row."""
     rules = 'rows: {skip: [{column: Ref, is: ["Total*", Total Sys]}]}\n'

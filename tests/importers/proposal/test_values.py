@@ -93,7 +93,10 @@ def test_date_format_is_found_only_where_one_reads_all(
 
 @pytest.mark.parametrize(
     ("texts", "part"),
-    [(("46337", "46338"), "days as Excel counts"), (("11/13/2026", "soon"), "no one format")],
+    [
+        (("46337", "46338"), "days as Excel counts"),
+        (("11/13/2026", "soon"), "no date format reads 'soon'"),
+    ],
 )
 def test_column_without_a_format_says_why(
     texts: tuple[str, ...], part: str, kb: KnowledgeBase

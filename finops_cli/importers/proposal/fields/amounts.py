@@ -93,7 +93,8 @@ def _compare(draft: Draft, found: list[Candidate]) -> list[str]:
             continue
         draft.notes.setdefault(other.column.index, f"{found[0].column.name!r} is read instead")
         if numbers_of(draft, other.column) != ours:
-            return [f"column {other.column.name!r} has other numbers: which one is open?"]
+            ours_named, named = found[0].column.describe(), other.column.describe()
+            return [f"column {named} has other numbers than {ours_named}: which is right?"]
     return []
 
 

@@ -87,8 +87,10 @@ def _find_fault(texts: Sequence[str], known: Sequence[str]) -> str:
             " column as a date and save the file again"
         )
     others = [text for text in dict.fromkeys(texts) if not any(_reads(text, f) for f in known)]
-    shown = others or list(dict.fromkeys(texts))
-    return f"no one format reads all cells; see {', '.join(map(repr, shown[:_MOST_SHOWN]))}"
+    if others:
+        return f"no date format reads {', '.join(map(repr, others[:_MOST_SHOWN]))}"
+    shown = ", ".join(map(repr, list(dict.fromkeys(texts))[:_MOST_SHOWN]))
+    return f"each cell is a date, but no single format reads all of them: {shown}"
 
 
 def _is_serial(text: str) -> bool:
