@@ -167,6 +167,7 @@ def places_of_triage(given: Stage1) -> dict[str, str]:
     fail, answer = given
     parts = answer.score_components
     level = answer.escalation_level
+    is_calm = level == "NONE" and answer.action != "ESCALATE"
     is_threshold = "THRESHOLD_SECURITY" in answer.flags
     places = {
         "tier": answer.priority_tier,
@@ -183,8 +184,9 @@ def places_of_triage(given: Stage1) -> dict[str, str]:
         "cusip": fail.cusip,
         "action": _ACTIONS[answer.action],
         "threshold": "it is a threshold security" if is_threshold else "not a threshold security",
-        "escalation": "needs no escalation" if level == "NONE" else f"goes to {level}",
     }
+    if is_calm or level != "NONE":
+        places["escalation"] = "needs no escalation" if is_calm else f"goes to {level}"
     if answer.deadline is not None:
         places["deadline"] = answer.deadline
     if 2 <= fail.age_days < len(_WORDS):

@@ -13,7 +13,7 @@ from finops_cli.verify.sentences.claims import Clause, Context
 from finops_cli.verify.sentences.segments import Segment
 from finops_cli.verify.sentences.tokens import Item, read_items
 
-_ENDS = frozenset((".", ";", "!", "?", "...", "\u2026"))
+_ENDS = frozenset((".", ";", "!", "?", "...", "\u2026", "->", "=>", "\u2192", "\u21d2"))
 _INNER = ("/", '"')
 """Marks within a segment."""
 

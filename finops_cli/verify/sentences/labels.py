@@ -59,6 +59,8 @@ class Labels:
         item = self._items[i]
         value = _amount(item)
         before, after = self._before(i, item), self._after(i, item)
+        if before == [("quantity", "deliver")] and after:
+            before = []  # deliver 8,000 from the box: the source counts
         labels = before or after
         others: list[Label] = after if before and after != before else []
         if before and self._context.labels:  # "recall and borrow bring 8,000"

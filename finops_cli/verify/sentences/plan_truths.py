@@ -230,6 +230,10 @@ def truths_of_step(truths: Truths, step: Step, case: ResolverInput | None) -> Tr
     for role in ("number:age:days", "number:age", "bare:days"):
         narrowed.true[role] = ages
     narrowed.true["party:any"] = {step.dtc}
+    narrowed.true["quantity:owed"] = {
+        *truths.true["quantity:owed"],
+        *(Decimal(ftr.qty) for ftr in own),
+    }
     narrowed.undecided["party:any"] = truths.true.get("party:any", set())
     if step.action in _RECEIPTS:
         role = "chase" if step.action == "CHASE_FTR" else "net"

@@ -147,7 +147,10 @@ class Segment:
         if is_plain and (self._describes_next(i) or self._is_described(i)):
             return
         before = self._items[i - 1].text.lower() if i else ""
+        near = {stem(each.text) for each in self._items[max(0, i - 2) : i]}
         role = "tier_before" if before == "from" else "tier"
+        if near & (self._grammar["above"] | self._grammar["below"]):
+            role = "tier_limit"  # "below the CRITICAL band": no answer has it, so it is not judged
         yield Claim((role,), value, item.text, i in self._negated)
 
     def _describes_next(self, i: int) -> bool:

@@ -43,6 +43,7 @@ def truths_of_triage(answer: Triage, fail: FailRecord | None, kb: KnowledgeBase)
     truths.state(
         urgent=is_urgent,
         not_urgent=None if is_urgent is None else not is_urgent,
+        has_flags=bool(answer.flags),
         raised=answer.category_priority_override,
         netted_away=answer.lifecycle_state == "OFFSET",
         done=None if answer.lifecycle_state == "OFFSET" else False,
