@@ -37,6 +37,7 @@ def test_doctor_reports_each_missing_extra_with_its_fix(
         "extra llama",
         "extra train",
         "extra unsloth",
+        "extra xlsx",
         "extra guard",
         "guard",
         "ollama",

@@ -123,7 +123,7 @@ def test_workers_and_resume_give_equal_bytes(tmp_path: Path, finops: Finops) -> 
     """The lines do not depend on the number of workers, nor on an interruption."""
     file, stock = tmp_path / "fails.jsonl", tmp_path / "stock.csv"
     stock.write_text(f"cusip,qty\n{MSFT},300\n")
-    records = [delivery(f"D{n}") if n % 2 else receive(f"R{n}", qty=n + 1) for n in range(600)]
+    records = [delivery(f"D{n}") if n % 2 else receive(f"R{n}", qty=n + 1) for n in range(80)]
     for record in records:
         record.pop("inventory", None)
     file.write_bytes(jsonl(*records))
@@ -135,7 +135,7 @@ def test_workers_and_resume_give_equal_bytes(tmp_path: Path, finops: Finops) -> 
     note = tmp_path / "out.jsonl.run.json"
     kept = json.loads(note.read_text())
     assert output.read_bytes() == one
-    output.write_bytes(b"".join(one.splitlines(keepends=True)[:37]))
+    output.write_bytes(b"".join(one.splitlines(keepends=True)[:17]))
     note.write_text(json.dumps({**kept, "complete": False} if "complete" in kept else kept))
     finops("run", file, *options, "-o", output, "--resume")
     assert output.read_bytes() == one
