@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finops_cli.checking.run_lines import check_run_line
 from finops_cli.domain import limits
 from finops_cli.kb.rulebook import KnowledgeBase
 from tests.support.sentences import (
@@ -219,3 +220,13 @@ def test_any_order_of_known_words_can_be_read(text: str, kb: KnowledgeBase) -> N
     stage1, stage2 = first_of_monday(kb)
     for found in (stage1.find(text, kb), stage2.find("narrative", text, kb)):
         assert sum(each.rule.startswith("text.") for each in found) <= 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_sound"), [("text.unverifiable", True), ("score.priority", False)]
+)
+def test_ok_line_may_list_only_findings_about_sentences(rule: str, is_sound: bool) -> None:
+    """A line of --prose keep has status ok and the findings about its sentences, no others."""
+    finding = {"rule": rule, "path": "/reason"}
+    line = {"status": "ok", "triage": {}, "verification": {"triage": [finding]}, "provenance": {}}
+    assert (check_run_line(line) == []) is is_sound
