@@ -1,4 +1,4 @@
-"""What a proposal says: unknown columns with their cells, doubts that name both columns."""
+"""Messages of a proposal: unknown columns with their cells, doubts that name both columns."""
 
 from __future__ import annotations
 
