@@ -160,6 +160,7 @@ def test_check_without_record_allows_any_hidden_factor_value(
         answer = triage_record(kb)
         answer["score_components"]["base_score"] = Decimal("69.5")
         answer["priority_score"] = Decimal("83.4")
+        answer["reason"] = "It is a CNS fail to deliver."
         assert violated_rules(answer, kb, with_record=False) == alone
         assert violated_rules(answer, kb, with_record=True) == ["score.base", "score.priority"]
 
