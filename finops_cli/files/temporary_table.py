@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ class TemporaryTable:
     def __init__(self, *statements: str) -> None:
         """Make the tables of `statements`."""
         self._db = sqlite3.connect("", isolation_level=None)
+        weakref.finalize(self, self._db.close)  # a reader of a faulty file raises before close()
         for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-4096"):
             self._db.execute(f"PRAGMA {setting}")
         for statement in statements:
