@@ -37,7 +37,7 @@ class _Term(NamedTuple):
 
 
 class _Filings(NamedTuple):
-    """What came in, and the requests for more time, in the order of time."""
+    """The receipts and the requests for more time, in the order of time."""
 
     days: list[date]
     totals: list[int]

@@ -192,7 +192,7 @@ def _make_export(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListRequest:
-    """What a list shows, and how."""
+    """The rows, columns and form of a list."""
 
     wanted: Filter
     columns: tuple[str, ...]

@@ -64,7 +64,7 @@ def run_command(
 ) -> None:
     """Run a command and exit with 0 when every record is verified, else with 1.
 
-    `table` None is a command whose input has no columns, `joins` None one whose input is no fails.
+    `table` None: the input has no columns. `joins` None: the input holds cases, not fails.
     """
     from finops_cli.pipeline.run import refuse_impossible
 

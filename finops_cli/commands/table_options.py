@@ -52,7 +52,7 @@ _PROPOSED = "the proposed mapping"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supplied:
-    """What other options of the command give the records of a file with columns."""
+    """Facts that other options of the command add to the records of a file with columns."""
 
     options: tuple[str, ...] = ()
     """Options whose facts a mapping may lack: --as-of, --inventory."""
