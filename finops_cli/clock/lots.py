@@ -49,7 +49,7 @@ class ShareEvent:
     arrived: int = 0
     """Shares that a fall of the position has used."""
     covers: list[Cover] = field(default_factory=list)
-    """The purchases that cover lots and have not arrived, in the order of their deadlines."""
+    """The covers of lots that have not arrived, in the order of their deadlines."""
     unused: str | None = None
     """Why it changed nothing; None if it did, or if the evidence of a lot names it."""
 
