@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.models.protocol import Origin
     from finops_cli.monitoring.run_summary import RunSummary
-    from finops_cli.pipeline.clock import ClockPolicy
+    from finops_cli.pipeline.clock import ClockConfig, ClockPolicy
     from finops_cli.pipeline.input_source import InputSource
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.run import RunConfig
@@ -73,6 +73,7 @@ def run_command(
             "the input is -, and nothing is piped in",
             "give a file, or pipe JSONL lines into finops",
         )
+    moment = None if clock is None else _clock_config(options, clock)
     with ExitStack() as stack:
         path = path_or_standard(options.source)
         given = (
@@ -82,34 +83,35 @@ def run_command(
                 path,
                 table,
                 joins,
-                _open_clock(context, options, clock),
+                _open_clock(context, moment),
                 stack,
                 kb_dir=kb_dir_of(context),
                 quiet=options.quiet,
             )
         )
-        config = _run_config(context, command, options, models, clock=clock, given=given)
+        config = _run_config(context, command, options, models, clock=moment, given=given)
         refuse_impossible(config)
         _refuse_stats(options.stats_json, config)
         view = stack.enter_context(open_view(options, kb_dir_of(context), command))
         result = run_pipeline(
-            context, command, options, models, clock=clock, given=given, view=view
+            context, command, options, models, clock=moment, given=given, view=view
         )
     refuse_too_few(result.summary.records, options.min_records, options.output)
     if not result.is_verified:
         raise typer.Exit(1)
 
 
-def _open_clock(
-    context: typer.Context, options: RunOptions, clock: ClockOptions | None
-) -> ClockPolicy:
+def _clock_config(options: RunOptions, clock: ClockOptions) -> ClockConfig:
+    """Read the options of the clock, once for a run: `--as-of now` must be one moment."""
+    return clock_config(clock, path_or_standard(options.output) if options.resume else None)
+
+
+def _open_clock(context: typer.Context, moment: ClockConfig | None) -> ClockPolicy:
     """Open the moment and the calendar by which facts are joined."""
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.clock import ClockConfig
 
-    resumed = path_or_standard(options.output) if options.resume else None
-    config = ClockConfig() if clock is None else clock_config(clock, resumed)
-    return config.open(load_kb(kb_dir_of(context)))
+    return (moment or ClockConfig()).open(load_kb(kb_dir_of(context)))
 
 
 class StagedInput(NamedTuple):
@@ -128,7 +130,7 @@ def run_pipeline(
     options: RunOptions,
     models: ModelOptions,
     staged: StagedInput | None = None,
-    clock: ClockOptions | None = None,
+    clock: ClockConfig | None = None,
     given: InputSource | None = None,
     view: RunView | None = None,
 ) -> RunResult:
@@ -224,21 +226,20 @@ def _run_config(
     options: RunOptions,
     models: ModelOptions,
     *,
-    clock: ClockOptions | None,
+    clock: ClockConfig | None,
     given: InputSource,
 ) -> RunConfig:
     from finops_cli.pipeline.run import RunConfig
     from finops_cli.pipeline.scheduler import PipelineConfig
     from finops_cli.pipeline.sequences import SEQUENCES
 
-    resumed = path_or_standard(options.output) if options.resume else None
     return RunConfig(
         pipeline=PipelineConfig(
             sequence=SEQUENCES[command],
             kb_dir=kb_dir_of(context),
             timed=options.timing,
             guard=models.guard,
-            clock=None if clock is None else clock_config(clock, resumed),
+            clock=clock,
             strict_input=options.strict_input,
             has_rows=given.has_rows,
         ),
