@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
@@ -88,7 +88,7 @@ class InputPolicy:
                     derived.append(field)
         assumed = self._assume(record)
         if derived or assumed:
-            record["origin"] = _add_names(record.get("origin"), derived, assumed)
+            record["origin"] = add_names(record.get("origin"), derived, assumed)
         return Completed(record, problems)
 
     def _assume(self, record: dict[str, Any]) -> list[str]:
@@ -217,7 +217,7 @@ def _warn_of_refusal(problem: Problem) -> Finding:
     )
 
 
-def _add_names(origin: Any, derived: list[str], assumed: list[str]) -> Any:
+def add_names(origin: Any, derived: Sequence[str], assumed: Sequence[str]) -> Any:
     """Add field names to the lists of an origin. An invalid origin stays for the schema."""
     if origin is not None and not isinstance(origin, dict):
         return origin

@@ -119,6 +119,24 @@ def test_conflicting_inventory_rejects_the_record(tmp_path: Path, finops: Finops
     assert (problem["rule"], problem["value"]) == ("book.snapshot_conflict", '"0"')
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [None, {}, {"joined": "x", "assumed": 5}, {"joined": {"a": 1}, "derived": "qty"}],
+)
+def test_joined_facts_are_named_in_any_origin(origin: Any, tmp_path: Path, finops: Finops) -> None:
+    """An origin may hold anything: the joined facts are named, and the run goes on."""
+    record = delivery("D1", origin=origin, cp_fail_rate_pct=1)
+    del record["inventory"]
+    del record["inventory_coverage_pct"]
+    file, stock, written = (tmp_path / name for name in ("f.jsonl", "stock.csv", "joined.jsonl"))
+    file.write_bytes(jsonl(record, delivery("D2", cusip=AAPL)))
+    stock.write_text(f"cusip,qty\n{MSFT},500\n{AAPL},0\n")
+    done = finops("run", file, *ENGINE, "--inventory", stock, "-o", written)
+    first, second = rows(written.read_bytes())
+    assert (first["status"], second["status"]) == ("ok", "ok"), done.stderr
+    assert first["origin"]["derived"] == ["inventory_coverage_pct"]
+
+
 def test_workers_and_resume_give_equal_bytes(tmp_path: Path, finops: Finops) -> None:
     """The lines do not depend on the number of workers, nor on an interruption."""
     file, stock = tmp_path / "fails.jsonl", tmp_path / "stock.csv"
