@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from types import TracebackType
 
 from finops_cli.domain.finding import Problem
-from finops_cli.errors import Unfinished
+from finops_cli.files.temporary_table import TemporaryTable
 
 
 class SeenIds:
@@ -17,15 +16,9 @@ class SeenIds:
     """
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect(
-            "", isolation_level=None
-        )  # "": a private file that SQLite spills to and deletes
-        for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-2048"):
-            self._db.execute(f"PRAGMA {setting}")
-        self._db.execute(
+        self._table = TemporaryTable(
             "CREATE TABLE seen (fail_id TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID"
         )
-        self._db.execute("BEGIN")
 
     def __enter__(self) -> SeenIds:
         return self
@@ -36,28 +29,21 @@ class SeenIds:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._db.close()
+        self._table.close()
 
     def register(self, names: Sequence[tuple[str, int]]) -> dict[int, int]:
         """Remember (fail_id, line) pairs, in file order.
 
         Returns the number of the first line with the same name, for each line that repeats one.
         """
-        before = self._db.total_changes
-        try:
-            self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", names)
-        except sqlite3.OperationalError as error:
-            raise Unfinished(
-                f"the names seen so far cannot be kept in the temporary folder: {error}",
-                "free some space",
-            ) from error
-        if self._db.total_changes - before == len(names):
+        added = self._table.insert_many("INSERT OR IGNORE INTO seen VALUES (?, ?)", names)
+        if added == len(names):
             return {}
         first_lines = ((line, self._first_line(name)) for name, line in names)
         return {line: first for line, first in first_lines if first != line}
 
     def _first_line(self, name: str) -> int:
-        [line] = self._db.execute("SELECT line FROM seen WHERE fail_id = ?", (name,)).fetchone()
+        [(line,)] = self._table.select("SELECT line FROM seen WHERE fail_id = ?", (name,))
         return int(line)
 
 

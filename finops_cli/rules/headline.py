@@ -51,12 +51,11 @@ def make_headline(
     rules: HeadlineRules,
 ) -> Headline:
     """Return the headline of a fail whose triage stands. `plan` None: stage 2 does not apply."""
-    by = _due(triage, clock)
-    if triage.lifecycle_state == "OFFSET":
-        return _Sentence(fail, triage, None, clock, rules).say(rules.rows["offset"], fail.qty)
-    if triage.category == "DK_DISPUTE":
-        return _Sentence(fail, triage, None, clock, rules).say(rules.rows["dispute"], fail.qty)
+    is_netted, is_disputed = triage.lifecycle_state == "OFFSET", triage.category == "DK_DISPUTE"
+    by = None if is_netted or is_disputed else _due(triage, clock)
     sentence = _Sentence(fail, triage, by, clock, rules)
+    if is_netted or is_disputed:
+        return sentence.say(rules.rows["offset" if is_netted else "dispute"], fail.qty)
     if plan is not None:
         return _of_plan(sentence, plan)
     if triage.cns_direction == "FTR":
@@ -83,7 +82,7 @@ def _of_plan(sentence: _Sentence, plan: Resolution) -> Headline:
             hand=_hand(cover, rules),
             next=sources[0],
         )
-    if _must_close_out(sentence.triage, sentence.clock):
+    if sentence.must_close_out:
         return sentence.say(rules.rows["close_out"], owed)
     if cover.is_gridlock:
         parties = _parties(plan.gridlock_parties, rules)
@@ -114,6 +113,7 @@ class _Sentence:
         rules: HeadlineRules,
     ) -> None:
         self.fail, self.triage, self.by, self.clock, self.rules = fail, triage, by, clock, rules
+        self.must_close_out = _must_close_out(triage, clock)
 
     def say(self, row: HeadlineRow, qty: int, **places: int | str) -> Headline:
         """Return the headline of `row`; numbers of `places` are shares."""
@@ -125,12 +125,11 @@ class _Sentence:
             name: _shares(value) if isinstance(value, int) else value
             for name, value in places.items()
         }
-        closes = _must_close_out(self.triage, self.clock)
         text = row.text.format(
             security=security,
             qty=_shares(fail.qty),
             counterparty=fail.counterparty_name or fail.counterparty,
-            tail=phrases["tail"] if closes else "",
+            tail=phrases["tail"] if self.must_close_out else "",
             by=self._by(),
             **texts,
         )

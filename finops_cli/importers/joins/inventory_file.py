@@ -9,7 +9,7 @@ CSV has the same names as columns. A line without a kind is the box.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,11 +131,6 @@ class InventoryFile:
         """Name the file and its moment."""
         when = f"of {self.snapshot.as_of}" if self.snapshot is not None else "undated"
         return f"inventory {self.path}, {when}"
-
-    def cusips(self) -> Iterator[str]:
-        """Yield each CUSIP of the file once, in order."""
-        for (cusip,) in self._table.select("SELECT DISTINCT cusip FROM sources ORDER BY cusip"):
-            yield cusip
 
     def _take(self, given: GivenRow) -> list[Problem]:
         """Add a line, put its CUSIP in doubt, or return the problems of a line without one."""
