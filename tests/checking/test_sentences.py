@@ -199,6 +199,7 @@ def test_huge_text_gives_a_short_message(
         assert len(found.message) < limits.PROBLEMS * (limits.SHOWN_CHARS + 2) * 12
 
 
+@pytest.mark.slow
 @given(text=st.text(max_size=300))
 def test_any_text_gets_findings_about_itself(text: str, kb: KnowledgeBase) -> None:
     """No text raises an exception, and each finding names the text and its field."""

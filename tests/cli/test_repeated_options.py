@@ -50,6 +50,7 @@ def ids(value: Any) -> str:
     return " ".join(value) if isinstance(value, tuple) else str(value.opts[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "option"), [each for each in every_option() if not each[1].is_flag], ids=ids
 )
@@ -69,6 +70,7 @@ def test_option_given_twice_is_refused_or_joined(
         assert b" is given twice: one and two. Expected one value.\nfix: " in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "option"), [each for each in every_option() if each[1].is_flag], ids=ids
 )

@@ -49,6 +49,7 @@ def test_no_color_leaves_only_the_colour_out() -> None:
     assert coloured == plain
 
 
+@pytest.mark.slow
 @pytest.mark.cli
 @pytest.mark.parametrize(
     ("arguments", "first"),
@@ -150,6 +151,7 @@ def test_view_does_not_replace_a_file_unasked(tmp_path: Path, finops: Finops) ->
     assert output.read_bytes()[:2] == b"PK"
 
 
+@pytest.mark.slow
 @pytest.mark.cli
 @pytest.mark.parametrize("suffix", ["xlsx", "txt"])
 def test_interrupt_leaves_no_half_file(suffix: str, tmp_path: Path) -> None:

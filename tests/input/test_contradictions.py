@@ -289,6 +289,7 @@ def leave_out(fail: FailRecord, rng: Random) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_consistent_records_keep_their_scores() -> None:
     """Each of 5,000 consistent records has no warning, and the same triage when it leaves out facts
     that the others give.

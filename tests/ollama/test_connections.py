@@ -33,6 +33,7 @@ PUBLIC = "8.8.8.8"
 NAME = "http://moved.test:11434"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [

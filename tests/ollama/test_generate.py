@@ -92,6 +92,7 @@ def test_generate_names_the_failure_of_any_stream(body: bytes, failure: type) ->
             assert type(raised.value) is failure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "odd",
     [

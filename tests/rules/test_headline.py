@@ -41,6 +41,7 @@ def headline_of(given: dict[str, Any]) -> tuple[Headline, dict[str, Any], Any]:
     return made, msgspec.to_builtins(answer), None if plan is None else msgspec.to_builtins(plan)
 
 
+@pytest.mark.slow
 def test_headlines_equal_an_independent_truth_table() -> None:
     """5,000 random fails: action and quantity by the table, numbers and names by the plan."""
     rng = Random(20261129)

@@ -211,6 +211,7 @@ def test_colour_is_only_for_terminals_that_want_it(
     assert (choose_paint(is_terminal, environment) is colour_tier) is has_colour
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("no_color", ["", "1"])
 def test_show_on_a_terminal_fits_and_colours_the_tier(width: int, no_color: str) -> None:

@@ -99,6 +99,7 @@ def count_lines(case: str, rows: int, kb: KnowledgeBase) -> int:
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SALES)
 def test_clock_of_twice_the_rows_takes_twice_the_steps(case: str, kb: KnowledgeBase) -> None:
     """Rule: twice the rows and events take at most 2.2 times the lines, whatever the events are."""

@@ -193,6 +193,7 @@ def test_sec_joined_files_are_read_one_by_one(
     assert "rows 4  files 2" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", range(24))
 def test_sec_header_on_the_border_of_two_pieces_is_found(tmp_path: Path, before: int) -> None:
     """A file is read in pieces. A mark and a header on their border are found, and the lines of

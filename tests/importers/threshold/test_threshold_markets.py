@@ -289,6 +289,7 @@ def test_damaged_last_lines_are_reported(tmp_path: Path) -> None:
         assert message in result.stderr
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
