@@ -52,7 +52,7 @@ class Verdict(Struct, frozen=True):
     ok: bool
     findings: list[Finding]
     notes: list[Finding] | UnsetType = UNSET
-    """Sentences that cannot be judged (`text.unverifiable`); absent if there are none."""
+    """Sentences that cannot be judged (`text.unverifiable`); absent without one."""
 
 
 def make_verdict(line: int, found: list[Finding]) -> Verdict:

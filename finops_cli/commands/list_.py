@@ -271,7 +271,7 @@ def _report_bad_lines(source: str, index: AnswerIndex) -> None:
         typer.echo(f"{source}:{line.number}: not an output line ({line.reason})", err=True)
     more = index.bad_lines - len(index.bad)
     if more:
-        typer.echo(f"and {more:,} more lines that are no output lines", err=True)
+        typer.echo(f"and {more:,} more lines that finops did not write", err=True)
     if index.bad_lines:
         raise typer.Exit(1)
 

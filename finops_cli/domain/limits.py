@@ -40,7 +40,7 @@ CLOCK_EVENTS: Final = 2_000
 UNPACKED_TIMES: Final = 250
 """The most that a packed file may grow: fails as JSON or CSV grow 10 to 50 times, a bomb 1,000."""
 UNPACKED_FREE_BYTES: Final = 64 * 1024 * 1024
-"""What a packed file may unpack to in any case: harmless, whatever its own size."""
+"""The bytes that a packed file of any size may unpack to: this many are harmless."""
 UNPACKING_BYTES: Final = 128 * 1024
 """The piece of unpacked data that is in memory at a time."""
 HEAD_BYTES: Final = 256 * 1024

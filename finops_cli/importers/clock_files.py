@@ -66,7 +66,7 @@ class FileJoin:
         self._events = None if events is None else read_events(events)
         self._lists = ThresholdLists(list_date)
         self.notes: list[Note] = []
-        """What was tolerated or assumed in the threshold lists."""
+        """The faults of the threshold lists that were tolerated, and the assumptions."""
         for item in self._lists.read(lists):
             if isinstance(item, Note):
                 self.notes.append(item)

@@ -110,7 +110,7 @@ def parse_with_format(text: str, date_format: str) -> str:
 
 
 def read_day(text: str, formats: Sequence[str]) -> str:
-    """Return an ISO date from a text in one of `formats`, or in ISO form where there are none.
+    """Return an ISO date from a text in one of `formats`, or in ISO form where no format is given.
 
     A time of day is left out. Raises DateFault.
     """

@@ -21,7 +21,7 @@ class _Origin(msgspec.Struct):
 
 
 class _Reference(msgspec.Struct):
-    """What names a record: its own name, else its row."""
+    """The name of a record: its own, else its row."""
 
     origin: _Origin
     fail_id: str | None = None
@@ -48,11 +48,11 @@ class RecordSource:
     described: str = ""
     """The file and its kind in a message, without the number of rows."""
     file_notes: tuple[str, ...] = ()
-    """What a reader of the file does not see, such as hidden rows."""
+    """Facts that a reader of the file does not see, such as hidden rows."""
     notes: list[str] = field(default_factory=list)
-    """What was left out, repaired and assumed, once the file was read to its end."""
+    """Rows and cells that were left out, repaired or assumed; complete after the last row."""
     rows: int = 0
-    """The rows below the header, once the file was read to its end."""
+    """The rows below the header; complete after the last row."""
 
     @property
     def length(self) -> None:
@@ -70,7 +70,7 @@ class RecordSource:
         return True
 
     def report(self) -> list[str]:
-        """Describe the file and what became of its rows, once it was read to its end."""
+        """Describe the file and what became of its rows, after the last row."""
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
         return [f"{self.described}, {rows}", *self.file_notes, *self.notes]
 

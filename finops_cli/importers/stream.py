@@ -28,14 +28,14 @@ class Gap(Struct, frozen=True):
 
 
 class TableNotes(Struct, frozen=True):
-    """What was left out, repaired and assumed in a file, one sentence each."""
+    """Rows and cells of a file that were left out, repaired or assumed: a sentence for each."""
 
     file: str
     notes: tuple[str, ...]
 
 
 class Note(Struct, frozen=True):
-    """What was tolerated, assumed or left out in a file, for stderr."""
+    """Faults of a file that were tolerated, and its assumptions, for stderr."""
 
     file: str
     text: str

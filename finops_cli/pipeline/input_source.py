@@ -137,7 +137,7 @@ def decode_input(line: InputLine) -> Any:
 
 
 def input_fail_id(line: InputLine, number: int) -> str:
-    """Return the default `fail_id` of a line: that of its row in the file, where it is a row."""
+    """Return the default `fail_id` of a line; a row of a table has the number of its row."""
     return default_fail_id(line.line if isinstance(line, Damage) else number)
 
 
@@ -170,7 +170,7 @@ def require_path(source: InputSource) -> Path:
 
 
 def refuse_kind(kind: FileKind, shown: str) -> None:
-    """Raise UsageError for a kind of file that is no input of a run, whatever the options."""
+    """Raise UsageError for a kind of file that a run cannot read with any option."""
     file = "FILE" if shown == "stdin" else shown
     if kind is FileKind.SEC_FAILS:
         raise UsageError(

@@ -67,7 +67,7 @@ class StageOutcome(NamedTuple):
     warnings: list[Finding] | None = None
     """The contradictions of the record; None if it could not be read."""
     origin: LineOrigin | None = None
-    """What the record did not give; None if it gives every fact."""
+    """The facts that the record left out; None if it gives every fact."""
     summary: FailSummary | None = None
     """The facts of the record that its line shows; None for a case or an unusable line."""
 

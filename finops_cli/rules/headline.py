@@ -237,7 +237,7 @@ def _first_own_source(cover: _Cover, plan: Resolution) -> tuple[str, int]:
 
 
 def _chased_parties(chased: Sequence[Step], plan: Resolution, rules: HeadlineRules) -> str:
-    """Name the counterparties of the chase steps; an aggregated step stands for several."""
+    """Name the counterparties of the chase steps; an aggregated step has several."""
     named = list(dict.fromkeys(step.dtc for step in chased if step.dtc is not None))
     return _parties(named, rules, plan.additional_ftrs_chased)
 

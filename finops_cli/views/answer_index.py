@@ -35,7 +35,7 @@ _SEVEREST_FIRST = tuple(reversed(get_args(Tier)))
 
 
 class Filter(Struct, frozen=True, kw_only=True):
-    """What a list shows. An empty tuple and None take every line."""
+    """The lines that a list shows. An empty tuple and None take every line."""
 
     tiers: tuple[str, ...] = ()
     securities: tuple[str, ...] = ()
@@ -72,7 +72,8 @@ EVERYTHING = Filter()
 class AnswerIndex:
     """The answers of one output file, in rank order: tier, days left, score, name.
 
-    The order is that of the book: tier, fewer days left (none last), higher score, `fail_id`.
+    The order is the priority order of the book: tier, fewer days left (none last), higher score,
+    `fail_id`.
     """
 
     def __init__(self, lines: Iterable[bytes], *, has_details: bool = False) -> None:
@@ -85,7 +86,7 @@ class AnswerIndex:
         self.bad_lines = 0
         self.statuses: Counter[str] = Counter()
         self.tally = Tally()
-        """What the lines were made from; empty without `has_details`."""
+        """The sources of the lines; empty without `has_details`."""
         for number, line in enumerate(lines, start=1):
             answer = read_answer(line, number)
             if isinstance(answer, NotALine):

@@ -1,4 +1,4 @@
-"""What changed since an earlier output: new, cleared, aged, part delivered, escalated fails."""
+"""The changes since an earlier output: new, cleared, aged, part delivered, escalated fails."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Change(Struct, frozen=True):
     said: tuple[str, ...]
     """One phrase for each kind: `tier HIGH, now CRITICAL`."""
     answer: Answer
-    """The answer of today; that of the earlier output where the fail is cleared."""
+    """The answer of today; the earlier answer where the fail is cleared."""
     before: Answer | None = None
 
 

@@ -36,7 +36,7 @@ def test_suffix_names_the_format(name: str, option: str | None, kind: str, tmp_p
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx", "html"])
 def test_pipe_gets_the_file(kind: str) -> None:
-    """Without -o each format goes to stdout, where that is no terminal."""
+    """Without -o each format goes to stdout, unless stdout is a terminal."""
     done = call_finops("list", MONDAY, "--format", kind, "-q")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(HEADS[kind])
@@ -76,7 +76,7 @@ def test_keep_is_for_workbooks_that_exist(tmp_path: Path) -> None:
 
 
 def test_sources_name_the_input_of_the_run(tmp_path: Path) -> None:
-    """The note beside an output says which file the run read; it stands in the sources."""
+    """The note beside an output says which file the run read; it is one of the sources."""
     out, path = tmp_path / "out.jsonl", tmp_path / "list.xlsx"
     done = call_finops("run", EXAMPLES / "monday.jsonl", "-o", out, "--backend", "engine", "-q")
     assert done.returncode == 0, done.stderr

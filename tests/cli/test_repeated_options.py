@@ -117,7 +117,7 @@ def test_message_has_every_value_that_was_given(
 
 
 def test_repeated_options_behind_two_dashes_are_arguments(finops: Finops, tmp_path: Path) -> None:
-    """Rule: what stands behind `--` is no option, and help is shown whatever else is given."""
+    """Rule: an argument behind `--` is not an option, and help is shown whatever else is given."""
     done = finops("run", "-q", "-o", tmp_path / "o", "--", EXAMPLES / "monday.jsonl")
     assert done.returncode == 0
     assert b"is given twice" not in finops("run", "--", "-o", "-o").stderr

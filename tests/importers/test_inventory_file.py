@@ -53,7 +53,7 @@ def refusal(path: Path, text: str, as_of: str | None = None) -> str:
 
 
 def test_pool_sums_the_lines_of_a_cusip(tmp_path: Path) -> None:
-    """Boxes, depots, recalls and borrows are sums; a price and a pending receive are no sources."""
+    """Boxes, depots, recalls and borrows are sums; a price and a pending receive count nowhere."""
     with opened(tmp_path / "i.jsonl", FULL) as file:
         pool = file.find(MSFT)
         assert isinstance(pool, Pool)

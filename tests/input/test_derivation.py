@@ -1,4 +1,4 @@
-"""What a record may leave out: derived from other facts, or assumed on the unfavourable side."""
+"""Facts that a record may leave out: derived from others, or assumed on the unfavourable side."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_absent_rate_is_assumed_in_the_worst_band() -> None:
 
 
 def test_absent_coverage_is_assumed_where_no_box_gives_it() -> None:
-    """A record that says nothing of its stock is scored as if nothing were in the box."""
+    """A record without any stock is scored as if the box were empty."""
     fail = parse_fail(without("inventory_coverage_pct")).value
     assert fail is not None
     bands = KB.scoring.inventory_modifier

@@ -91,7 +91,7 @@ INPUT_FAULTS = [
 def test_kb_fault_names_file_entry_field_and_value(
     file: str, prefix: str, fault: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Rule: a value that is no day, name or count is refused when the knowledge base is loaded."""
+    """Rule: a value that is not a day, name or count is refused when the kb is loaded."""
     old, new, entry, field_and_value, expected = fault
     folder = change_kb(tmp_path, file, old, new)
     with pytest.raises(KnowledgeError) as caught:

@@ -1,4 +1,4 @@
-"""The ranked list of an output: its order, its filters, and what is no output line."""
+"""The ranked list of an output: its order, its filters, and lines that finops did not write."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_list_ranks_by_tier_deadline_score_and_name() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(TIERS), st.integers(0, 30), st.integers(0, 1000))))
 def test_rank_order_equals_a_plain_sort(rows: list[tuple[str, int, int]]) -> None:
-    """The order of the index is that of a sort by its four keys."""
+    """The order of the index equals a sort by its four keys."""
     lines = [
         line(f"F-{n:03}", priority_tier=tier, age_days=age, priority_score=score / 10)
         for n, (tier, age, score) in enumerate(rows)

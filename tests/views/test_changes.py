@@ -1,4 +1,4 @@
-"""What changed between two outputs, and how their lines are matched."""
+"""The changes between two outputs, and how their lines are matched."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ EXIT_1 = {
     "run": "The run is complete, and the status of some line is not `ok`.",
     "triage": "The run is complete, and the status of some line is not `ok`.",
     "resolve": "The run is complete, and the status of some line is not `ok`.",
-    "list": "Some lines of the file are no output lines of finops; each is reported on stderr.",
+    "list": "Some lines of the file were not written by finops; stderr reports them.",
     "check": "At least one output violates a rule.",
     "clock file": "A duty is breached, or a record is rejected.",
     "clock days": "",

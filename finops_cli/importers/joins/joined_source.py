@@ -24,7 +24,7 @@ from finops_cli.pipeline.parse import decode, fail_id_of, parse_fail
 
 
 class _Glance(msgspec.Struct):
-    """What decides early about a record, without reading the whole of it."""
+    """The fields that decide early about a record, before all of it is read."""
 
     cusip: str | None = None
     side: str | None = None
@@ -50,7 +50,7 @@ class JoinedSource:
     receives: ReceivesIndex | None = None
     joined_files: tuple[Path, ...] = ()
     notes: list[str] = field(default_factory=list)
-    """What stderr says beside the counts."""
+    """Further sentences for stderr, beside the counts."""
     _is_indexed: bool = False
 
     @property
@@ -176,7 +176,7 @@ class JoinedSource:
 
 
 def _is_delivery(line: bytes) -> bool:
-    """Return true where the first look shows that a record is no receive."""
+    """Return true where the first look shows that a record is not a receive."""
     glance = _glance(line)
     return glance is not None and (glance.side == "Sell" or glance.cns_direction == "FTD")
 

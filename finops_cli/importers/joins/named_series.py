@@ -149,7 +149,7 @@ def _names_of_line(given: dict[str, Any]) -> _Names:
 
 
 def _names(fail_id: Any, cusip: Any, symbol: Any, origin: Any, as_of: Any) -> _Names:
-    """The symbol is that of the record, else the one in `origin`."""
+    """The symbol comes from the record, else from its `origin`."""
     if not symbol and isinstance(origin, dict):
         symbol = origin.get("symbol")
     keys = (

@@ -51,7 +51,7 @@ class ScaleMix:
             self._percentage = self._percentage or SeenNumber(line, text)
 
     def note(self) -> str:
-        """Describe the mix, and the key that settles it; empty where there is none."""
+        """Describe the mix, and the key that settles it; empty without a mix."""
         low, high = self._fraction, self._percentage
         if low is None or high is None:
             return ""

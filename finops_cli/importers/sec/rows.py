@@ -177,7 +177,8 @@ def read_row(number: int, text: str) -> Row:
     """The row in a line.
 
     DESCRIPTION may hold bars: four fields are taken from the left, the price from the right. Bars
-    beyond those of the header are left out at the end of the line. A blank price is none, as `.`.
+    beyond those of the header are left out at the end of the line. A blank price means the same
+    as `.`.
     """
     given = text
     text = text.rstrip()

@@ -16,7 +16,7 @@ class CellFault(Struct, frozen=True):
     text: str
     """The cell as the file shows it: `=B2*C2`, `#REF!`; shortened."""
     why: str
-    """What is wrong, as the rest of a sentence about the cell: `holds the error #REF!`."""
+    """The fault, as the rest of a sentence about the cell: `holds the error #REF!`."""
     cure: str
     """How to get a value into the cell."""
 

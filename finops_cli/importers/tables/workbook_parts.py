@@ -48,7 +48,7 @@ class SheetPart(NamedTuple):
 
 
 class SheetFacts(NamedTuple):
-    """What a first reading of a sheet finds."""
+    """The findings of the first reading of a sheet."""
 
     used: RowSet
     """The rows that hold a value."""
@@ -65,7 +65,7 @@ class SheetFacts(NamedTuple):
 
 
 class _Around(NamedTuple):
-    """What a sheet says outside its rows."""
+    """The facts of a sheet outside its rows."""
 
     merged: list[Area]
     hidden_columns: list[range]

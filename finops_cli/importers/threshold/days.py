@@ -37,7 +37,7 @@ class Market(NamedTuple):
 
 
 class ListState(NamedTuple):
-    """Whether a symbol is on a list of a day, and how that is known."""
+    """The answer for a symbol and a day: listed or not, and how it is known."""
 
     listed: bool | None
     """None: no list up to the day, or none names the symbol. It may belong to another market."""

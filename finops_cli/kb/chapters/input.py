@@ -22,7 +22,7 @@ _T_PLUS = re.compile(r"T\+[0-9]{1,3}")
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class InputRules:
-    """What finops knows and assumes about a record that does not say it."""
+    """The facts that finops derives and assumes where a record leaves them out."""
 
     treasury_issuers: frozenset[str]
     """Issuer numbers, the first characters of a CUSIP, of the US Treasury."""

@@ -80,7 +80,7 @@ Meanings = Mapping[str, tuple[str, ...]]
 
 
 class Phrase(NamedTuple):
-    """A phrase by its stems, with everything that it may stand for."""
+    """A phrase by its stems, with all its meanings."""
 
     stems: tuple[str, ...]
     meanings: Meanings

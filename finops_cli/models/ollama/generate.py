@@ -76,7 +76,7 @@ class _Piece(Struct):
 
 
 _CONTENT = ("response", "thinking", "done", "done_reason", "error")
-"""The fields of a line that are no statistics."""
+"""The fields of a line that do not hold statistics."""
 _DECODER: msgspec.json.Decoder[_Piece] = msgspec.json.Decoder(_Piece)
 
 

@@ -202,7 +202,7 @@ def _name_role(role: str) -> str:
 def find_no_sentence(text: str, expected: str | None, rules: SentenceRules) -> str | None:
     """Say why a text has no sentence; None if it has one.
 
-    `expected` is the engine's text, whose beginning alone is no sentence.
+    `expected` is the engine's text, whose beginning alone is not a sentence.
     """
     words = [word.lower() for word in _WORD.findall(text)]
     bare = " ".join(text.lower().strip(" \t\r\n.,;:!?()[]{}<>\"'*_-").split())

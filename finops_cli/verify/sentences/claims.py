@@ -42,7 +42,7 @@ class Clause(NamedTuple):
 
 @dataclass(slots=True)
 class Context:
-    """What a segment takes over from those before it in its clause."""
+    """The words that a segment takes over from the segments before it in its clause."""
 
     labels: list[Label] = field(default_factory=list)
     """Labels that the next number may belong to."""
@@ -51,6 +51,6 @@ class Context:
     """Labels without a number before these: "recall and borrow: 5,000 and 3,000"."""
     party: str | None = None
     negated: bool = False
-    """The role of the participant is that of a verb with a negation."""
+    """True where a negated verb gives the role of the participant."""
     hypothetical: bool = False
     claims: list[Claim] = field(default_factory=list)

@@ -41,7 +41,7 @@ _POSSESSIVE = re.compile(r"(?<=\w)['\u2019]s?\b", re.IGNORECASE)
 
 
 class Item(NamedTuple):
-    """A piece of a text with what it may stand for."""
+    """A piece of a text with its possible meanings."""
 
     kind: Kind
     text: str

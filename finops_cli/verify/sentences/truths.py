@@ -23,7 +23,7 @@ class Truths:
     undecided: dict[str, set[Value]] = field(default_factory=lambda: defaultdict(set))
 
     def add(self, role: str, *values: Value | int) -> None:
-        """Add true values of a role; without values the role has none that is true."""
+        """Add true values of a role; without values, no value of the role is true."""
         known = self.true.setdefault(role, set())
         known.update(Decimal(each) if isinstance(each, int) else each for each in values)
 
@@ -58,7 +58,7 @@ def add_deadline(truths: Truths, deadline: str | None, age: int | None) -> None:
 
 
 def add_days_left(truths: Truths, left: int | None) -> None:
-    """Add the days left to the deadline, negative when past; None: there is none."""
+    """Add the days left to the deadline, negative when past; None: the fail has no deadline."""
     truths.add("number:left", *([left] if left is not None and left >= 0 else []))
     truths.add("number:overdue", *([-left] if left is not None and left <= 0 else []))
     truths.state(

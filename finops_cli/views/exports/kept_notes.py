@@ -74,7 +74,7 @@ class KeptNotes:
     def __init__(self, path: Path) -> None:
         """Read the notes of a workbook of finops list.
 
-        Raises UsageError for a file that is no such workbook, MissingPiece without openpyxl.
+        Raises UsageError for a file that finops did not write, MissingPiece without openpyxl.
         """
         self._table = TemporaryTable(_TABLE, *_LOOKUPS)
         self._rows = 0

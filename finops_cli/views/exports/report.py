@@ -1,4 +1,4 @@
-"""What a file for people shows: the list, what changed, and what the answers rest on."""
+"""The content of a file for people: the list, the changes, and the sources of the answers."""
 
 from __future__ import annotations
 

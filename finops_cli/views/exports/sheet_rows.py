@@ -32,7 +32,7 @@ _FIRST_YEAR = 1901
 _FIRST_DAY = datetime(1899, 12, 30)  # noqa: DTZ001 - the days of a sheet have no time zone
 _DAY_SECONDS = 86_400
 _ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
-"""What Excel would read as the code of a character."""
+"""The texts that Excel reads as the code of a character."""
 
 
 class SheetRows:

@@ -47,7 +47,7 @@ class SheetColumn(NamedTuple):
     number_format: str = "General"
     wraps: bool = False
     is_number: bool = True
-    """False for a column whose numbers are names, such as that of a step."""
+    """False for a column whose numbers are names, such as the number of a step."""
     is_filled_in: bool = False
     """True for a column that the desk fills in."""
     is_hidden: bool = False

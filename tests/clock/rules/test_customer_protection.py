@@ -54,7 +54,7 @@ def test_lot_received_by_the_due_day_is_cured(
 
 
 def test_shares_sent_to_the_market_do_not_cure_possession() -> None:
-    """Rule: a fall of our fail to deliver says nothing of what the customer brought in."""
+    """Rule: a fall of our fail to deliver does not show what the customer brought in."""
     facts = {"customer": True, "sale_type": "long"}
     history = rows(("2026-11-16", 1000), ("2026-11-17", 0))
     found = compute("2026-12-20", "FTD", "Sell", fail_history=history, **facts)

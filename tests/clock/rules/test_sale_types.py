@@ -54,7 +54,7 @@ def test_assumption_about_a_sale_is_named_where_made(
     direction: str, facts: Object, assumed: list[str]
 ) -> None:
     """Rule: an unknown sale is taken as short, and a long one without evidence as shown, only where
-    Rule 204 gives a deadline; `absent` and `unknown` are told apart.
+    Rule 204 gives a deadline; `absent` and `unknown` differ.
     """
     found = compute(direction, **facts)
     assert [text for text in found.assumptions if text.startswith("sale_type")] == assumed

@@ -48,7 +48,7 @@ def test_import_without_a_mapping_prints_one_and_exits_2(finops: Finops) -> None
 
 
 def test_proposal_that_was_completed_runs(finops: Finops, tmp_path: Path) -> None:
-    """What is missing is written into the saved mapping; then the file runs."""
+    """The missing facts are written into the saved mapping; then the file runs."""
     file, saved = EXPORTS / "clearing-cns.csv", tmp_path / "map.yaml"
     assert finops("run", file, "--save-map", saved, *ENGINE).returncode == 2
     text = saved.read_text()

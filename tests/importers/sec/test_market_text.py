@@ -72,7 +72,7 @@ def test_file_in_another_writing_is_read_the_same(
     tmp_path: Path, content: bytes, told: str
 ) -> None:
     """Encodings with a mark, line ends, NUL bytes and bars at the end of a line change no record.
-    What was left out is told.
+    The parts that were left out are reported.
     """
     plain = import_sec(save(tmp_path, ONE.encode()), "--every-day", "--quiet")
     result = import_sec(save(tmp_path, content), "--every-day", "--quiet")
@@ -116,7 +116,7 @@ def test_file_in_another_writing_is_read_the_same(
 def test_file_of_another_kind_is_refused_with_a_cure(
     tmp_path: Path, content: bytes, message: str, cure: str
 ) -> None:
-    """A file that is no text of the SEC is named by its kind."""
+    """A file that is not a text of the SEC is named by its kind."""
     result = import_sec(save(tmp_path, content))
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
@@ -245,7 +245,7 @@ def test_sec_too_many_joined_files_are_refused(tmp_path: Path) -> None:
 def test_sec_price_stands_before_bars_at_the_end(
     tmp_path: Path, end: str, price: str | None, description: str
 ) -> None:
-    """Bars beyond those of the header do not hide the price; a blank price is none, as `.`."""
+    """Bars beyond those of the header do not hide the price; a blank price equals `.`."""
     line = f"20230301|{MSFT}|MSFT|100|{end}"
     result = import_sec(write(tmp_path, line))
     [record] = records(result)
@@ -299,7 +299,7 @@ def test_threshold_lists_in_an_archive_are_all_read(tmp_path: Path) -> None:
 def test_threshold_file_of_another_kind_is_refused(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
-    """A file that is no threshold list is named by its kind."""
+    """A file that is not a threshold list is named by its kind."""
     path = save(tmp_path, content, "list.txt")
     result = import_lists(write(tmp_path, row("20230301")), [path])
     assert (result.exit_code, result.stdout) == (2, "")

@@ -121,7 +121,7 @@ def test_comment_on_a_fail_that_is_not_shown_goes_to_gone(tmp_path: Path) -> Non
 
 
 def test_second_comment_on_a_fail_is_not_lost(tmp_path: Path) -> None:
-    """Where the desk copied a row, one comment stands in the list and the other in Gone."""
+    """Where the desk copied a row, one comment is in the list and the other one in Gone."""
     path = tmp_path / "day.xlsx"
     fill(workbook_of([line("A"), line("A")]), path, {"A": ("Ann", "x")})
     with kept(path) as notes:

@@ -83,7 +83,7 @@ def _decide_rate(draft: Draft, field: str, found: Candidate) -> None:
 
 
 def _doubt_mix(bare: list[Decimal], numbers: list[Decimal], column: Column) -> str:
-    """Return the doubt where fractions below 1 stand beside percentages; else an empty text.
+    """Return the doubt where one column has fractions below 1 and percentages; else an empty text.
 
     Under a header that says percent, 0.5 beside 6.25 is not in doubt, but 0.05 beside 6.25 is.
     """
