@@ -1,4 +1,4 @@
-"""Every command that the README and the guides show is run and prints what they show."""
+"""Every command that the README shows is run and prints what it shows; its links exist."""
 
 from __future__ import annotations
 
@@ -15,25 +15,19 @@ from tests.support.program import ROOT
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs/guide").glob("*.md")))
 SHOWN = [
-    pytest.param(
-        command,
-        expected,
-        id=f"{page.stem} {command[:60]}",
-        marks=() if page.stem == "README" else pytest.mark.slow,
-    )
-    for page in PAGES
-    for block in CONSOLE.findall(page.read_text())
+    pytest.param(command, expected, id=command[:60])
+    for block in CONSOLE.findall(PAGES[0].read_text())
     for command, _, expected in (
         part.partition("\n") for part in re.split(r"^\$ ", block, flags=re.MULTILINE) if part
     )
 ]
 
 
-def test_pages_have_at_least_15_console_blocks() -> None:
-    """The search for console blocks finds at least fifteen, so the other tests of this module are
-    not empty.
+def test_readme_shows_commands() -> None:
+    """The search for commands finds at least three, so the other tests of this module are not
+    empty.
     """
-    assert len(SHOWN) >= 15
+    assert len(SHOWN) >= 3
 
 
 def test_readme_has_at_most_150_lines() -> None:

@@ -17,7 +17,11 @@ from tools import console_blocks
 from tools.generate_docs.__main__ import PAGES, find_stale_pages
 
 DOCS = ROOT / "docs"
-WALKED = (DOCS / "quickstart.md", *sorted((DOCS / "tutorial").glob("*.md")))
+WALKED = (
+    DOCS / "quickstart.md",
+    *sorted((DOCS / "tutorial").glob("*.md")),
+    *sorted(page for page in (DOCS / "guide").glob("*.md") if page.stem != "limits"),
+)
 HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
 
 
@@ -76,7 +80,9 @@ def check_examples(page: Path, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WALKED, ids=lambda page: page.stem)
 def test_walk_examples_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
-    """The commands of the quickstart and the tutorials, run in order, print what the page shows."""
+    """The commands of the quickstart, a tutorial or a guide, run in order, print what the page
+    shows.
+    """
     check_examples(page, tmp_path)
 
 

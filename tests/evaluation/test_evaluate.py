@@ -299,7 +299,7 @@ def test_evaluate_of_own_records_exits_1_for_a_bad_record(tmp_path: Path, finops
         report["metrics"]["right"]["of"],
     ) == (2, 1, 1)
     assert json.loads((tmp_path / "ev/evaluation.json").read_bytes()) == report
-    assert finops(*call, "-n", 5, "-q").returncode == 0
+    assert finops(*call, "-n", 5, "-q", "--overwrite").returncode == 0
     again = finops(*call, "-n", 6, "--resume")
     assert again.returncode == 2
     assert b"the answers so far belong to other records" in again.stderr

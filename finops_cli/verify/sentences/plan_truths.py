@@ -42,7 +42,9 @@ def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBa
     truths.add("quantity:total", plan.total_coverable)
     truths.add("number:coverage", *(step.coverage_after_step_pct for step in plan.resolution_steps))
     is_partial = _is_partial_gridlock(plan, case, kb)
-    if is_partial:
+    if is_partial is None:
+        truths.undecided["action"] |= {"ESCALATE", "NET_GRIDLOCK"}
+    elif is_partial:
         truths.add("action", "ESCALATE")
     elif plan.gridlock_detected:
         truths.add("action", "NET_GRIDLOCK", "OFFSET_FTR")
@@ -56,7 +58,7 @@ def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBa
         done=False,
     )
     truths.add("party:gridlock", *plan.gridlock_parties)
-    truths.add("party:bottleneck", *(plan.gridlock_parties if is_partial else ()))
+    truths.add("party:bottleneck", *(plan.gridlock_parties if is_partial is not False else ()))
     if case is not None:
         _add_case(truths, plan, case, kb)
     else:
@@ -65,11 +67,22 @@ def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBa
     return truths
 
 
-def _is_partial_gridlock(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBase) -> bool:
+def _is_partial_gridlock(
+    plan: Resolution, case: ResolverInput | None, kb: KnowledgeBase
+) -> bool | None:
+    """Return whether a gridlock is partial; None where only the unknown input could decide it.
+
+    A gridlock of one party is partial, or full with a single counterparty. The steps decide between
+    them: in a full one, no receipt is chased.
+    """
     if case is not None:
         return assess(case, kb.waterfall).extent == "partial"
-    nets = any(step.action == "NET_GRIDLOCK" for step in plan.resolution_steps)
-    return plan.gridlock_detected and len(plan.gridlock_parties) == 1 and not nets
+    if len(plan.gridlock_parties) != 1:
+        return False
+    chased = {step.action for step in plan.resolution_steps if step.dtc is not None}
+    if "NET_GRIDLOCK" in chased:
+        return False
+    return True if "CHASE_FTR" in chased else None
 
 
 def _add_steps(truths: Truths, plan: Resolution) -> None:
