@@ -21,7 +21,8 @@ from tests.views.test_changes import CLOCK
 
 openpyxl = pytest.importorskip("openpyxl")
 TEXTS = st.text(
-    alphabet=st.one_of(st.characters(), st.sampled_from("=+-@#\t\r\n_x0041'")), max_size=30
+    alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("=+-@#\t\r\n_x0041'")),
+    max_size=30,
 )
 
 
