@@ -284,6 +284,8 @@ def _table(entry: AnyEntry) -> Table | None:
         table.add_row(f"{entry.value:,} {entry.unit}")
     elif isinstance(entry, kinds.Choice):
         table.add_row(entry.value)
+    elif isinstance(entry, kinds.Switch):
+        table.add_row("on" if entry.value else "off")
     elif isinstance(entry, kinds.Regulation | kinds.Source) and entry.differs:
         table.add_row(f"The rules that differ: {', '.join(entry.differs)}")
         table.show_header = False

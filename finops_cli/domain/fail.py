@@ -39,6 +39,8 @@ class Inventory(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     pending_receives: Shares
     depot_qty: Shares = 0
     depot_transit_days: Days | None = None
+    recall_notice_days: Days | None = None
+    """Days until recalled shares are back; absent: as the kb says (`recall.notice_days`)."""
 
 
 class Ftr(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -52,6 +54,8 @@ class Ftr(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     cp_fail_rate_pct: RatePercent
     partial_delivery_history: bool
     chase_attempts: Annotated[int, Meta(ge=0, le=limits.AGE_DAYS)] | None = None
+    allocated_qty: Shares | None = None
+    """The shares that a plan of the whole book gives this fail; absent: it may take all of them."""
 
 
 class RelatedFail(Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +104,9 @@ class FailRecord(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     inventory: Inventory | None = None
     ftrs: Ftrs = ()
     related_fails: RelatedFails = ()
+    min_partial_qty: OwedShares | None = None
+    """The smallest part that the counterparty takes, in shares (absent: 1). `finops book` reads it.
+    """
     clock_facts: ClockFacts | None = None
     symbol: Symbol | None = None
     """The ticker. No rule and no model reads it."""

@@ -1,8 +1,8 @@
 """Stage 2: its input and its answer, exactly card 2's schemas, field order included.
 
-The input has four optional fields that card 2 lacks and its rules need: `age_days`,
-`corporate_action`, `inventory.depot_*` and `ftrs[].chase_attempts`. `fail_id` names the output
-line.
+The input has optional fields that card 2 lacks and its rules need: `age_days`, `corporate_action`,
+`inventory.depot_*`, `ftrs[].chase_attempts`, and those of a part of a book
+(`inventory.recall_notice_days`, `ftrs[].allocated_qty`). `fail_id` names the output line.
 """
 
 from __future__ import annotations

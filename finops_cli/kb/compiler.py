@@ -80,6 +80,9 @@ class Compiler:
         self._check_words(id, [value], words_allowed)
         return value
 
+    def switch(self, id: str) -> bool:
+        return self._entry(id, entries.Switch).value
+
     def numbers(
         self, id: str, keys: tuple[str, ...], highest: int = _HIGHEST
     ) -> dict[str, Decimal]:

@@ -59,6 +59,12 @@ class Choice(Entry, frozen=True, tag="choice"):
     value: str
 
 
+class Switch(Entry, frozen=True, tag="switch"):
+    """A behaviour that is on or off."""
+
+    value: bool
+
+
 class Lookup(Entry, frozen=True, tag="lookup"):
     """A number or a word for each word of a closed list."""
 
@@ -115,6 +121,7 @@ AnyEntry = (
     | Check
     | Number
     | Choice
+    | Switch
     | Lookup
     | Bands
     | Terms

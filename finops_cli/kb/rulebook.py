@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from finops_cli.kb import entries
+from finops_cli.kb.chapters.book import BookRules, compile_book
 from finops_cli.kb.chapters.clock import ClockRules, compile_clock
 from finops_cli.kb.chapters.evaluation import EvaluationSettings, compile_evaluation
 from finops_cli.kb.chapters.guard import GuardSettings, compile_guard
@@ -49,6 +50,7 @@ class KnowledgeBase:
     headline: HeadlineRules
     imports: ImportSettings
     joins: JoinRules
+    book: BookRules
     sentences: SentenceRules
     tolerance: Decimal
     phrases: frozenset[str]
@@ -88,6 +90,7 @@ def compile_with(
         headline=compile_headline(c),
         imports=compile_imports(c),
         joins=compile_joins(c),
+        book=compile_book(c),
         sentences=compile_sentences(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),

@@ -103,6 +103,7 @@ def parse_fail_line(line: bytes, inputs: InputPolicy | None = None) -> ParseResu
     if (
         fail is not None
         and fail.corporate_action is None
+        and fail.min_partial_qty is None
         and cusip.ends_right(fail.cusip)
         and side_agrees(fail.side, fail.cns_direction)
     ):
@@ -205,6 +206,9 @@ def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
 
 def _fail_problems(fail: FailRecord, given: dict[str, Any]) -> list[Problem]:
     problems = _problems(fail, given)
+    least = fail.min_partial_qty
+    if least is not None and least > fail.qty:
+        problems.append(_too_large_part(least, fail.qty))
     if not side_agrees(fail.side, fail.cns_direction):
         is_derived = "cns_direction" in names_in(fail.origin, "derived")
         position = fail.cns_position if is_derived else None
@@ -261,6 +265,17 @@ def _misspelt(event: dict[str, Any]) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _too_large_part(least: int, owed: int) -> Problem:
+    accepted = f"1 to {owed}, the qty of the record"
+    return Problem(
+        rule="book.least_partial",
+        path="/min_partial_qty",
+        value=str(least),
+        accepted=accepted,
+        message=f"min_partial_qty is {least}; accepted: {accepted}",
+    )
 
 
 def _other_object(path: str, accepted: str) -> Problem:

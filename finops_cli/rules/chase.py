@@ -18,7 +18,12 @@ def rank(ftrs: Sequence[Ftr]) -> list[Ftr]:
 
 
 def _rank_key(ftr: Ftr) -> tuple[int, int, str]:
-    return (-ftr.age_days, -ftr.qty, ftr.dtc)
+    return (-ftr.age_days, -available_qty(ftr), ftr.dtc)
+
+
+def available_qty(ftr: Ftr) -> int:
+    """Return the shares that a plan may take: what the book allocates, else all of them."""
+    return ftr.qty if ftr.allocated_qty is None else ftr.allocated_qty
 
 
 def chase(
@@ -34,12 +39,13 @@ def chase(
     `chase_action` is CHASE_FTR, or NET_GRIDLOCK in full gridlock; `age_days` is the age of the fail
     itself.
     """
-    ranked = rank(ftrs) if len(ftrs) > 1 else ftrs
+    given = [ftr for ftr in ftrs if ftr.allocated_qty != 0]
+    ranked = rank(given) if len(given) > 1 else given
     for ftr in ranked[: rules.chase_steps]:
         if not ledger.remaining:
             return 0
         action = "OFFSET_FTR" if nets_across_dates(ftr, age_days, rules) else chase_action
-        qty = min(ftr.qty, ledger.remaining)
+        qty = min(available_qty(ftr), ledger.remaining)
         ledger.take(
             action, qty, _rationale(ftr, action), ftr.dtc, ftr.settlement_type, ftr.settlement_date
         )
@@ -60,7 +66,7 @@ def _chase_rest(
     for ftr in rest:
         if qty >= ledger.remaining:
             break
-        qty += ftr.qty
+        qty += available_qty(ftr)
         needed += 1
     if needed:
         ledger.take(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
+from finops_cli.domain.fail import Ftr
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.kb.chapters.waterfall import WaterfallRules
 
@@ -20,15 +22,22 @@ class Gridlock(NamedTuple):
 
 def assess(case: ResolverInput, rules: WaterfallRules) -> Gridlock:
     """Evaluate S1 to S4 for `case`. kb: `gridlock.signals`, `gridlock.parties`."""
-    if not case.ftrs:
+    return assess_receives(case.ftrs, {fail.dtc for fail in case.related_fails}, rules)
+
+
+def assess_receives(
+    ftrs: Sequence[Ftr], related_brokers: Collection[str], rules: WaterfallRules
+) -> Gridlock:
+    """Evaluate S1 to S4 for all receives of a security and the brokers of the related fails."""
+    if not ftrs:
         return Gridlock(0, "none", ())
-    brokers = {ftr.dtc for ftr in case.ftrs}
-    if len(brokers | {fail.dtc for fail in case.related_fails}) < rules.gridlock_min_brokers:
+    brokers = {ftr.dtc for ftr in ftrs}
+    if len(brokers.union(related_brokers)) < rules.gridlock_min_brokers:
         return Gridlock(1, "none", ())
-    if not _aging_despite_chasing(case, rules):
+    if not _aging_despite_chasing(ftrs, rules):
         return Gridlock(2, "none", ())
     quantities = dict.fromkeys(sorted(brokers), 0)
-    for ftr in case.ftrs:
+    for ftr in ftrs:
         quantities[ftr.dtc] += ftr.qty
     largest = max(quantities.values())
     if largest <= min(quantities.values()) * rules.gridlock_similar_ratio:
@@ -37,8 +46,8 @@ def assess(case: ResolverInput, rules: WaterfallRules) -> Gridlock:
     return Gridlock(3, "partial", (bottleneck,))
 
 
-def _aging_despite_chasing(case: ResolverInput, rules: WaterfallRules) -> bool:
-    for ftr in case.ftrs:
+def _aging_despite_chasing(ftrs: Sequence[Ftr], rules: WaterfallRules) -> bool:
+    for ftr in ftrs:
         if ftr.partial_delivery_history:
             return False
         if ftr.chase_attempts is None:

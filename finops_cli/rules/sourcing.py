@@ -51,10 +51,16 @@ def runs_in_parallel(
 ) -> bool:
     return (
         deadline_days is not None
-        and deadline_days <= rules.recall_notice_days
+        and deadline_days <= notice_days(inventory, rules)
         and inventory.recall_outstanding > 0
         and inventory.stock_loan_available > 0
     )
+
+
+def notice_days(inventory: Inventory, rules: WaterfallRules) -> int:
+    """Return the notice of a recall in settlement days: the inventory's own, else the kb's."""
+    own = inventory.recall_notice_days
+    return rules.recall_notice_days if own is None else own
 
 
 def corporate_action_option(case: ResolverInput) -> CorporateActionOption | None:

@@ -14,15 +14,18 @@ from finops_cli.rules.narrative import narrative
 from finops_cli.rules.sourcing import Fallbacks, corporate_action_option, fallbacks
 
 
-def resolve(case: ResolverInput, kb: KnowledgeBase) -> Resolution:
+def resolve(case: ResolverInput, kb: KnowledgeBase, gridlock: Gridlock | None = None) -> Resolution:
     """Plan the resolution of `case`.
+
+    `gridlock` is the verdict over all receives, where the case has only those that a plan of the
+    whole book allocates to it; None: judge it by the receives of the case.
 
     Raises ValueError when its age cannot be derived (`rules.deadlines.age_days`).
     """
     rules = kb.waterfall
     age = age_days(case, kb.scoring)
     remaining_days = days_left(case, age)
-    gridlock = assess(case, rules)
+    gridlock = gridlock or assess(case, rules)
     ledger = Ledger(case.ftd_qty, rules.coverage_decimals)
     if corporate_action_option(case) == "C":
         ledger.take(

@@ -16,7 +16,7 @@ import sys
 class Absent:
     names = {"numpy", "torch", "transformers", "trl", "peft", "datasets", "accelerate",
              "bitsandbytes", "matplotlib", "unsloth", "llama_cpp", "llguidance", "pyarrow",
-             "presidio_analyzer", "sklearn", "openpyxl"}
+             "presidio_analyzer", "sklearn", "openpyxl", "networkx", "ortools"}
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in self.names:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)

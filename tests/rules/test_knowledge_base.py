@@ -69,6 +69,7 @@ def test_every_kb_number_is_used_by_a_rule(kb: KnowledgeBase) -> None:
     data = (
         entries.Number
         | entries.Choice
+        | entries.Switch
         | entries.Lookup
         | entries.Bands
         | entries.Quantiles

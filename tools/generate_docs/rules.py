@@ -102,6 +102,8 @@ def _render_values(entry: entries.AnyEntry) -> Iterator[str]:
         yield f"**{entry.value:,}** {entry.unit}"
     elif isinstance(entry, entries.Choice):
         yield f"**{entry.value}**"
+    elif isinstance(entry, entries.Switch):
+        yield "**on**" if entry.value else "**off**"
     elif isinstance(entry, entries.Bands):
         yield from [f"| {entry.unit} | value |", "|---|---|"]
         for label, row in zip(label_bands(entry), entry.rows, strict=True):
