@@ -1,0 +1,1 @@
+"""The optional solver packages, imported here alone, with settings under which they are exact."""
