@@ -33,6 +33,8 @@ from finops_cli.commands.quantize import quantize
 from finops_cli.commands.resolve import resolve
 from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
+from finops_cli.commands.serve import app as token_app
+from finops_cli.commands.serve import serve
 from finops_cli.commands.show import show
 from finops_cli.commands.train import train
 from finops_cli.commands.triage import triage
@@ -59,6 +61,8 @@ COMMAND_ORDER = (
     "compare",
     "drift",
     "models",
+    "serve",
+    "token",
     "kb",
     "schema",
     "doctor",
@@ -136,10 +140,12 @@ for command in (
     drift,
     models,
     schema,
+    serve,
     doctor,
 ):
     app.command(cls=CommandWithExamples)(command)
 app.command("list", cls=CommandWithExamples)(list_)
+app.add_typer(token_app, name="token")
 app.add_typer(kb_command.app, name="kb")
 app.add_typer(clock_command.app, name="clock")
 

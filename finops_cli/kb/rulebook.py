@@ -21,6 +21,7 @@ from finops_cli.kb.chapters.models import ModelSettings, compile_models
 from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
 from finops_cli.kb.chapters.scoring import ScoringRules, compile_scoring
 from finops_cli.kb.chapters.sentences import SentenceRules, compile_sentences
+from finops_cli.kb.chapters.serve import ServeSettings, compile_serve
 from finops_cli.kb.chapters.training_data import DatasetSettings, compile_datasets
 from finops_cli.kb.chapters.triage import TriageRules, compile_triage
 from finops_cli.kb.chapters.waterfall import WaterfallRules, compile_waterfall
@@ -52,6 +53,7 @@ class KnowledgeBase:
     joins: JoinRules
     book: BookRules
     sentences: SentenceRules
+    serve: ServeSettings
     tolerance: Decimal
     phrases: frozenset[str]
 
@@ -92,6 +94,7 @@ def compile_with(
         joins=compile_joins(c),
         book=compile_book(c),
         sentences=compile_sentences(c),
+        serve=compile_serve(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),
     )

@@ -53,6 +53,8 @@ VERBS = (
     "compare",
     "drift",
     "models",
+    "serve",
+    "token",
     "kb",
     "schema",
     "doctor",

@@ -31,6 +31,8 @@ EXIT_1 = {
     "compare": "",
     "drift": "The divergence is above the threshold.",
     "models": "",
+    "serve": "",
+    "token new": "",
     "kb list": "",
     "kb show": "",
     "kb glossary": "",

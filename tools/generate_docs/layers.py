@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PURPOSES = {
     "cli": "defines the program",
     "commands": "one verb a file",
+    "service": "HTTP API",
     "devtools": "a fake Ollama server",
     "views": "show dates to people",
     "evaluation": "measure, compare, drift",

@@ -29,6 +29,7 @@ CHAPTERS = {
     "glossary": "Glossary",
     "checks": "Rules that only the checker has",
     "sentences": "Words of sentences",
+    "serve": "The service",
     "replies": "Replies of models",
     "models": "Calling models",
     "guard": "Personal data",

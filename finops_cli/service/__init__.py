@@ -1,0 +1,1 @@
+"""`finops serve`: the pipeline over HTTP, for other systems and for the browser of a desk."""

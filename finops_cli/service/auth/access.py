@@ -1,0 +1,128 @@
+"""Who sends a request: the owner of a token in a header, or of the session of a browser."""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Protocol
+
+from starlette.requests import HTTPConnection
+
+from finops_cli.kb.chapters.serve import ServeSettings
+from finops_cli.service.auth.tokens import Now, TokenOwner, digest_of, find_owner
+from finops_cli.service.problems import ServiceError
+
+_SCHEME = "bearer "
+_MINUTE = timedelta(minutes=1)
+
+
+class TokenSource(Protocol):
+    """The owners of tokens, as they are now."""
+
+    def owners(self) -> list[TokenOwner]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The session of a browser. It ends with the token that it began with."""
+
+    sha256: str
+    """The digest of the token."""
+    until: datetime
+
+
+class Access:
+    """Knows tokens and sessions, and counts wrong tokens by address."""
+
+    def __init__(
+        self, tokens: TokenSource, settings: ServeSettings, now: Now, is_secure: bool
+    ) -> None:
+        """Keep the tokens. `is_secure`: browsers reach the service by TLS."""
+        self._tokens = tokens
+        self._settings = settings
+        self._now = now
+        self._sessions: dict[str, Session] = {}
+        self._failures: dict[str, deque[datetime]] = {}
+        self.is_secure = is_secure
+        self.cookie = "__Host-finops" if is_secure else "finops"
+
+    def owner_of(self, connection: HTTPConnection) -> tuple[TokenOwner, str | None]:
+        """Return the owner behind a request, and the session if it has one.
+
+        Raises ServiceError 401 without a valid token, and 429 after too many wrong ones.
+        """
+        address = connection.client.host if connection.client else ""
+        header = connection.headers.get("authorization", "")
+        if header.lower().startswith(_SCHEME):
+            return self.owner_of_token(header[len(_SCHEME) :].strip(), address), None
+        session = connection.cookies.get(self.cookie)
+        owner = None if session is None else self._owner_of_session(session)
+        if owner is None:
+            raise _unknown("no token")
+        return owner, session
+
+    def owner_of_token(self, token: str, address: str) -> TokenOwner:
+        """Return the owner of `token`. Raises ServiceError 401, and 429 as `owner_of` does."""
+        failures = self._recent_failures(address)
+        if len(failures) >= self._settings.limits["failed_logins"]:
+            raise ServiceError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too-many-wrong-tokens",
+                "too many wrong tokens came from this address",
+                retry_after=int(_MINUTE.total_seconds()),
+            )
+        owner = find_owner(self._tokens.owners(), token, self._now())
+        if owner is None:
+            failures.append(self._now())
+            self._failures[address] = failures
+            raise _unknown("the token is wrong or has expired")
+        return owner
+
+    def begin_session(self, token: str) -> str:
+        """Begin a session of the browser that gave `token`, and return its secret name."""
+        now = self._now()
+        for name in [each for each, kept in self._sessions.items() if kept.until <= now]:
+            del self._sessions[name]
+        name = secrets.token_urlsafe(32)
+        until = now + timedelta(seconds=self._settings.times["session"])
+        self._sessions[name] = Session(digest_of(token), until)
+        return name
+
+    def end_session(self, name: str) -> None:
+        """End a session."""
+        self._sessions.pop(name, None)
+
+    def _owner_of_session(self, name: str) -> TokenOwner | None:
+        session, now = self._sessions.get(name), self._now()
+        if session is None or session.until <= now:
+            return None
+        for owner in self._tokens.owners():
+            if owner.sha256 == session.sha256 and owner.is_valid(now):
+                return owner
+        return None
+
+    def _recent_failures(self, address: str) -> deque[datetime]:
+        since = self._now() - _MINUTE
+        failures = self._failures.pop(address, deque())
+        while failures and failures[0] <= since:
+            failures.popleft()
+        if failures:
+            self._failures[address] = failures
+        return failures
+
+
+def _unknown(what: str) -> ServiceError:
+    return ServiceError(
+        HTTPStatus.UNAUTHORIZED,
+        "token",
+        f"{what}; accepted: Authorization: Bearer TOKEN, with a token of `finops token new`",
+        headers={"WWW-Authenticate": 'Bearer realm="finops"'},
+    )
+
+
+OnDenied = Callable[[HTTPConnection, ServiceError], None]
+"""Called for each request without a valid token or without the right."""

@@ -1,0 +1,163 @@
+"""Tokens: who may use the service. The file of tokens holds their digests, never a token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from finops_cli.errors import UsageError
+from finops_cli.service.auth.roles import ROLES, Role
+
+PREFIX = "fop_"
+_RANDOM_BYTES = 32
+_OTHERS_MAY_READ = stat.S_IRWXG | stat.S_IRWXO
+
+Now = Callable[[], datetime]
+"""Returns the present moment with its time zone."""
+
+
+def utc_now() -> datetime:
+    """Return the present moment. The clock of the machine decides about expiry and audit only."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenOwner:
+    """The person or program behind a token."""
+
+    name: str
+    role: Role
+    sha256: str
+    """SHA-256 of the token, in hexadecimal."""
+    expires: datetime | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Return true if the token has not expired."""
+        return self.expires is None or now < self.expires
+
+
+def make_token() -> str:
+    """Make a token with 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def digest_of(token: str) -> str:
+    """Return the SHA-256 of `token`, in hexadecimal."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def token_entry(token: str, name: str, role: Role, now: datetime, days: int | None) -> str:
+    """Return the lines of a token file for `token`; `days` None: it does not expire."""
+    lines = ["[[token]]", f'name = "{name}"', f'role = "{role}"', f'sha256 = "{digest_of(token)}"']
+    if days is not None:
+        expires = (now + timedelta(days=days)).replace(microsecond=0)
+        lines.append(f"expires = {expires.isoformat()}")
+    return "\n".join(lines) + "\n"
+
+
+class TokenFile:
+    """The owners in a TOML file. It is read again when it changes."""
+
+    def __init__(self, path: Path) -> None:
+        """Read `path`. Raises UsageError for a file that others may read, or that is damaged."""
+        self._path = path
+        self._seen: tuple[int, int] | None = None
+        self._owners: list[TokenOwner] = []
+        self.owners()
+
+    def owners(self) -> list[TokenOwner]:
+        """Return the owners in the file, as it is now. Raises UsageError."""
+        found = self._path.stat()
+        state = (found.st_mtime_ns, found.st_size)
+        if state != self._seen:
+            if os.name == "posix" and found.st_mode & _OTHERS_MAY_READ:
+                raise UsageError(
+                    f"--tokens {self._path}: other users of this machine may read it",
+                    f"chmod 600 {self._path}",
+                )
+            self._owners = read_owners(self._path)
+            self._seen = state
+        return self._owners
+
+
+class SingleToken:
+    """The one token of a service without a token file."""
+
+    def __init__(self, token: str) -> None:
+        self._owner = TokenOwner(name="desk", role="admin", sha256=digest_of(token))
+
+    def owners(self) -> list[TokenOwner]:
+        """Return the one owner, with every right."""
+        return [self._owner]
+
+
+def find_owner(owners: list[TokenOwner], token: str, now: datetime) -> TokenOwner | None:
+    """Return the owner of `token`; None if nobody owns it or it has expired.
+
+    Every digest is compared, and each comparison takes the same time.
+    """
+    given = digest_of(token)
+    found = None
+    for owner in owners:
+        if hmac.compare_digest(owner.sha256, given) and owner.is_valid(now):
+            found = owner
+    return found
+
+
+def read_owners(path: Path) -> list[TokenOwner]:
+    """Read a token file. Raises UsageError, which names the token and the field with a fault."""
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--tokens {path}: {error}", "make a file with `finops token new`"
+        ) from error
+    rows = given.get("token")
+    if not isinstance(rows, list) or not rows or set(given) != {"token"}:
+        raise UsageError(
+            f"--tokens {path}: no [[token]] in it. Expected one or more, and nothing else.",
+            "make a file with `finops token new`",
+        )
+    owners = [_read_owner(path, number, row) for number, row in enumerate(rows, start=1)]
+    names = [owner.name for owner in owners]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise UsageError(
+            f"--tokens {path}: the name {repeated} is used twice", "give each token its own name"
+        )
+    return owners
+
+
+def _read_owner(path: Path, number: int, row: Any) -> TokenOwner:
+    fields = row if isinstance(row, dict) else {}
+
+    def fault(field: str, accepted: str) -> UsageError:
+        return UsageError(
+            f"--tokens {path}: token {number}: {field} is {fields.get(field)}."
+            f" Expected {accepted}.",
+            "make the entry with `finops token new`",
+        )
+
+    unknown = sorted(set(fields) - {"name", "role", "sha256", "expires"})
+    if unknown:
+        raise fault(unknown[0], "name, role, sha256, expires and no other field")
+    name, role, sha256 = fields.get("name"), fields.get("role"), fields.get("sha256")
+    if not isinstance(name, str) or not name.strip():
+        raise fault("name", "a text")
+    if role not in ROLES:
+        raise fault("role", ", ".join(ROLES))
+    if not isinstance(sha256, str) or len(sha256) != len(digest_of("")):
+        raise fault("sha256", "the SHA-256 of a token in hexadecimal")
+    expires = fields.get("expires")
+    if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):
+        raise fault("expires", "a moment with its offset, such as 2027-01-31T00:00:00Z")
+    return TokenOwner(name=name, role=role, sha256=sha256, expires=expires)

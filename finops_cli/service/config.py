@@ -1,0 +1,73 @@
+"""The settings that a service is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from finops_cli.domain.enums import GuardMode
+from finops_cli.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """Where the service listens, whom it answers, and where it keeps its data."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    socket: Path | None = None
+    """A Unix socket in place of host and port."""
+    data: Path
+    """The folder of the service's data."""
+    tokens: Path | None = None
+    """The file of tokens; None: one token is made at the start."""
+    allow_hosts: tuple[str, ...] = ()
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    behind_proxy: str | None = None
+    """The address of a reverse proxy whose headers are believed."""
+    guard: GuardMode = "require"
+    calendar: Path | None = None
+    has_access_log: bool = True
+
+    @property
+    def is_loopback(self) -> bool:
+        """Return true if only this machine can reach the service."""
+        return self.socket is not None or is_loopback(self.host)
+
+    @property
+    def has_tls(self) -> bool:
+        """Return true if the service itself, or a proxy before it, encrypts."""
+        return self.tls_certificate is not None or self.behind_proxy is not None
+
+    def refuse_open_doors(self) -> None:
+        """Raise UsageError for an address that other machines reach without token file and TLS."""
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise UsageError(
+                "--tls-cert and --tls-key belong together, and one is missing",
+                "give both, or neither",
+            )
+        if self.is_loopback:
+            return
+        missing = []
+        if self.tokens is None:
+            missing.append("--tokens FILE")
+        if not self.has_tls:
+            missing.append("--tls-cert FILE --tls-key FILE (or --behind-proxy ADDRESS)")
+        if missing:
+            raise UsageError(
+                f"--host {self.host}: other machines can reach this address."
+                f" Expected also {' and '.join(missing)}.",
+                "give them, or listen on 127.0.0.1",
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Return true for an address that only this machine reaches."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,49 @@
+"""Asks each request for a token, except for the few paths that anybody may see."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from finops_cli.service.auth.access import Access
+from finops_cli.service.auth.roles import Right
+from finops_cli.service.problems import ServiceError
+from finops_cli.service.requests import facts_of
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
+"""Paths without a token: whether the service runs, and the form that takes the token."""
+OPEN_FOLDERS = ("/static/", "/problems/")
+
+
+def is_open(path: str) -> bool:
+    """Return true for a path that needs no token."""
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
+
+
+class AccessDoor:
+    """Finds the owner of the token and keeps it with the request."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not is_open(scope["path"]):
+            connection = HTTPConnection(scope)
+            facts = facts_of(connection)
+            owner, facts.session = self._access.owner_of(connection)
+            facts.name, facts.role = owner.name, owner.role
+        await self._app(scope, receive, send)
+
+
+def require_right(connection: HTTPConnection, right: Right) -> None:
+    """Raise ServiceError 403 if the owner of the token lacks `right`."""
+    facts = facts_of(connection)
+    if not facts.may(right):
+        raise ServiceError(
+            HTTPStatus.FORBIDDEN,
+            "right",
+            f"the role {facts.role} may not {right}; ask for a token of another role",
+        )

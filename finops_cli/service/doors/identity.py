@@ -1,0 +1,68 @@
+"""Names each request, turns errors into problem documents, and adds the security headers."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from finops_cli.service.log import ServiceLog
+from finops_cli.service.problems import ServiceError
+from finops_cli.service.requests import RequestFacts, keep_facts, new_request_id
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_STATIC = "/static/"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class IdentityDoor:
+    """The outermost door."""
+
+    def __init__(self, app: ASGIApp, log: ServiceLog) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _NAME.fullmatch(given) else new_request_id()
+        keep_facts(scope, RequestFacts(request_id=request_id))
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                if not scope["path"].startswith(_STATIC):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        began = self._log.now()
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except ServiceError as error:
+            if status:
+                raise
+            await error.response(scope["path"], request_id)(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            pass  # nobody is there to answer
+        finally:
+            self._log.request(scope, request_id, status, self._log.now() - began)

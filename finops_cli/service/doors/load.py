@@ -1,0 +1,69 @@
+"""Refuses at once what would be too much: many requests, many of one client, a stopping service."""
+
+from __future__ import annotations
+
+from collections import Counter
+from http import HTTPStatus
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from finops_cli.kb.chapters.serve import ServeSettings
+from finops_cli.service.doors.access_door import is_open
+from finops_cli.service.metrics import Metrics
+from finops_cli.service.problems import ServiceError
+from finops_cli.service.requests import facts_of
+
+
+class LoadDoor:
+    """Counts the requests in work."""
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
+        self._app = app
+        self._settings = settings
+        self._metrics = metrics
+        self._clients: Counter[str] = Counter()
+        self.is_stopping = False
+        """True from the first signal on: nothing new is begun."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_open(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        client = facts_of(HTTPConnection(scope)).name
+        self._refuse_more(client)
+        self._clients[client] += 1
+        self._metrics.begin()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._metrics.end()
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
+
+    def _refuse_more(self, client: str) -> None:
+        limits, wait = self._settings.limits, self._settings.times["busy"]
+        if self.is_stopping:
+            raise ServiceError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "stopping",
+                "the service is stopping",
+                retry_after=self._settings.times["drain"],
+            )
+        if self._clients[client] >= limits["client_requests"]:
+            raise ServiceError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "client-busy",
+                f"this token has {self._clients[client]:,} requests in work; accepted: up to"
+                f" {limits['client_requests']:,}",
+                retry_after=wait,
+            )
+        if self._clients.total() >= limits["requests"]:
+            raise ServiceError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "busy",
+                f"{self._clients.total():,} requests are in work; accepted: up to"
+                f" {limits['requests']:,}",
+                retry_after=wait,
+            )

@@ -1,0 +1,112 @@
+"""Counts of the process, for `/metrics`: requests, answers, and their latencies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from threading import Lock
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import Counter as PrometheusCounter
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from finops_cli.monitoring.latencies import percentile_ms, step_of
+from finops_cli.monitoring.run_summary import RunSummary
+
+PROMETHEUS = CONTENT_TYPE_LATEST
+_PERCENTILES = (50, 95, 99)
+_MS = 1000
+
+
+class Metrics:
+    """The figures of one service, in a registry of their own. Every method may be called from
+    any thread.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._lock = Lock()
+        self._summary = RunSummary()
+        self._latency: Counter[int] = Counter()
+        self._statuses: Counter[int] = Counter()
+        self._requests = PrometheusCounter(
+            "finops_requests",
+            "Requests by route, method and status.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "finops_request_seconds",
+            "Time of a request in seconds.",
+            ("route",),
+            registry=self.registry,
+        )
+        self._records = PrometheusCounter(
+            "finops_records",
+            "Answered records by command and status.",
+            ("command", "status"),
+            registry=self.registry,
+        )
+        self._predictions = PrometheusCounter(
+            "finops_predictions",
+            "Answers by kind (tier, category, action) and value.",
+            ("kind", "value"),
+            registry=self.registry,
+        )
+        self._in_work = Gauge(
+            "finops_requests_in_work", "Requests in work.", registry=self.registry
+        )
+
+    def begin(self) -> None:
+        """Count a request that is admitted."""
+        self._in_work.inc()
+
+    def end(self) -> None:
+        """Count an admitted request that has ended."""
+        self._in_work.dec()
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request that has ended."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+        with self._lock:
+            self._statuses[status] += 1
+            self._latency[step_of(seconds * _MS)] += 1
+
+    def records(self, command: str, summary: RunSummary) -> None:
+        """Count the lines of an answer to `command`."""
+        for status, count in summary.statuses.items():
+            self._records.labels(command, status).inc(count)
+        for kind, counts in (
+            ("tier", summary.tiers),
+            ("category", summary.categories),
+            ("action", summary.actions),
+        ):
+            for value, count in counts.items():
+                self._predictions.labels(kind, value).inc(count)
+        with self._lock:
+            self._summary.add(summary)
+
+    def prometheus(self) -> bytes:
+        """Return the figures in the text format of Prometheus."""
+        return generate_latest(self.registry)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures as plain data; latencies in milliseconds, to within 1 %."""
+        with self._lock:
+            summary, latency, statuses = RunSummary(), self._latency.copy(), self._statuses.copy()
+            summary.add(self._summary)
+        errors = sum(count for status, count in statuses.items() if status >= 500)
+        total = statuses.total()
+        return {
+            "requests": total,
+            "error_rate_pct": round(100 * errors / total, 2) if total else 0.0,
+            "latency_ms": {f"p{each}": percentile_ms(latency, each) for each in _PERCENTILES},
+            "records": summary.lines,
+            "statuses": dict(summary.statuses),
+            "predictions": {
+                "tier": dict(summary.tiers),
+                "category": dict(summary.categories),
+                "action": dict(summary.actions),
+            },
+        }

@@ -1,0 +1,1 @@
+"""Answers records: one, a list, or a stream."""

@@ -1,0 +1,155 @@
+"""Answers records as `finops run`, `triage` and `resolve` do: the same pipeline, the same lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from finops_cli.clock.facts import AsOf
+from finops_cli.domain.enums import GuardMode
+from finops_cli.files.jsonl import Batch
+from finops_cli.files.seen_ids import SeenIds, duplicate
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.protocol import Backend
+from finops_cli.pipeline.clock import ClockConfig, ClockMode, ClockPolicy
+from finops_cli.pipeline.clock_lines import ClockLines
+from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.redaction import redaction_policy
+from finops_cli.pipeline.scheduler import BatchResult, process_batch
+from finops_cli.pipeline.sequences import SEQUENCES, Command
+
+_KEPT_PIPELINES = 64
+"""Pipelines that are kept ready: one for each combination of options that requests use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerOptions:
+    """The options of one request."""
+
+    as_of: AsOf | None = None
+    clock: ClockMode = "card"
+    timing: bool = False
+    keep_raw: bool = False
+    strict_input: bool = False
+
+
+class Answering:
+    """The pipelines of the service, which share one knowledge base and one backend."""
+
+    def __init__(
+        self,
+        kb: KnowledgeBase,
+        backend: Backend,
+        kb_dir: Path,
+        guard: GuardMode,
+        calendar: Path | None = None,
+    ) -> None:
+        """Keep the parts. `calendar` is the desk's file of days.
+
+        Raises MissingPiece where `guard` needs packages that are not installed.
+        """
+        self.kb = kb
+        self.backend = backend
+        self.kb_dir = kb_dir
+        self.guard = guard
+        self.redaction = redaction_policy(guard, True, kb)
+        self._calendar = calendar
+        self._threads = ThreadPoolExecutor(max(1, backend.concurrency), "finops-answer")
+        self._pipeline = lru_cache(_KEPT_PIPELINES)(self._open_pipeline)
+
+    @property
+    def lanes(self) -> int:
+        """Records that models answer at once; 0: the rules engine answers, in the event loop."""
+        return self.backend.concurrency
+
+    def pipeline(self, command: Command, options: AnswerOptions) -> Pipeline:
+        """Return the pipeline of `command` with `options`."""
+        return self._pipeline(command, options)
+
+    def clock(self, options: AnswerOptions) -> ClockLines:
+        """Return what computes the lines of `finops clock`."""
+        return ClockLines(policy=self._open_clock(options), redaction=self.redaction)
+
+    async def answer(
+        self, pipeline: Pipeline, batches: AsyncIterator[Batch]
+    ) -> AsyncGenerator[BatchResult, None]:
+        """Answer batches in order; the caller rejects repeated names.
+
+        At most twice as many batches as models answer at once are taken ahead. A batch that waits
+        for its lines does not hold up the answers before it.
+        """
+        waiting: asyncio.Queue[asyncio.Future[BatchResult] | None] = asyncio.Queue(
+            2 * max(1, self.lanes)
+        )
+
+        async def take() -> None:
+            async for batch in batches:
+                await waiting.put(asyncio.ensure_future(self._batch(pipeline, batch)))
+            await waiting.put(None)
+
+        taking = asyncio.create_task(take())
+        taking.add_done_callback(lambda task: _end(task, waiting))
+        try:
+            while (answer := await waiting.get()) is not None:
+                yield await answer
+            await taking
+        finally:
+            taking.cancel()
+            while not waiting.empty():
+                left = waiting.get_nowait()
+                if left is not None:
+                    left.cancel()
+
+    async def _batch(self, pipeline: Pipeline, batch: Batch) -> BatchResult:
+        if not self.lanes:
+            return process_batch(pipeline, batch)
+        work = partial(process_batch, pipeline, batch)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """End the threads and the backend."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.backend.close()
+
+    def _open_pipeline(self, command: Command, options: AnswerOptions) -> Pipeline:
+        return Pipeline(
+            SEQUENCES[command],
+            self.backend,
+            self.kb,
+            timed=options.timing,
+            keeps_raw=options.keep_raw,
+            redaction=self.redaction,
+            clock=self._open_clock(options),
+            strict_input=options.strict_input,
+        )
+
+    def _open_clock(self, options: AnswerOptions) -> ClockPolicy:
+        config = ClockConfig(mode=options.clock, as_of=options.as_of, calendar_file=self._calendar)
+        return config.open(self.kb)
+
+
+def _end(task: asyncio.Task[None], waiting: asyncio.Queue[Any]) -> None:
+    """Wake the reader of the queue when the task has failed, which ends without its last item."""
+    if not task.cancelled() and task.exception() is not None and not waiting.full():
+        waiting.put_nowait(None)
+
+
+async def batches_of(lines: Sequence[bytes], size: int) -> AsyncIterator[Batch]:
+    """Put the records of a list into batches of `size`; the event loop turns between them."""
+    for first in range(0, len(lines), size):
+        yield Batch(first + 1, list(lines[first : first + size]), 0)
+        await asyncio.sleep(0)
+
+
+def reject_repeated(pipeline: Pipeline, result: BatchResult, seen: SeenIds) -> None:
+    """Replace the lines of `result` that repeat the `fail_id` of an earlier line."""
+    repeated = seen.register(result.names)
+    names = {number: name for name, number in result.names} if repeated else {}
+    for number, first in repeated.items():
+        name = names[number]
+        result.replace(number, pipeline.reject(number, name, duplicate(name, first)))

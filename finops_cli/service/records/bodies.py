@@ -1,0 +1,74 @@
+"""Reads the body of a request, up to a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from finops_cli.service.problems import ServiceError
+
+JSON = "application/json"
+JSON_LINES = frozenset({"application/jsonl", "application/x-ndjson"})
+
+
+def media_type_of(headers: Headers) -> str:
+    """Return the Content-Type without its parameters, in lower case.
+
+    Raises ServiceError 415 for a packed body.
+    """
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise ServiceError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            f"Content-Encoding is {encoding}; accepted: a body that is not packed",
+        )
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def refuse_media_type(given: str, accepted: str) -> ServiceError:
+    """Return the error for a Content-Type that a path does not take."""
+    return ServiceError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "media-type",
+        f"Content-Type is {given or 'missing'}; accepted: {accepted}",
+    )
+
+
+def too_large(limit: int, cure: str) -> ServiceError:
+    """Return the error for a body above `limit` bytes; `cure` says how to send it instead."""
+    return ServiceError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too-large",
+        f"the body is larger than {limit:,} bytes; {cure}",
+        headers={"Connection": "close"},
+    )
+
+
+def refuse_announced(headers: Mapping[str, str], limit: int, cure: str) -> None:
+    """Raise ServiceError 413 for a Content-Length above `limit` bytes."""
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_large(limit, cure)
+
+
+async def read_body(receive: Receive, headers: Headers, limit: int, cure: str) -> bytes:
+    """Return the whole body. Raises ServiceError 413 above `limit` bytes."""
+    refuse_announced(headers, limit, cure)
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise too_large(limit, cure)
+        more = message.get("more_body", False)
+    return b"".join(parts)

@@ -1,0 +1,61 @@
+"""The parameters of a request: which moment, which clock, which parts of an answer."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from starlette.datastructures import QueryParams
+
+from finops_cli.clock.facts import AsOf
+from finops_cli.clock.moments import parse_moment
+from finops_cli.pipeline.clock import ClockMode
+from finops_cli.service.problems import ServiceError, wrong_value
+from finops_cli.service.records.answering import AnswerOptions
+
+_MODES: tuple[ClockMode, ...] = get_args(ClockMode)
+_SWITCHES = {"true": True, "false": False}
+ACCEPTED = ("as_of", "clock", "timing", "keep_raw", "strict_input")
+
+
+def read_options(query: QueryParams) -> AnswerOptions:
+    """Read the parameters of a data route. Raises ServiceError 422, which names the parameter."""
+    unknown = sorted(set(query) - set(ACCEPTED))
+    if unknown:
+        raise wrong_value("the parameter", unknown[0], ", ".join(ACCEPTED))
+    repeated = sorted(name for name in query if len(query.getlist(name)) > 1)
+    if repeated:
+        raise wrong_value(repeated[0], "given twice", "one value")
+    mode = query.get("clock", "card")
+    if mode not in _MODES:
+        raise wrong_value("clock", mode, " or ".join(_MODES))
+    return AnswerOptions(
+        as_of=_read_moment(query.get("as_of")),
+        clock=mode,
+        timing=_read_switch(query, "timing"),
+        keep_raw=_read_switch(query, "keep_raw"),
+        strict_input=_read_switch(query, "strict_input"),
+    )
+
+
+def missing_moment() -> ServiceError:
+    """Return the error of a request about dates that names no moment."""
+    return wrong_value("as_of", "missing", _MOMENT)
+
+
+_MOMENT = "a day or a moment that exists, such as 2026-11-27 or 2026-11-27T09:15"
+
+
+def _read_moment(text: str | None) -> AsOf | None:
+    if text is None:
+        return None
+    try:
+        return AsOf(moment=parse_moment(text), source="option")
+    except ValueError as error:
+        raise wrong_value("as_of", text, _MOMENT) from error
+
+
+def _read_switch(query: QueryParams, name: str) -> bool:
+    text = query.get(name, "false")
+    if text not in _SWITCHES:
+        raise wrong_value(name, text, "true or false")
+    return _SWITCHES[text]

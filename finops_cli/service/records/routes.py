@@ -1,0 +1,196 @@
+"""The routes that answer records: one object, a list, or a stream of JSON Lines."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from finops_cli.checking.outputs import check_lines
+from finops_cli.domain import exact_json, limits
+from finops_cli.files.jsonl import BATCH_LINES
+from finops_cli.files.seen_ids import SeenIds
+from finops_cli.kb.chapters.serve import ServeSettings
+from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.pipeline.output import Line, read_line
+from finops_cli.pipeline.sequences import Command
+from finops_cli.service.doors.access_door import require_right
+from finops_cli.service.problems import ServiceError
+from finops_cli.service.records.answering import (
+    Answering,
+    AnswerOptions,
+    batches_of,
+    reject_repeated,
+)
+from finops_cli.service.records.bodies import (
+    JSON,
+    JSON_LINES,
+    media_type_of,
+    read_body,
+    refuse_media_type,
+)
+from finops_cli.service.records.query import missing_moment, read_options
+from finops_cli.service.records.streams import JOBS, Streams
+
+VERIFIED = "Finops-Verified"
+"""The header that says whether every answer is verified, as exit status 0 of `finops run` does."""
+_ACCEPTED = "application/json, or application/jsonl for a stream"
+_LINES = b"application/jsonl, a line for each record"
+_RAW = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class RecordEndpoint:
+    """Answers `POST /v1/COMMAND`, as a plain ASGI application."""
+
+    def __init__(self, command: Command, answering: Answering, streams: Streams) -> None:
+        self._command = command
+        self._answering = answering
+        self._streams = streams
+        self._settings: ServeSettings = streams.settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        require_right(HTTPConnection(scope), "answer")
+        headers = Headers(scope=scope)
+        options = read_options(QueryParams(scope["query_string"]))
+        media_type = media_type_of(headers)
+        if media_type in JSON_LINES:
+            pipeline = self._answering.pipeline(self._command, options)
+            await self._streams.answer(pipeline, scope, receive, send)
+            return
+        if media_type != JSON:
+            raise refuse_media_type(media_type, _ACCEPTED)
+        body = await read_body(receive, headers, self._settings.limits["array_bytes"], JOBS)
+        response = await self._answer(body, options)
+        await response(scope, receive, send)
+
+    async def _answer(self, body: bytes, options: AnswerOptions) -> Response:
+        records = split_list(body, self._settings)
+        pipeline = self._answering.pipeline(self._command, options)
+        lines: list[bytes] = []
+        summary = RunSummary()
+        given = [body] if records is None else records
+        size = 1 if self._answering.lanes else BATCH_LINES
+        with SeenIds() as seen:
+            async for result in self._answering.answer(pipeline, batches_of(given, size)):
+                reject_repeated(pipeline, result, seen)
+                summary.add(result.summary)
+                lines += result.lines
+        self._streams.metrics.records(self._command, summary)
+        verified = {VERIFIED: "true" if summary.all_verified else "false"}
+        if records is not None:
+            text = b",".join(line[:-1] for line in lines)
+            return Response(b"[" + text + b"]", headers=verified, media_type=JSON)
+        answer = read_line(lines[0])
+        if answer.status == "rejected":
+            raise unusable(answer)
+        return Response(lines[0], headers=verified, media_type=JSON)
+
+
+def split_list(body: bytes, settings: ServeSettings) -> list[bytes] | None:
+    """Return the elements of a JSON array as they were written; None for another value.
+
+    Raises ServiceError 400 for a text that is not JSON, 413 for too many elements or for an object
+    above the limit of a line.
+    """
+    if body.lstrip()[:1] != b"[":
+        refuse_text(body)
+        if len(body) > limits.LINE_BYTES:
+            raise _too_many(f"one record is longer than {limits.LINE_BYTES:,} bytes")
+        return None
+    try:
+        records = [bytes(each) for each in _RAW.decode(body)]
+    except msgspec.MsgspecError as error:
+        raise not_json(str(error)) from error
+    most = settings.limits["array_records"]
+    if len(records) > most:
+        raise _too_many(f"the list has {len(records):,} records; accepted: up to {most:,}")
+    return records
+
+
+def refuse_text(body: bytes) -> None:
+    """Raise ServiceError 400 for a body that is not JSON."""
+    try:
+        exact_json.decode(body)
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise not_json(str(error)) from error
+
+
+def not_json(what: str) -> ServiceError:
+    """Return the error for a body that is not JSON."""
+    return ServiceError(
+        HTTPStatus.BAD_REQUEST,
+        "not-json",
+        f"the body is not JSON: {what}; accepted: one object, or a list of objects",
+    )
+
+
+def _too_many(what: str) -> ServiceError:
+    return ServiceError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", f"{what}; {JOBS}")
+
+
+def unusable(line: Line) -> ServiceError:
+    """Return the error for one record that cannot be used."""
+    problems = [] if isinstance(line.error, msgspec.UnsetType) else line.error.problems
+    return ServiceError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "record",
+        "; ".join(problem.message for problem in problems),
+        problems=problems,
+    )
+
+
+class CheckEndpoint:
+    """Answers `POST /v1/check`: one answer, or a list of answers."""
+
+    def __init__(self, answering: Answering, settings: ServeSettings) -> None:
+        self._answering = answering
+        self._settings = settings
+
+    async def answer(self, request: Request) -> Response:
+        require_right(request, "answer")
+        given = await _read_json(request, self._settings)
+        verdicts = list(check_lines(given.lines, self._answering.kb))
+        return given.response(verdicts)
+
+
+class ClockEndpoint:
+    """Answers `POST /v1/clock`: one record, or a list of records."""
+
+    def __init__(self, answering: Answering, settings: ServeSettings) -> None:
+        self._answering = answering
+        self._settings = settings
+
+    async def answer(self, request: Request) -> Response:
+        require_right(request, "answer")
+        options = read_options(request.query_params)
+        if options.as_of is None:
+            raise missing_moment()
+        given = await _read_json(request, self._settings)
+        clock = self._answering.clock(options)
+        return given.response([each.line for each in clock.compute(given.lines)])
+
+
+class _Given(msgspec.Struct):
+    """The records of a body, and whether it was a list."""
+
+    lines: list[bytes]
+    is_list: bool
+
+    def response(self, answers: list[Any]) -> Response:
+        body = exact_json.encode(answers if self.is_list else answers[0])
+        return Response(body, media_type=JSON)
+
+
+async def _read_json(request: Request, settings: ServeSettings) -> _Given:
+    media_type = media_type_of(request.headers)
+    if media_type != JSON:
+        raise refuse_media_type(media_type, JSON)
+    limit = settings.limits["array_bytes"]
+    body = await read_body(request.receive, request.headers, limit, JOBS)
+    records = split_list(body, settings)
+    return _Given([body] if records is None else records, records is not None)

@@ -1,0 +1,45 @@
+"""The facts about a request that the doors find out, and that the routes need."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from finops_cli.service.auth.roles import RIGHTS, Right, Role
+
+_KEY = "finops"
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestFacts:
+    """Who sends a request, and how it is named in logs."""
+
+    request_id: str
+    name: str = ""
+    """The owner of the token; empty for a path without one."""
+    role: Role | None = None
+    session: str | None = None
+    """The session of a browser; None for a token in a header."""
+
+    def may(self, right: Right) -> bool:
+        """Return true if the role has `right`."""
+        return self.role is not None and right in RIGHTS[self.role]
+
+
+def new_request_id() -> str:
+    """Make a name for a request."""
+    return secrets.token_hex(13)
+
+
+def keep_facts(scope: Scope, facts: RequestFacts) -> None:
+    """Keep the facts with the request."""
+    scope.setdefault("state", {})[_KEY] = facts
+
+
+def facts_of(connection: HTTPConnection) -> RequestFacts:
+    """Return the facts about a request that has passed the doors."""
+    return cast("RequestFacts", connection.scope["state"][_KEY])

@@ -1,0 +1,84 @@
+"""The routes about the service itself: health, readiness, figures, models."""
+
+from __future__ import annotations
+
+import shutil
+from http import HTTPStatus
+from pathlib import Path
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from finops_cli.domain import exact_json
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.service.doors.access_door import require_right
+from finops_cli.service.doors.load import LoadDoor
+from finops_cli.service.metrics import PROMETHEUS, Metrics
+from finops_cli.service.openapi import encode_document, openapi_document
+from finops_cli.service.records.answering import Answering
+from finops_cli.service.records.bodies import JSON
+from finops_cli.version import __version__
+
+
+class SystemRoutes:
+    """Answers the paths about the service itself."""
+
+    def __init__(
+        self, answering: Answering, metrics: Metrics, load: LoadDoor, folder: Path
+    ) -> None:
+        self._answering = answering
+        self._kb: KnowledgeBase = answering.kb
+        self._metrics = metrics
+        self._load = load
+        self._folder = folder
+        self._document = encode_document(openapi_document(answering.kb))
+
+    async def health(self, request: Request) -> Response:
+        """Answer while the event loop turns. Nothing else is looked at."""
+        return _json({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """Name what is not ready: `stopping`, `disk`; 503 if there is anything."""
+        missing = ["stopping"] if self._load.is_stopping else []
+        if shutil.disk_usage(self._folder).free < self._kb.serve.limits["free_bytes"]:
+            missing.append("disk")
+        status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
+        return _json({"ready": not missing, "missing": missing}, int(status))
+
+    async def metrics(self, request: Request) -> Response:
+        """Return the figures, as JSON or in the text format of Prometheus."""
+        require_right(request, "see")
+        if _wants_json(request.headers.get("accept", "*/*")):
+            return _json(self._metrics.figures())
+        return Response(self._metrics.prometheus(), media_type=PROMETHEUS)
+
+    async def models(self, request: Request) -> Response:
+        """Return what answers: the backend, its models and their digests, and the rules."""
+        require_right(request, "see")
+        origin = self._answering.backend.origin
+        return _json(
+            {
+                "finops": __version__,
+                "kb": self._kb.version,
+                "backend": origin.name,
+                "models": dict(origin.models),
+                "digests": None if origin.digests is None else dict(origin.digests),
+                "guard": self._answering.guard,
+            }
+        )
+
+    async def openapi(self, request: Request) -> Response:
+        """Return the OpenAPI document."""
+        require_right(request, "see")
+        return Response(self._document, media_type=JSON)
+
+
+def _wants_json(accept: str) -> bool:
+    """Return true unless the header Accept prefers text, as Prometheus does."""
+    first = accept.partition(",")[0].partition(";")[0].strip()
+    return not (first.startswith("text/") or first == "application/openmetrics-text")
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(exact_json.encode(msgspec.to_builtins(value)), status, media_type=JSON)

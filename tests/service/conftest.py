@@ -1,0 +1,75 @@
+"""A real service in a process of its own, started once, and a client for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from finops_cli.service.auth.tokens import token_entry, utc_now
+from tests.support.program import ROOT
+
+httpx = pytest.importorskip("httpx")
+pytest.importorskip("fastapi")
+ROLES = ("reader", "analyst", "operator", "auditor", "admin")
+TOKENS = {role: f"fop_{role}-of-the-tests" for role in ROLES}
+
+
+class Server(NamedTuple):
+    """A running service."""
+
+    url: str
+    process: subprocess.Popen[str]
+    data: Path
+
+    def client(self, role: str = "analyst", **headers: str) -> httpx.Client:
+        """Return a client with the token of `role`."""
+        given = {"Authorization": f"Bearer {TOKENS[role]}", **headers}
+        return httpx.Client(base_url=self.url, headers=given, timeout=30)
+
+
+def write_tokens(path: Path) -> Path:
+    """Write a file with a token for each role."""
+    path.write_text("".join(token_entry(TOKENS[each], each, each, utc_now(), 1) for each in ROLES))
+    path.chmod(0o600)
+    return path
+
+
+def start(folder: Path, *options: str) -> Server:
+    """Start a service on a free port, and wait until it answers."""
+    tokens = write_tokens(folder / "tokens.toml")
+    command = [sys.executable, "-m", "finops_cli", "serve", "--port", "0", "--quiet"]
+    command += ["--data", str(folder / "data"), "--tokens", str(tokens), *options]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline().split()
+    if not first:
+        raise AssertionError(process.communicate()[1])
+    return Server(first[1], process, folder / "data")
+
+
+def stop(server: Server) -> None:
+    """Stop a service as systemd does."""
+    server.process.terminate()
+    server.process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service with the rules engine, without the guard."""
+    running = start(tmp_path_factory.mktemp("service"), "--guard", "off")
+    yield running
+    stop(running)
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    """A client with the role analyst."""
+    with server.client() as opened:
+        yield opened

@@ -1,0 +1,116 @@
+"""The doors: hosts, pages, tokens, rights, headers."""
+
+from __future__ import annotations
+
+import pytest
+
+from finops_cli.service.auth.tokens import make_token
+from tests.service.conftest import Server, httpx
+from tests.support.records import a_fail
+
+pytestmark = pytest.mark.slow
+
+
+def test_request_without_a_token_is_refused(server: Server) -> None:
+    """Without a token only the open paths answer, and 401 says what is accepted."""
+    with httpx.Client(base_url=server.url) as client:
+        for path in ("/v1/kb", "/metrics", "/openapi.json", "/v1/models", "/nothing"):
+            answer = client.get(path)
+            assert answer.status_code == 401, path
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        for path in ("/healthz", "/readyz"):
+            assert client.get(path).status_code == 200
+
+
+def test_right_by_role(server: Server) -> None:
+    """A reader sees the rules and may not send records; an auditor neither sends."""
+    for role, status in (("reader", 403), ("auditor", 403), ("analyst", 200), ("operator", 200)):
+        with server.client(role) as client:
+            assert client.get("/v1/kb/score.base").status_code == 200
+            assert client.post("/v1/triage", json=a_fail()).status_code == status
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example", ""]
+)
+def test_foreign_host_is_refused(server: Server, host: str) -> None:
+    """A Host header of another name or port is refused, so that a rebound name reaches nothing."""
+    with server.client(Host=host) as client:
+        answer = client.get("/healthz")
+    assert answer.status_code == 421
+    assert answer.json()["type"] == "/problems/wrong-host"
+
+
+def test_localhost_is_accepted(server: Server) -> None:
+    """The name localhost with the port of the service is accepted."""
+    port = server.url.rpartition(":")[2]
+    with server.client(Host=f"localhost:{port}") as client:
+        assert client.get("/v1/models").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Cookie": "finops=x"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({}, 200),
+    ],
+)
+def test_post_of_another_page_is_refused(
+    server: Server, headers: dict[str, str], status: int
+) -> None:
+    """An unsafe request comes from an own page, or from a program without a cookie."""
+    with server.client(**headers) as client:
+        assert client.post("/v1/triage", json=a_fail()).status_code == status
+
+
+def test_answers_have_the_security_headers(server: Server) -> None:
+    """Each answer, an error too, has the policy, no CORS header, and the name of the request."""
+    with server.client() as client:
+        for path in ("/healthz", "/v1/kb/nothing"):
+            headers = client.get(path, headers={"X-Request-Id": "mine-1"}).headers
+            assert headers["content-security-policy"].startswith("default-src 'none'")
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cache-control"] == "no-store"
+            assert headers["x-request-id"] == "mine-1"
+            assert "access-control-allow-origin" not in headers
+            assert "server" not in headers
+
+
+def test_unusable_request_id_is_replaced(server: Server) -> None:
+    """A name of a request that could forge a log line is replaced."""
+    with server.client() as client:
+        given = client.get("/healthz", headers={"X-Request-Id": "a b"}).headers["x-request-id"]
+    assert given != "a b"
+
+
+def test_unknown_path_and_method_are_problems(server: Server) -> None:
+    """404 and 405 are problem documents too."""
+    with server.client() as client:
+        assert client.get("/v1/nothing").json()["type"] == "/problems/not-found"
+        answer = client.get("/v1/run")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        assert answer.json()["type"] == "/problems/method"
+
+
+def test_too_many_wrong_tokens_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The eleventh wrong token of a minute from one address gives 429."""
+    from tests.service.conftest import start, stop
+
+    server = start(tmp_path_factory.mktemp("wrong"), "--guard", "off")
+    try:
+        with httpx.Client(base_url=server.url) as client:
+            statuses = [
+                client.get(
+                    "/v1/kb", headers={"Authorization": f"Bearer {make_token()}"}
+                ).status_code
+                for _ in range(11)
+            ]
+    finally:
+        stop(server)
+    assert statuses == [401] * 10 + [429]

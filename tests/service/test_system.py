@@ -1,0 +1,129 @@
+"""Health, figures, the OpenAPI document, start and stop."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from tests.service.conftest import Server, httpx, start
+from tests.support.program import Finops
+from tests.support.records import a_fail
+
+pytestmark = pytest.mark.slow
+
+
+def test_metrics_count_answers(server: Server) -> None:
+    """The figures count records by status and prediction, as JSON and for Prometheus. Labels hold
+    the template of a route, never an id.
+    """
+    with server.client() as client:
+        before = client.get("/metrics").json()["records"]
+        client.post("/v1/run", json=[a_fail(fail_id="SECRET-1"), a_fail(fail_id="SECRET-2")])
+        client.get("/v1/kb/score.base")
+        figures = client.get("/metrics").json()
+        text = client.get("/metrics", headers={"Accept": "text/plain"}).text
+    assert figures["records"] == before + 2
+    assert figures["predictions"]["tier"]
+    assert 'finops_requests_total{method="GET",route="/v1/kb/{id}",status="200"}' in text
+    assert "SECRET" not in text
+    assert "score.base" not in text
+
+
+def test_openapi_document_describes_the_answers(server: Server) -> None:
+    """The document is OpenAPI 3.1, its references resolve, and the schema of a line accepts an
+    answer of the service.
+    """
+    with server.client() as client:
+        document = client.get("/openapi.json").json()
+        line = client.post("/v1/run", json=a_fail()).json()
+    assert document["openapi"] == "3.1.0"
+    schema = {"$ref": "#/components/schemas/run", "components": document["components"]}
+    jsonschema.Draft202012Validator(schema).validate(line)
+
+
+def test_openapi_document_has_every_route() -> None:
+    """The table of operations and the routes of the application name the same paths."""
+    from finops_cli.models.engine import Engine
+    from finops_cli.service.app import build_service
+    from finops_cli.service.auth.tokens import SingleToken
+    from finops_cli.service.config import ServeConfig
+    from finops_cli.service.openapi import OPERATIONS
+    from finops_cli.service.records.answering import Answering
+
+    kb = load_kb(bundled_kb_dir())
+    answering = Answering(kb, Engine(kb), bundled_kb_dir(), "off")
+    service = build_service(ServeConfig(data=Path()), answering, SingleToken("x"))
+    answering.close()
+    routes = {route.path for route in service.routes}
+    assert {each.path for each in OPERATIONS} == routes
+
+
+def test_rules_are_shown_with_their_source(server: Server) -> None:
+    """One rule, a search, and a schema are what the commands print."""
+    with server.client("reader") as client:
+        assert client.get("/v1/kb/score.base").json()["source"]
+        found = client.get("/v1/kb", params={"q": "recall notice"}).json()["entries"]
+        assert found[0]["id"] == "recall.notice_days"
+        assert "cusip" in client.get("/v1/schemas/fail").json()["required"]
+        assert client.get("/v1/schemas/nothing").status_code == 404
+
+
+def test_service_ends_with_0_after_sigterm(tmp_path: Path) -> None:
+    """SIGTERM ends the service with 0."""
+    server = start(tmp_path, "--guard", "off")
+    server.process.send_signal(signal.SIGTERM)
+    _, messages = server.process.communicate(timeout=30)
+    assert server.process.returncode == 0, messages
+
+
+def test_port_that_is_taken_is_refused(server: Server, tmp_path: Path, finops: Finops) -> None:
+    """A second service on the same port ends with 2 and names the fix."""
+    port = server.url.rpartition(":")[2]
+    done = finops("serve", "--port", port, "--data", tmp_path / "d", "--guard", "off")
+    assert done.returncode == 2
+    assert b"--port 0 takes a free one" in done.stderr
+
+
+def test_nothing_below_the_service_loads_its_packages() -> None:
+    """The command line without `serve` loads no package of the service."""
+    program = (
+        "import sys; import finops_cli.cli;"
+        "print([name for name in ('fastapi', 'starlette', 'uvicorn', 'prometheus_client', 'jinja2')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_long_head_is_closed(server: Server) -> None:
+    """A head above its limit ends the connection; the memory of a request is bounded."""
+    import socket
+
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as hostile:
+        hostile.settimeout(20)
+        hostile.sendall(b"GET /healthz HTTP/1.1\r\nX-Long: ")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(200):
+                hostile.sendall(b"x" * 65536)
+
+
+def test_slow_head_is_closed(server: Server) -> None:
+    """A connection that never ends its head is closed, and others are answered meanwhile."""
+    import socket
+
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\n")
+        slow.settimeout(20)
+        with httpx.Client(base_url=server.url) as client:
+            assert client.get("/healthz").status_code == 200
+        assert slow.recv(100) == b""
