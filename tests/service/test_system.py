@@ -112,8 +112,7 @@ def test_long_head_is_closed(server: Server) -> None:
         hostile.settimeout(20)
         hostile.sendall(b"GET /healthz HTTP/1.1\r\nX-Long: ")
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            for _ in range(200):
-                hostile.sendall(b"x" * 65536)
+            hostile.sendall(b"x" * 64 * 1024 * 1024)
 
 
 def test_slow_head_is_closed(server: Server) -> None:
