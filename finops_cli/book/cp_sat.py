@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from finops_cli.book.groups import Groups
-from finops_cli.book.levels import NAMES, Bound, levels_of_arc
+from finops_cli.book.levels import NAMES, levels_of_arc
+from finops_cli.domain.certificate import Unproved
 from finops_cli.solvers.cp_sat import minimise, open_cp_sat
 
 _BITS = 30
@@ -16,7 +17,7 @@ class Decision(NamedTuple):
     """The fail groups that are served, and the level that was not proved."""
 
     served: tuple[int, ...]
-    bound: Bound | None = None
+    bound: Unproved | None = None
 
 
 def decide_served(groups: Groups, effort: int) -> Decision:
@@ -52,7 +53,7 @@ class _Problem:
         self._variables: list[Any] = []
         self._place: dict[int, int] = {}
         self._best: tuple[int, ...] = ()
-        self.bound: Bound | None = None
+        self.bound: Unproved | None = None
         self._got = {
             (b, a): self._variable(min(groups.sources[b].qty, groups.fails[a].owed))
             for b, a in groups.late
@@ -94,7 +95,7 @@ class _Problem:
         value = sum(factor * self._value(each) for factor, each in terms)
         if found.status != "optimal" and self.bound is None:
             lowest = found.bound if found.values else sum(f for f, _ in terms if f < 0)
-            self.bound = Bound(name, lowest)
+            self.bound = Unproved(name, lowest)
         self._model.add(total <= value)
 
     def list_served(self) -> tuple[int, ...]:

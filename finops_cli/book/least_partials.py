@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from finops_cli.book.flow import solve_flow
 from finops_cli.book.groups import Groups
-from finops_cli.book.levels import Bound, GroupFlow, Trust, measure
+from finops_cli.book.levels import GroupFlow, measure
+from finops_cli.domain.certificate import Trust, Unproved
 from finops_cli.kb.chapters.book import BookRules
 
 
@@ -16,7 +17,7 @@ class Solved(NamedTuple):
 
     flow: GroupFlow
     trust: Trust = "proved"
-    bound: Bound | None = None
+    bound: Unproved | None = None
 
 
 def solve_groups(groups: Groups, rules: BookRules) -> Solved:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from finops_cli.book.groups import Groups
 from finops_cli.book.pool import TIERS, Kind
@@ -20,15 +20,6 @@ PROVED = len(NAMES)
 LADDER = PROVED + 1
 """The twelve levels of shares, and the shares that stay where they were sent."""
 Levels = tuple[int, ...]
-Trust = Literal["proved", "proved for those served", "solver", "best found"]
-"""How far it is proved that no plan is better."""
-
-
-class Bound(NamedTuple):
-    """The level that was not proved, and a number that no plan goes below there."""
-
-    level: str
-    at_least: int
 
 
 class GroupFlow(NamedTuple):

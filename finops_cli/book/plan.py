@@ -8,8 +8,8 @@ from typing import NamedTuple
 from finops_cli.book.fill import Parts, add_recalls, fill, plan_alone
 from finops_cli.book.groups import Sent, group_pool, trim_sent
 from finops_cli.book.least_partials import solve_groups
-from finops_cli.book.levels import Bound, Trust
 from finops_cli.book.pool import BookPool
+from finops_cli.domain.certificate import Trust, Unproved
 from finops_cli.kb.chapters.book import BookRules
 
 
@@ -18,7 +18,7 @@ class PoolPlan(NamedTuple):
 
     parts: Parts
     trust: Trust = "proved"
-    bound: Bound | None = None
+    bound: Unproved | None = None
 
     def uncovered(self, pool: BookPool, fail: int) -> int:
         """Count the shares of a fail that no source covers."""
