@@ -11,10 +11,10 @@ import os
 import select
 import stat
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from time import sleep
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage
@@ -176,6 +176,8 @@ class Batch(NamedTuple):
     first: int
     lines: list[InputLine]
     end: int
+    attached: Sequence[Any] | None = None
+    """An object for each line that its pipeline takes with it; None: there are none."""
 
 
 class Batches(Iterator[Batch]):
@@ -196,6 +198,8 @@ class Batches(Iterator[Batch]):
         """The lines of a file or a stream; None for lines that are made of rows."""
         self.transform: Callable[[int, InputLine], InputLine] | None = None
         """Changes each line, by its number from 1, before it is put into a batch."""
+        self.attach: Callable[[int, int], Sequence[Any]] | None = None
+        """Returns the objects of a batch, by the number of its first line and its length."""
         self._given = iter(given)
         self._skip = skip
         self._at_most = at_most
@@ -220,7 +224,9 @@ class Batches(Iterator[Batch]):
         if self.transform is not None:
             first = self._number - len(lines) + 1
             lines = [self.transform(first + place, line) for place, line in enumerate(lines)]
-        return Batch(self._number - len(lines) + 1, lines, self._end)
+        first = self._number - len(lines) + 1
+        attached = None if self.attach is None else self.attach(first, len(lines))
+        return Batch(first, lines, self._end, attached)
 
     @property
     def may_wait(self) -> bool:

@@ -37,6 +37,8 @@ class InputDigest(NamedTuple):
     """SHA-256 of the mapping that makes records of rows."""
     joined: str | None = None
     """SHA-256 of the files whose facts are joined to the records."""
+    book: str | None = None
+    """SHA-256 of the inventory, the sent plan and the options of a plan of the whole book."""
 
 
 class InputSource(Protocol):

@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import format_moment
 from finops_cli.domain import exact_json
+from finops_cli.domain.allotment import AllottedShares, BookPlace, InventoryOrigin
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.enums import Status
 from finops_cli.domain.fail import FailRecord
@@ -47,6 +48,8 @@ class Provenance(Struct):
     """The mode, moment and calendar of the clock; absent without one."""
     masked: tuple[str, ...] | UnsetType = UNSET
     """Kinds of personal data that the guard masked in the record; absent if no guard read it."""
+    inventory: InventoryOrigin | UnsetType = UNSET
+    """The inventory file of a plan of the whole book."""
 
 
 class Verification(Struct, frozen=True):
@@ -94,6 +97,10 @@ class Line(Struct, frozen=True, kw_only=True):
     verification: Verification
     provenance: Provenance
     resolution_skipped: str | UnsetType = UNSET
+    allotment: tuple[AllottedShares, ...] | UnsetType | None = UNSET
+    """The shares that `finops book` gives to the fail; null for one that draws on no source."""
+    book: BookPlace | UnsetType | None = UNSET
+    """Its place among the fails of its security; null for one that draws on no source."""
     clock: Clock | UnsetType | None = UNSET
     """The dates of the law; absent in commands that do not show them."""
     clock_skipped: str | UnsetType = UNSET

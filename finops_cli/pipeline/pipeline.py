@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from finops_cli.domain.allotment import InventoryOrigin
 from finops_cli.domain.enums import Status
 from finops_cli.domain.finding import Damage, Finding, Problem
 from finops_cli.domain.headline import Headline
 from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
+from finops_cli.pipeline.book_parts import AttachedPart
 from finops_cli.pipeline.clock import ClockPolicy
 from finops_cli.pipeline.input_source import default_fail_id, row_of
 from finops_cli.pipeline.inputs import InputPolicy
@@ -70,8 +72,12 @@ class Pipeline:
         clock: ClockPolicy | None = None,
         strict_input: bool = False,
         has_rows: bool = False,
+        inventory: InventoryOrigin | None = None,
     ) -> None:
-        """Keep the parts. `has_rows`: the records are rows of a file, and rejected as such."""
+        """Keep the parts. `has_rows`: the records are rows of a file, and rejected as such.
+
+        `inventory`: the inventory file of a plan of the whole book.
+        """
         self.sequence = sequence
         self.backend = backend
         self.kb = kb
@@ -90,6 +96,7 @@ class Pipeline:
         self._has_triage = "triage" in sequence.answers
         self._has_resolution = "resolution" in sequence.answers
         self._has_headline = self._has_triage and self._has_resolution
+        self._inventory = inventory
         self._timed = timed
         self._has_rows = has_rows
         self._no_findings = self._verification(StageOutcome(None))
@@ -106,12 +113,21 @@ class Pipeline:
             return outcome._replace(row=row_of(line))
         return outcome
 
-    def process(self, number: int, line: InputLine) -> ProcessedLine:
-        """Return the output of input line `number` (counted from 1)."""
+    def process(
+        self, number: int, line: InputLine, part: AttachedPart | None = None
+    ) -> ProcessedLine:
+        """Return the output of input line `number` (counted from 1).
+
+        `part`: its part of a plan of the whole book.
+        """
         started = perf_counter_ns() if self._timed else 0
         outcome = self._first_stage(line)
+        if part is not None:
+            outcome = outcome._replace(part=part)
         for stage in self.sequence.later:
             outcome = stage.run(outcome, self._context)
+        if part is not None and self._has_rows and outcome.problems and isinstance(line, bytes):
+            outcome = outcome._replace(row=row_of(line))
         took_ns = perf_counter_ns() - started if self._timed else 0
         return self.finish(PartialResult(number, outcome, took_ns))
 
@@ -162,6 +178,8 @@ class Pipeline:
             ),
             provenance=self._provenance(outcome, took_ns),
             resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
+            allotment=outcome.allotment if self.sequence.shows_book else UNSET,
+            book=outcome.place if self.sequence.shows_book else UNSET,
             clock=UNSET if self.clock is None else outcome.clock,
             clock_skipped=UNSET if outcome.clock_skipped is None else outcome.clock_skipped,
             warnings=outcome.warnings or [],
@@ -198,6 +216,8 @@ class Pipeline:
             provenance.masked = outcome.masks
         if outcome.clock is not None and self.clock is not None:
             provenance.clock = self.clock.provenance(outcome.clock)
+        if self._inventory is not None:
+            provenance.inventory = self._inventory
         if not origin.is_model:
             return provenance
         warnings = {rule for answer in answers for rule in answer.format_warnings}

@@ -45,6 +45,7 @@ class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
     timed: bool
     strict_input: bool
     clock: str | None
+    book: str | None = None
 
 
 _NAMES = {
@@ -66,6 +67,7 @@ _NAMES = {
     "timed": "--timing",
     "strict_input": "--strict-input",
     "clock": "the clock (--clock, --as-of, --calendar)",
+    "book": "the book (--inventory, --sent, --borrow-budget, --prefer)",
 }
 
 

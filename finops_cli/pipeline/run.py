@@ -168,6 +168,7 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
         timed=config.pipeline.timed,
         strict_input=pipeline.inputs.is_strict,
         clock=None if pipeline.moment is None else pipeline.moment.fingerprint,
+        book=given.book,
     )
 
 

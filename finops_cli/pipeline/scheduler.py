@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial as partial_call
 from pathlib import Path
 
+from finops_cli.domain.allotment import InventoryOrigin
 from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.stage_names import StageName
 from finops_cli.files.jsonl import Batch, Batches, InputLine
@@ -42,6 +43,8 @@ class PipelineConfig:
     strict_input: bool = False
     has_rows: bool = False
     """The records are rows of a file."""
+    inventory: InventoryOrigin | None = None
+    """The inventory file of a plan of the whole book."""
 
     def open(self) -> Pipeline:
         """Open a pipeline with the engine."""
@@ -56,6 +59,7 @@ class PipelineConfig:
             clock=None if self.clock is None else self.clock.open(kb),
             strict_input=self.strict_input,
             has_rows=self.has_rows,
+            inventory=self.inventory,
         )
 
 
@@ -99,13 +103,18 @@ def process_batch(pipeline: Pipeline, batch: Batch) -> BatchResult:
     # a line makes no cycles; looking for them after every few hundred objects costs a tenth
     gc.disable()
     try:
-        return _collect(
-            batch,
-            (pipeline.process(number, line) for number, line in _numbered(batch)),
-            pipeline,
-        )
+        return _collect(batch, _process_each(pipeline, batch), pipeline)
     finally:
         gc.enable()
+
+
+def _process_each(pipeline: Pipeline, batch: Batch) -> Iterator[ProcessedLine]:
+    if batch.attached is None:
+        return (pipeline.process(number, line) for number, line in _numbered(batch))
+    return (
+        pipeline.process(number, line, attached)
+        for (number, line), attached in zip(_numbered(batch), batch.attached, strict=True)
+    )
 
 
 def process_lines(

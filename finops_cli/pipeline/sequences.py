@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
+from finops_cli.domain.allotment import AllottedShares, BookPlace
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Damage, Finding, Problem
@@ -20,6 +22,12 @@ from finops_cli.domain.triage import Triage
 from finops_cli.guard.records import keep_events, mask_clock
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
+from finops_cli.pipeline.book_parts import (
+    AttachedPart,
+    read_gridlock,
+    read_part,
+    resolve_part,
+)
 from finops_cli.pipeline.clock import NO_AS_OF, ClockPolicy, missing_as_of
 from finops_cli.pipeline.inputs import InputPolicy, as_problem
 from finops_cli.pipeline.output import LineOrigin, line_origin
@@ -35,7 +43,7 @@ from finops_cli.rules.contradictions import find_case_contradictions
 from finops_cli.rules.deadlines import by_regulation
 from finops_cli.rules.handoff import NotApplicable, find_obstacle, handoff
 
-Command = Literal["run", "triage", "resolve"]
+Command = Literal["run", "book", "triage", "resolve"]
 """The commands that take records through the pipeline."""
 
 AnswerName = Literal["triage", "resolution"]
@@ -70,6 +78,11 @@ class StageOutcome(NamedTuple):
     """The facts that the record left out; None if it gives every fact."""
     summary: FailSummary | None = None
     """The facts of the record that its line shows; None for a case or an unusable line."""
+    part: AttachedPart | None = None
+    """What a plan of the whole book says of the fail."""
+    allotment: tuple[AllottedShares, ...] | None = None
+    place: BookPlace | None = None
+    """Its place among the fails of its security."""
 
 
 class StageContext(NamedTuple):
@@ -153,9 +166,35 @@ def resolve_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:
     case = handoff(fail, first.value, context.kb)
     if isinstance(case, NotApplicable):
         return outcome._replace(skipped=case.reason)
-    if outcome.clock is not None and context.clock is not None and context.clock.is_regulation:
-        case = by_regulation(case, outcome.clock.deadline_days, outcome.clock.binding)
+    case = _add_days(outcome, context, case)
     return outcome._replace(resolution=context.backend.resolve(case))
+
+
+def part_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:
+    """Resolve a fail with its part of a plan of the whole book."""
+    fail, first, attached = outcome.fail, outcome.triage, outcome.part
+    outcome = outcome._replace(fail=None, part=None)
+    if fail is None or first is None or attached is None:
+        return outcome
+    planned = read_part(attached)
+    if planned.problems:
+        return _rejected(None, outcome.given_id, list(planned.problems), context.redaction, None)
+    if first.value is None:
+        return outcome._replace(skipped="the triage does not stand")
+    gridlock = None if attached.gridlock is None else read_gridlock(attached.gridlock)
+    found = resolve_part(
+        fail, first.value, planned, gridlock, partial(_add_days, outcome, context), context.kb
+    )
+    if isinstance(found, NotApplicable):
+        return outcome._replace(skipped=found.reason)
+    return outcome._replace(resolution=found, allotment=planned.allotment, place=planned.place)
+
+
+def _add_days(outcome: StageOutcome, context: StageContext, case: ResolverInput) -> ResolverInput:
+    """Put the law's days into a case, where the plan follows them."""
+    if outcome.clock is not None and context.clock is not None and context.clock.is_regulation:
+        return by_regulation(case, outcome.clock.deadline_days, outcome.clock.binding)
+    return case
 
 
 def case_stage(line: bytes, context: StageContext) -> StageOutcome:
@@ -223,6 +262,8 @@ class StageSequence:
     later: tuple[NextStage, ...] = ()
     shows_clock: bool = False
     """True where an output line has the dates of the law."""
+    shows_book: bool = False
+    """True where an output line has its part of a plan of the whole book."""
     answers: tuple[AnswerName, ...]
     """The answers that an output line of the command has."""
 
@@ -254,6 +295,17 @@ SEQUENCES: dict[Command, StageSequence] = {
         first=triage_stage,
         first_model="triage",
         later=(NextStage(resolve_stage, "resolver"),),
+        answers=("triage", "resolution"),
+    ),
+    "book": StageSequence(
+        command="book",
+        shows_clock=True,
+        shows_book=True,
+        parse_line=parse_fail_line,
+        shares_owed=_shares_of_fail,
+        first=triage_stage,
+        first_model="triage",
+        later=(NextStage(part_stage, "resolver"),),
         answers=("triage", "resolution"),
     ),
     "triage": StageSequence(

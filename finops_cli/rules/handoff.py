@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from finops_cli.domain.enums import Flag, HandoffFlag, HandoffLifecycleState
-from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.fail import FailRecord, Ftr, Inventory
 from finops_cli.domain.resolution import HandoffTriage, ResolverInput, WeightedContributions
 from finops_cli.domain.triage import ScoreComponents, Triage
 from finops_cli.kb.chapters.handoff import HandoffRules
@@ -29,22 +29,41 @@ def find_obstacle(case: ResolverInput) -> NotApplicable | None:
     return NotApplicable(_DISPUTED) if case.triage.category == "DK_DISPUTE" else None
 
 
-def handoff(record: FailRecord, triage: Triage, kb: KnowledgeBase) -> ResolverInput | NotApplicable:
-    """Make the case of a triaged fail, or say why it has none. kb: `waterfall.applies`."""
+def find_exemption(record: FailRecord, triage: Triage) -> NotApplicable | None:
+    """Say why a triaged fail owes nothing that could be sourced; None where it does."""
     if not has_delivery_obligation(record):
         return NotApplicable("no delivery obligation: nothing is owed by us")
     if triage.category == "DK_DISPUTE":
         return NotApplicable(_DISPUTED)
     if triage.lifecycle_state == "OFFSET":
         return NotApplicable("the CNS net obligation is gone")
+    return None
+
+
+def handoff(record: FailRecord, triage: Triage, kb: KnowledgeBase) -> ResolverInput | NotApplicable:
+    """Make the case of a triaged fail, or say why it has none. kb: `waterfall.applies`."""
+    exemption = find_exemption(record, triage)
+    if exemption is not None:
+        return exemption
     if record.inventory is None:
         return NotApplicable("the record carries no inventory")
+    return make_case(record, triage, kb, record.inventory, record.ftrs)
+
+
+def make_case(
+    record: FailRecord,
+    triage: Triage,
+    kb: KnowledgeBase,
+    inventory: Inventory,
+    ftrs: tuple[Ftr, ...],
+) -> ResolverInput:
+    """Make the case of a triaged fail that may use this stock and these receives."""
     return ResolverInput(
         triage=_convert(record, triage, kb),
         cusip=record.cusip,
         ftd_qty=record.qty,
-        inventory=record.inventory,
-        ftrs=record.ftrs,
+        inventory=inventory,
+        ftrs=ftrs,
         related_fails=record.related_fails,
         age_days=record.age_days,
         corporate_action=record.corporate_action,

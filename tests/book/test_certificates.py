@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from finops_cli.book.certificate import Pending, certify
-from finops_cli.book.certificate_check import check_certificate
-from finops_cli.book.fill import Part, Parts, add_recalls
-from finops_cli.book.plan import PoolPlan, plan_pool
-from finops_cli.book.pool import BookPool, DrawingFail, Source, is_late, make_pool
+from finops_cli.book.allocation.fill import Part, Parts, add_recalls
+from finops_cli.book.allocation.plan import PoolPlan, plan_pool
+from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, is_late, make_pool
+from finops_cli.book.proof.certificate import Pending, certify
+from finops_cli.book.proof.certificate_check import check_certificate
 from finops_cli.domain.certificate import PoolCertificate
 from finops_cli.kb.rulebook import KnowledgeBase
 from tests.support.book_pools import Allotment, draw_pool, list_allotments, value_of
@@ -183,6 +183,6 @@ def test_check_needs_no_solver() -> None:
 
     code = (
         "import sys; sys.modules['networkx'] = sys.modules['ortools'] = None;"
-        "import finops_cli.book.certificate_check, finops_cli.book.certificate"
+        "import finops_cli.book.proof.certificate_check, finops_cli.book.proof.certificate"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

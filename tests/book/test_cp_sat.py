@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from finops_cli.book.plan import plan_pool
-from finops_cli.book.pool import BookPool, DrawingFail, Source, make_pool
+from finops_cli.book.allocation.plan import plan_pool
+from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, make_pool
 from finops_cli.kb.chapters.book import BookRules
 from finops_cli.kb.rulebook import KnowledgeBase
 from tests.support.book_pools import draw_pool, draw_sent

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from finops_cli.book.groups import trim_sent
-from finops_cli.book.plan import PoolPlan, plan_pool
-from finops_cli.book.pool import BookPool, DrawingFail, Source, make_pool
+from finops_cli.book.allocation.groups import trim_sent
+from finops_cli.book.allocation.plan import PoolPlan, plan_pool
+from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, make_pool
 from finops_cli.kb.rulebook import KnowledgeBase
 from tests.support.book_pools import (
     Allotment,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 from random import Random
 
-from finops_cli.book.pool import TIERS, BookPool, DrawingFail, Source, make_pool
+from finops_cli.book.allocation.pool import TIERS, BookPool, DrawingFail, Source, make_pool
 from finops_cli.domain.fail import Ftr
 
 Allotment = tuple[tuple[int, ...], ...]

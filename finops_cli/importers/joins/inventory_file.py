@@ -9,12 +9,13 @@ CSV has the same names as columns. A line without a kind is the box.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from finops_cli.clock.market_calendar import Calendar, OutsideCalendar
 from finops_cli.clock.moments import parse_moment
@@ -118,14 +119,28 @@ class InventoryFile:
 
     def find(self, cusip: str) -> Pool | Problem | None:
         """Return the pool of a CUSIP, the problem that puts it in doubt, or None for no line."""
+        lines = self.find_lines(cusip)
+        if isinstance(lines, Problem):
+            return lines
+        return _pool(lines) if lines else None
+
+    def find_lines(self, cusip: str) -> list[InventoryLine] | Problem:
+        """Return the lines of a CUSIP, each with its `id`, or the problem that puts it in doubt."""
         doubt = self._table.select("SELECT problem FROM doubts WHERE cusip = ?", (cusip,))
         if doubt:
             return msgspec.json.decode(doubt[0][0], type=Problem)
         rows = self._table.select(
-            "SELECT body FROM sources WHERE cusip = ? ORDER BY kind, id", (cusip,)
+            "SELECT id, body FROM sources WHERE cusip = ? ORDER BY kind, id", (cusip,)
         )
-        lines = [_CODEC.read_line(body) for (body,) in rows]
-        return _pool([line for line in lines if line is not None]) if lines else None
+        read = [(id, _CODEC.read_line(body)) for id, body in rows]
+        return [replace(line, id=id) for id, line in read if line is not None]
+
+    def list_cusips(self) -> Iterator[str]:
+        """Yield each CUSIP that has a line or is in doubt, in order."""
+        rows = self._table.stream(
+            "SELECT cusip FROM sources UNION SELECT cusip FROM doubts ORDER BY 1"
+        )
+        yield from (cusip for (cusip,) in rows)
 
     def describe(self) -> str:
         """Name the file and its moment."""

@@ -15,6 +15,7 @@ from finops_cli.domain.finding import Problem
 from finops_cli.importers.joins.counterparty_history import CounterpartyHistory
 from finops_cli.importers.joins.inventory_file import InventoryFile, Pool
 from finops_cli.importers.joins.origin import explain, note
+from finops_cli.rules.derivation import coverage_pct
 from finops_cli.verify.schemas import unusable
 
 _NO_STOCK = {
@@ -41,6 +42,8 @@ class RecordJoin:
     inventory: InventoryFile | None = None
     as_of: date | None = None
     """The day of `--as-of`; None: that of each record."""
+    is_shared: bool = False
+    """The stock is shared by all fails of a CUSIP: a record gets its coverage, and no stock."""
     counts: Counter[str] = dataclass_field(default_factory=Counter)
 
     def apply(self, record: dict[str, Any]) -> list[Problem]:
@@ -101,6 +104,9 @@ class RecordJoin:
         cusip = record.get("cusip")
         if not isinstance(cusip, str) or not cusips.is_valid(cusip):
             return []  # the record's own check reports it
+        if self.is_shared:
+            _add_coverage(record, file.find(cusip), file)
+            return []
         found = file.find(cusip)
         if isinstance(found, Problem):
             self.counts["in doubt"] += 1
@@ -148,6 +154,17 @@ def _day_of(record: dict[str, Any]) -> date | None:
         return parse_moment(text).date() if isinstance(text, str) else None
     except ValueError:
         return None
+
+
+def _add_coverage(record: dict[str, Any], pool: Pool | Problem | None, file: InventoryFile) -> None:
+    """Derive the coverage of a record that has none and no stock of its own, from the box."""
+    qty = record.get("qty")
+    lacks = record.get("inventory") is None and "inventory_coverage_pct" not in record
+    if not lacks or not isinstance(pool, Pool) or type(qty) is not int or qty <= 0:
+        return
+    record["inventory_coverage_pct"] = coverage_pct(pool.inventory["box_qty"], qty)
+    note(record, "derived", "inventory_coverage_pct")
+    explain(record, "inventory_coverage_pct", {"file": file.path.name})
 
 
 def _compare(own: Any, pool: Pool | None, file: InventoryFile) -> list[Problem]:

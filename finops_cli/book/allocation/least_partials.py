@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import combinations
 from typing import NamedTuple
 
-from finops_cli.book.flow import solve_flow
-from finops_cli.book.groups import Groups
-from finops_cli.book.levels import GroupFlow, measure
+from finops_cli.book.allocation.flow import solve_flow
+from finops_cli.book.allocation.groups import Groups
+from finops_cli.book.allocation.levels import GroupFlow, measure
 from finops_cli.domain.certificate import Trust, Unproved
 from finops_cli.kb.chapters.book import BookRules
 
@@ -30,7 +30,7 @@ def solve_groups(groups: Groups, rules: BookRules) -> Solved:
         return Solved(flow)
     if len(with_least) <= rules.enumerate_upto:
         return Solved(_try_every_set(groups), "proved for those served")
-    from finops_cli.book.cp_sat import decide_served
+    from finops_cli.book.allocation.cp_sat import decide_served
 
     decision = decide_served(groups, rules.effort)
     flow = solve_flow(groups, decision.served)

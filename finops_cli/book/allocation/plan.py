@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from finops_cli.book.fill import Parts, add_recalls, fill, plan_alone
-from finops_cli.book.groups import Sent, group_pool, trim_sent
-from finops_cli.book.least_partials import solve_groups
-from finops_cli.book.pool import BookPool
+from finops_cli.book.allocation.fill import Parts, add_recalls, fill, plan_alone
+from finops_cli.book.allocation.groups import Sent, group_pool, trim_sent
+from finops_cli.book.allocation.least_partials import solve_groups
+from finops_cli.book.allocation.pool import BookPool
 from finops_cli.domain.certificate import Trust, Unproved
 from finops_cli.kb.chapters.book import BookRules
 

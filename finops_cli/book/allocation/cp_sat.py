@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from finops_cli.book.groups import Groups
-from finops_cli.book.levels import NAMES, levels_of_arc
+from finops_cli.book.allocation.groups import Groups
+from finops_cli.book.allocation.levels import NAMES, levels_of_arc
 from finops_cli.domain.certificate import Unproved
 from finops_cli.solvers.cp_sat import minimise, open_cp_sat
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from finops_cli.book.pool import Kind
+from finops_cli.book.allocation.pool import Kind
 
 _WORDS: dict[Kind, str] = {
     "FTR": "receives",

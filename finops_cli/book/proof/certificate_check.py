@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from finops_cli.book.certificate import (
+from finops_cli.book.allocation.fill import Part, Parts, add_recalls
+from finops_cli.book.allocation.groups import Groups, group_pool
+from finops_cli.book.allocation.levels import NAMES, PROVED, GroupFlow, measure, name_levels
+from finops_cli.book.allocation.plan import PoolPlan
+from finops_cli.book.allocation.pool import TIERS, BookPool, can_serve, is_late
+from finops_cli.book.proof.certificate import (
     Pending,
     describe_fails,
     flow_of,
@@ -13,12 +18,7 @@ from finops_cli.book.certificate import (
     list_in_time,
     list_pending_clears,
 )
-from finops_cli.book.fill import Part, Parts, add_recalls
-from finops_cli.book.groups import Groups, group_pool
-from finops_cli.book.levels import NAMES, PROVED, GroupFlow, measure, name_levels
-from finops_cli.book.plan import PoolPlan
-from finops_cli.book.pool import TIERS, BookPool, can_serve, is_late
-from finops_cli.book.prices import find_wrong_price, make_prices
+from finops_cli.book.proof.prices import find_wrong_price, make_prices
 from finops_cli.domain.certificate import Cut, PoolCertificate
 from finops_cli.domain.finding import Finding
 from finops_cli.kb.chapters.book import BookRules

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from finops_cli.book.pool import KINDS, BookPool, Kind, Source, can_serve, is_late
+from finops_cli.book.allocation.pool import KINDS, BookPool, Kind, Source, can_serve, is_late
 from finops_cli.domain.enums import Tier
 
 Sent = Mapping[str, Mapping[tuple[str, str], int]]

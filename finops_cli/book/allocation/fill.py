@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from finops_cli.book.groups import Groups, Sent
-from finops_cli.book.levels import GroupFlow
-from finops_cli.book.pool import BookPool, DrawingFail, can_serve, is_late
+from finops_cli.book.allocation.groups import Groups, Sent
+from finops_cli.book.allocation.levels import GroupFlow
+from finops_cli.book.allocation.pool import BookPool, DrawingFail, can_serve, is_late
 
 
 class Part(NamedTuple):

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
-from finops_cli.book.groups import Groups
-from finops_cli.book.levels import LADDER, PROVED, GroupFlow, levels_of_arc
+from finops_cli.book.allocation.groups import Groups
+from finops_cli.book.allocation.levels import LADDER, PROVED, GroupFlow, levels_of_arc
 from finops_cli.solvers.networks import import_networkx
 
 _ORIGIN = "S"

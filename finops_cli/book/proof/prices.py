@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from finops_cli.book.groups import Groups
-from finops_cli.book.levels import PROVED, GroupFlow, levels_of_arc
+from finops_cli.book.allocation.groups import Groups
+from finops_cli.book.allocation.levels import PROVED, GroupFlow, levels_of_arc
 from finops_cli.domain.certificate import GroupPrice, Prices
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from finops_cli.book.groups import Groups
-from finops_cli.book.pool import TIERS, Kind
+from finops_cli.book.allocation.groups import Groups
+from finops_cli.book.allocation.pool import TIERS, Kind
 
 _COSTS: tuple[Kind, ...] = ("BORROW", "RECALL", "DEPOT", "BOX")
 """The kinds that cost something, the dearest first."""

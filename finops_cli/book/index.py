@@ -1,0 +1,193 @@
+"""The fails of a book and their parts of the plan, on disk: memory does not grow with the book."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.book.allocation.pool import TIERS, DrawingFail
+from finops_cli.domain import exact_json
+from finops_cli.domain.fail import FailRecord, Ftrs, Inventory
+from finops_cli.domain.money import exact
+from finops_cli.files.temporary_table import TemporaryTable
+from finops_cli.pipeline.book_parts import AttachedPart, PlannedFail, encode_part
+from finops_cli.rules.gridlock import Gridlock
+
+OTHER, DRAWS, CASH = 0, 1, 2
+"""The roles of a fail: it draws on nothing, on the pool of its security, or settles in cash."""
+_TIERS = {tier: place for place, tier in enumerate(TIERS)}
+
+
+class IndexedFail(NamedTuple):
+    """A fail of the index."""
+
+    fail: DrawingFail
+    """`line` is the number of its input line."""
+    role: int
+    has_name: bool
+    related: tuple[str, ...]
+    """The brokers of its related fails, sorted."""
+    snapshot: str | None
+    """Names the inventory that the record carries; None for a record without one."""
+
+    @property
+    def output_name(self) -> str:
+        """Return the `fail_id` of the output line."""
+        return self.fail.fail_id if self.has_name else f"line-{self.fail.line}"
+
+
+class OwnInventory(Struct, frozen=True):
+    """The inventory and the receives that a record carries itself."""
+
+    inventory: Inventory | None
+    ftrs: Ftrs
+
+
+_OWN = msgspec.json.Decoder(OwnInventory, dec_hook=exact, float_hook=Decimal)
+
+
+class BookIndex:
+    """The fails by security, the inventories that records carry, and the parts of the plan."""
+
+    def __init__(self) -> None:
+        self._table = TemporaryTable(
+            "CREATE TABLE fails (line INTEGER PRIMARY KEY, cusip TEXT, role INTEGER, tier INTEGER,"
+            " days INTEGER, score INTEGER, name TEXT, has_name INTEGER, owed INTEGER,"
+            " least INTEGER, related TEXT, snapshot TEXT)",
+            "CREATE TABLE snapshots (cusip TEXT, name TEXT, body BLOB,"
+            " PRIMARY KEY (cusip, name)) WITHOUT ROWID",
+            "CREATE TABLE parts (line INTEGER PRIMARY KEY, body BLOB, verdict INTEGER)",
+            "CREATE TABLE verdicts (id INTEGER PRIMARY KEY, body BLOB)",
+        )
+        self._verdicts = 0
+        self._shown: tuple[int, bytes] | None = None
+
+    def close(self) -> None:
+        """Delete the index."""
+        self._table.close()
+
+    def add(self, rows: Iterable[tuple[str, IndexedFail]]) -> None:
+        """Add fails, each with the security whose sources it concerns."""
+        self._table.insert_many(
+            "INSERT INTO fails VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    each.fail.line,
+                    cusip,
+                    each.role,
+                    _TIERS[each.fail.tier],
+                    each.fail.days_left,
+                    each.fail.score,
+                    each.fail.fail_id,
+                    each.has_name,
+                    each.fail.owed,
+                    each.fail.least,
+                    " ".join(each.related),
+                    each.snapshot,
+                )
+                for cusip, each in rows
+            ],
+        )
+
+    def add_snapshot(self, cusip: str, name: str, fail: FailRecord) -> None:
+        """Keep the inventory that a record carries, once for a security."""
+        body = exact_json.encode(OwnInventory(fail.inventory, fail.ftrs))
+        self._table.insert("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)", (cusip, name, body))
+
+    def read_snapshot(self, cusip: str, name: str) -> OwnInventory:
+        """Return an inventory that a record carries."""
+        [(body,)] = self._table.select(
+            "SELECT body FROM snapshots WHERE cusip = ? AND name = ?", (cusip, name)
+        )
+        return _OWN.decode(body)
+
+    def finish(self) -> None:
+        """Prepare the index for reading by security."""
+        self._table.make("CREATE INDEX by_cusip ON fails (cusip, line)")
+
+    def list_cusips(self) -> Iterator[str]:
+        """Yield each security with a fail, in order."""
+        last = ""
+        while True:
+            rows = self._table.select(
+                "SELECT cusip FROM fails WHERE cusip > ? ORDER BY cusip LIMIT 1", (last,)
+            )
+            if not rows:
+                return
+            last = rows[0][0]
+            yield last
+
+    def has(self, cusip: str) -> bool:
+        """Return true where a fail concerns the security."""
+        return bool(self._table.select("SELECT 1 FROM fails WHERE cusip = ? LIMIT 1", (cusip,)))
+
+    def read_fails(self, cusip: str) -> list[IndexedFail]:
+        """Return the fails of a security, in the order of their lines."""
+        rows = self._table.select(
+            "SELECT line, role, tier, days, score, name, has_name, owed, least, related, snapshot"
+            " FROM fails WHERE cusip = ? ORDER BY line",
+            (cusip,),
+        )
+        return [_indexed(*row) for row in rows]
+
+    def stream_queue(self) -> Iterator[tuple[str, str]]:
+        """Yield the security and the name of each drawing fail, in the queue of the whole book."""
+        yield from self._table.stream(
+            "SELECT cusip, name FROM fails WHERE role = ?"
+            " ORDER BY tier, days IS NULL, days, score DESC, name",
+            (DRAWS,),
+        )
+
+    def put_parts(self, parts: Sequence[tuple[int, PlannedFail, int | None]]) -> None:
+        """Keep the parts of lines, each with the number of its verdict on the gridlock."""
+        self._table.insert_many(
+            "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)",
+            [(line, encode_part(part), verdict) for line, part, verdict in parts],
+        )
+
+    def put_verdict(self, verdict: Gridlock) -> int:
+        """Keep a verdict on a gridlock; returns its number."""
+        self._verdicts += 1
+        self._table.insert(
+            "INSERT INTO verdicts VALUES (?, ?)", (self._verdicts, msgspec.json.encode(verdict))
+        )
+        return self._verdicts
+
+    def attach(self, first: int, count: int) -> list[AttachedPart | None]:
+        """Return the parts of consecutive lines; None for a line that has none."""
+        rows = self._table.select(
+            "SELECT line, body, verdict FROM parts WHERE line BETWEEN ? AND ?",
+            (first, first + count - 1),
+        )
+        found: list[AttachedPart | None] = [None] * count
+        for line, body, verdict in rows:
+            shown = None if verdict is None else self._read_verdict(verdict)
+            found[line - first] = AttachedPart(body, shown)
+        return found
+
+    def _read_verdict(self, number: int) -> bytes:
+        if self._shown is None or self._shown[0] != number:
+            [(body,)] = self._table.select("SELECT body FROM verdicts WHERE id = ?", (number,))
+            self._shown = number, body
+        return self._shown[1]
+
+
+def _indexed(
+    line: int,
+    role: int,
+    tier: int,
+    days: int | None,
+    score: int,
+    name: str,
+    has_name: int,
+    owed: int,
+    least: int,
+    related: str,
+    snapshot: str | None,
+) -> IndexedFail:
+    fail = DrawingFail(name, owed, TIERS[tier], days, score, least, line)
+    return IndexedFail(fail, role, bool(has_name), tuple(related.split()), snapshot)

@@ -1,0 +1,136 @@
+"""From the plan of a security to the part of each of its fails (book, 7.1 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from finops_cli.book.allocation.fill import Part
+from finops_cli.book.allocation.plan import PoolPlan
+from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, can_serve, is_late
+from finops_cli.book.sent import SentPart
+from finops_cli.book.settle import Settled
+from finops_cli.domain.allotment import AllottedShares, BookPlace
+from finops_cli.domain.finding import Finding
+from finops_cli.pipeline.book_parts import PlannedFail, project
+
+
+class FailPlan(NamedTuple):
+    """The plan of one fail, with its numbers."""
+
+    fail: DrawingFail
+    """As it is in the book: firm parts included in `owed`."""
+    part: PlannedFail
+    uncovered: int
+    late: int
+    borrowed: int
+
+
+def make_parts(settled: Settled, plan: PoolPlan) -> list[FailPlan]:
+    """Make the part of each fail of a security, in its queue."""
+    pool = settled.pool
+    sources = {source.key: source for source in pool.sources}
+    reach = _Reach(pool)
+    found = []
+    for place, fail in enumerate(pool.fails):
+        allotment = _list_shares(settled, plan.parts[place], place)
+        inventory, ftrs = project(allotment, sources)
+        covering = [each for each in allotment if not each.beside_borrow]
+        uncovered = fail.owed - sum(each.qty for each in covering)
+        late = sum(each.qty for each in covering if each.late)
+        shown = BookPlace(
+            cusip=pool.cusip,
+            place=place + 1,
+            of=len(pool.fails),
+            uncovered=uncovered,
+            late=late,
+            alone=max(0, fail.owed - reach.count(fail.days_left)),
+            change=_compare(settled.sent.get(fail.fail_id), covering),
+            findings=tuple(settled.findings.get(fail.fail_id, ())),
+        )
+        part = PlannedFail(allotment=allotment, place=shown, inventory=inventory, ftrs=ftrs)
+        borrowed = sum(each.qty for each in covering if each.kind == "BORROW")
+        found.append(FailPlan(fail, part, uncovered, late, borrowed))
+    return found
+
+
+def note(plan: FailPlan, finding: Finding) -> FailPlan:
+    """Add a finding to the part of a fail."""
+    from msgspec.structs import replace
+
+    place = plan.part.place
+    if place is None:
+        return plan
+    changed = replace(place, findings=(*place.findings, finding))
+    return plan._replace(part=replace(plan.part, place=changed))
+
+
+class _Reach:
+    """How many shares of a pool reach a fail, by its days left."""
+
+    def __init__(self, pool: BookPool) -> None:
+        self._pool = pool
+        self._known: dict[int | None, int] = {}
+
+    def count(self, days_left: int | None) -> int:
+        if days_left not in self._known:
+            self._known[days_left] = sum(
+                source.qty
+                for source in self._pool.sources
+                if can_serve(source.kind, source.days, days_left)
+            )
+        return self._known[days_left]
+
+
+def _list_shares(settled: Settled, parts: Sequence[Part], place: int) -> tuple[AllottedShares, ...]:
+    pool, fail = settled.pool, settled.pool.fails[place]
+    firm = [
+        (each.source, _shares(pool, fail, pool.sources[each.source], each.qty, "firm"))
+        for each in settled.firm
+        if each.fail == place
+    ]
+    planned = [
+        (
+            part.source,
+            _shares(
+                pool, fail, pool.sources[part.source], part.qty, "beside" if part.is_beside else ""
+            ),
+        )
+        for part in parts
+    ]
+    in_rank = sorted([*firm, *planned], key=lambda each: (each[1].beside_borrow, each[0]))
+    return tuple(shares for _, shares in in_rank)
+
+
+def _shares(
+    pool: BookPool,
+    fail: DrawingFail,
+    source: Source,
+    qty: int,
+    how: Literal["", "firm", "beside"],
+) -> AllottedShares:
+    comes_late = is_late(source.kind, source.days, fail.days_left, pool.receives_late)
+    return AllottedShares(
+        kind=source.kind,
+        id=source.id,
+        dtc=source.dtc,
+        qty=qty,
+        late=comes_late and how != "beside",
+        firm=how == "firm",
+        beside_borrow=how == "beside",
+    )
+
+
+def _compare(
+    sent: Sequence[SentPart] | None, covering: Sequence[AllottedShares]
+) -> Literal["new", "same", "changed"] | None:
+    """Compare an allotment with what was sent."""
+    if sent is None:
+        return None
+    before, after = ({}, {})  # type: dict[tuple[str, str], int], dict[tuple[str, str], int]
+    for part in sent:
+        before[part.key] = before.get(part.key, 0) + part.qty
+    for each in covering:
+        key = each.kind, each.id
+        after[key] = after.get(key, 0) + each.qty
+    return "same" if {k: q for k, q in before.items() if q} == after else "changed"

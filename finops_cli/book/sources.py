@@ -1,0 +1,183 @@
+"""The sources of a security: from the lines of an inventory file, or from its records (book, 2)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from msgspec import convert
+
+from finops_cli.book.allocation.pool import KINDS, Kind, Source
+from finops_cli.book.proof.certificate import Pending
+from finops_cli.domain.fail import FailRecord, Ftr, Inventory
+from finops_cli.domain.finding import Problem
+from finops_cli.domain.inventory_lines import InventoryLine
+from finops_cli.domain.money import RatePercent
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.chase import rank
+from finops_cli.verify.schemas import unusable
+
+CONFLICT = "book.snapshot_conflict"
+
+
+class PoolFacts(NamedTuple):
+    """Everything that is known of the sources of a security."""
+
+    sources: tuple[Source, ...]
+    pending: tuple[Pending, ...] = ()
+    price: Fraction | None = None
+    """US dollars a share."""
+
+    @property
+    def ftrs(self) -> tuple[Ftr, ...]:
+        """Return every receive: the gridlock is judged on all of them."""
+        return tuple(source.ftr for source in self.sources if source.ftr is not None)
+
+
+class Difference(NamedTuple):
+    """A number of a record's own inventory that is not the pool's."""
+
+    field: str
+    own: str
+    pool: str
+
+
+def read_lines(lines: Iterable[InventoryLine], kb: KnowledgeBase) -> PoolFacts | None:
+    """Read the lines of one security; None where they have no source but a price."""
+    sources, pending, price = [], [], None
+    has_pool = False
+    for line in lines:
+        if line.kind == "PRICE":
+            price = Fraction(line.usd or 0)
+            continue
+        has_pool = True
+        if line.kind == "PENDING":
+            pending.append(Pending(line.id or "", line.qty or 0, line.settlement_date))
+        elif line.kind in KINDS and (line.kind != "FTR" or line.qty):
+            sources.append(_source_of(line, line.kind, kb))
+    if not has_pool:
+        return None
+    ranked = sorted(sources, key=lambda source: source.rank)
+    return PoolFacts(tuple(ranked), tuple(pending), price)
+
+
+def read_record(inventory: Inventory, ftrs: Iterable[Ftr], kb: KnowledgeBase) -> PoolFacts:
+    """Read the sources that a record carries itself."""
+    notice = inventory.recall_notice_days
+    found = [
+        Source("BOX", "", inventory.box_qty),
+        Source(
+            "RECALL",
+            "",
+            inventory.recall_outstanding,
+            days=kb.waterfall.recall_notice_days if notice is None else notice,
+        ),
+        Source("BORROW", "", inventory.stock_loan_available),
+    ]
+    if inventory.depot_qty and inventory.depot_transit_days is not None:
+        found.append(Source("DEPOT", "", inventory.depot_qty, days=inventory.depot_transit_days))
+    seen: Counter[str] = Counter()
+    for ftr in rank(list(ftrs)):
+        seen[ftr.dtc] += 1
+        id = ftr.dtc if seen[ftr.dtc] == 1 else f"{ftr.dtc}#{seen[ftr.dtc]}"
+        found.append(_receive(id, ftr))
+    pending = [Pending("", inventory.pending_receives)] if inventory.pending_receives else []
+    ranked = sorted(found, key=lambda source: source.rank)
+    return PoolFacts(tuple(ranked), tuple(pending))
+
+
+def snapshot_key(fail: FailRecord) -> tuple[Any, ...]:
+    """Return what must be equal in all records of a security that carry their own inventory.
+
+    `pending_receives` is not compared, and receives may have any order.
+    """
+    stock = fail.inventory
+    if stock is None:
+        return ()
+    transit = stock.depot_transit_days if stock.depot_qty else None
+    ftrs = sorted(str(_values(ftr)) for ftr in fail.ftrs)
+    return (
+        stock.box_qty,
+        stock.depot_qty,
+        transit,
+        stock.recall_outstanding,
+        stock.recall_notice_days if stock.recall_outstanding else None,
+        stock.stock_loan_available,
+        *ftrs,
+    )
+
+
+def find_differences(
+    stock: Inventory | None, ftrs: Sequence[Ftr], pool: PoolFacts
+) -> list[Difference]:
+    """Compare the inventory and the receives of a record, where present, with its pool."""
+    held = {
+        kind: [source for source in pool.sources if source.kind == kind and source.qty]
+        for kind in KINDS
+    }
+    found = []
+    if stock is not None:
+        stated: tuple[tuple[str, int, Kind], ...] = (
+            ("box_qty", stock.box_qty, "BOX"),
+            ("depot_qty", stock.depot_qty, "DEPOT"),
+            ("recall_outstanding", stock.recall_outstanding, "RECALL"),
+            ("stock_loan_available", stock.stock_loan_available, "BORROW"),
+        )
+        for name, own, kind in stated:
+            total = sum(source.qty for source in held[kind])
+            if own != total:
+                found.append(Difference(f"inventory.{name}", str(own), str(total)))
+        depots, transit = held["DEPOT"], stock.depot_transit_days
+        if stock.depot_qty and len(depots) == 1 and transit != depots[0].days:
+            found.append(
+                Difference("inventory.depot_transit_days", str(transit), str(depots[0].days))
+            )
+    if ftrs and Counter(map(_values, ftrs)) != Counter(map(_values, pool.ftrs)):
+        found.append(Difference("ftrs", _describe(ftrs), _describe(pool.ftrs)))
+    return found
+
+
+def refuse_difference(difference: Difference, cusip: str, where: str) -> Problem:
+    """Make the problem of a record whose inventory is not that of its pool."""
+    accepted = f"{difference.pool}, as {where} has it for {cusip}; correct one of the two"
+    return unusable(CONFLICT, difference.field, difference.own, accepted)
+
+
+def _source_of(line: InventoryLine, kind: Kind, kb: KnowledgeBase) -> Source:
+    id, qty = line.id or "", line.qty or 0
+    if kind == "FTR":
+        return _receive(id, _ftr_of(line, kb))
+    days = line.transit_days or 0
+    if kind == "RECALL":
+        notice = line.notice_days
+        days = kb.waterfall.recall_notice_days if notice is None else notice
+    return Source(kind, id, qty, days=days, rate_bps=line.rate_bps or 0, dtc=line.dtc)
+
+
+def _receive(id: str, ftr: Ftr) -> Source:
+    return Source("FTR", id, ftr.qty, days=int(ftr.settlement_date[2:]), dtc=ftr.dtc, ftr=ftr)
+
+
+def _ftr_of(line: InventoryLine, kb: KnowledgeBase) -> Ftr:
+    """Make the receive of a line; what it leaves out is assumed (kb: `input.assumed.ftr`)."""
+    assumed: Mapping[str, Any] = {
+        **kb.input.assumed_ftr,
+        "cp_fail_rate_pct": RatePercent(kb.input.assumed_rate_pct),
+    }
+    given = {
+        name: value
+        for name in Ftr.__struct_fields__
+        if (value := getattr(line, name, None)) is not None
+    }
+    return convert({**assumed, **given}, Ftr, builtin_types=(RatePercent,))
+
+
+def _values(ftr: Ftr) -> tuple[Any, ...]:
+    return tuple(getattr(ftr, name) for name in Ftr.__struct_fields__ if name != "allocated_qty")
+
+
+def _describe(ftrs: Iterable[Ftr]) -> str:
+    shown = sorted(f"{ftr.dtc} {ftr.qty}" for ftr in ftrs)
+    return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")

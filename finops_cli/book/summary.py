@@ -1,0 +1,133 @@
+"""What a desk reads first of a plan of the book: the numbers by tier, and the worst securities."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from heapq import heappush, heappushpop
+from typing import NamedTuple
+
+from finops_cli.book.allocation.groups import group_pool
+from finops_cli.book.allocation.plan import PoolPlan
+from finops_cli.book.allocation.pool import TIERS, BookPool
+from finops_cli.book.parts import FailPlan
+from finops_cli.book.proof.certificate import flow_of, make_cuts
+from finops_cli.book.proof.sentences import name_fails
+
+WORST = 5
+"""Securities that a summary shows."""
+
+
+class WorstPool(NamedTuple):
+    """A security whose fails stay uncovered, with the sentences that say why."""
+
+    cusip: str
+    uncovered: tuple[int, ...]
+    """Shares by tier, the most urgent first."""
+    fails: int
+    says: str
+    """What its fails owe, what reaches them, and what is missing."""
+    first: str
+    """Who is first in the queue, and gets what there is."""
+
+
+@dataclass(slots=True)
+class BookSummary:
+    """The sums of a plan of the book."""
+
+    fails: Counter[str] = field(default_factory=Counter)
+    owed: Counter[str] = field(default_factory=Counter)
+    uncovered: Counter[str] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    borrowed: Counter[str] = field(default_factory=Counter)
+    pools: int = 0
+    contended: int = 0
+    """Securities on which more than one fail draws."""
+    alone: int = 0
+    """Shares that would stay uncovered if each fail had its sources for itself."""
+    unasked: int = 0
+    """Securities of the inventory that no fail asks for."""
+    firm_unknown: list[tuple[str, int]] = field(default_factory=list)
+    """Fails with firm parts that the book does not have, and their shares."""
+    _heap: list[tuple[tuple[int, ...], str, WorstPool]] = field(default_factory=list)
+
+    def add(self, pool: BookPool, plan: PoolPlan, fails: Sequence[FailPlan]) -> None:
+        """Count the plan of one security. `pool` is its problem without firm parts."""
+        self.pools += 1
+        self.contended += len(fails) > 1
+        for each in fails:
+            tier = each.fail.tier
+            self.fails[tier] += 1
+            self.owed[tier] += each.fail.owed
+            self.uncovered[tier] += each.uncovered
+            self.late[tier] += each.late
+            self.borrowed[tier] += each.borrowed
+            self.alone += each.part.place.alone if each.part.place is not None else 0
+        by_tier = Counter[str]()
+        for each in fails:
+            by_tier[each.fail.tier] += each.uncovered
+        key = tuple(by_tier[tier] for tier in TIERS)
+        if any(key):
+            self._keep(key, pool, plan, fails)
+
+    @property
+    def worst(self) -> list[WorstPool]:
+        """Return the worst securities, the worst one first."""
+        by_key = sorted(self._heap, key=lambda each: each[2].cusip)
+        return [pool for _, _, pool in sorted(by_key, key=lambda each: each[0], reverse=True)]
+
+    def _keep(
+        self,
+        key: tuple[int, ...],
+        pool: BookPool,
+        plan: PoolPlan,
+        fails: Sequence[FailPlan],
+    ) -> None:
+        name = "".join(chr(0x10FFFF - ord(letter)) for letter in pool.cusip)
+        if len(self._heap) >= WORST and (key, name) < self._heap[0][:2]:
+            return
+        entry = (
+            key,
+            name,
+            WorstPool(pool.cusip, key, len(fails), _describe(pool, plan, key), _name_first(fails)),
+        )
+        if len(self._heap) < WORST:
+            heappush(self._heap, entry)
+        else:
+            heappushpop(self._heap, entry)
+
+
+def _describe(pool: BookPool, plan: PoolPlan, key: tuple[int, ...]) -> str:
+    groups = group_pool(pool)
+    cuts = make_cuts(pool, groups, flow_of(pool, groups, plan))
+    if cuts:
+        return cuts[0].says
+    return f"{sum(key):,} shares stay uncovered, because counterparties take no smaller part."
+
+
+def _name_first(fails: Sequence[FailPlan]) -> str:
+    """Say who is first in the queue and what the box gives to whom."""
+    first = fails[0].fail
+    days = _describe_days(first.days_left)
+    sentence = f"{first.fail_id} is first ({first.tier}, {days})"
+    boxed = [
+        (each.fail.fail_id, shares.qty)
+        for each in fails
+        for shares in each.part.allotment or ()
+        if shares.kind == "BOX"
+    ]
+    if not boxed:
+        return f"{sentence}; there is no box to give."
+    names = name_fails([f"{name} {qty:,}" for name, qty in boxed])
+    return f"{sentence}. The box goes to {names}."
+
+
+def _describe_days(days: int | None) -> str:
+    if days is None:
+        return "no deadline"
+    if days < 0:
+        return f"{-days} days past its deadline" if days < -1 else "1 day past its deadline"
+    return (
+        "its deadline is today" if days == 0 else f"{days} days left" if days > 1 else "1 day left"
+    )

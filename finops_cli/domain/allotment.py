@@ -1,0 +1,54 @@
+"""What a plan of the whole book gives to one fail: two members of an output line (book, 7.1)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from finops_cli.domain.finding import Finding
+
+SourceKind = Literal["FTR", "BOX", "DEPOT", "RECALL", "BORROW"]
+
+
+class AllottedShares(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Shares of one source. Only a recall beside a borrow covers nothing."""
+
+    kind: SourceKind
+    id: str
+    dtc: str | None = None
+    qty: int
+    """Shares."""
+    late: bool = False
+    """The shares come after the deadline."""
+    firm: bool = False
+    """The part cannot be taken back."""
+    beside_borrow: bool = False
+    """The recall lets a loan be returned (kb: `book.beside_borrow`)."""
+
+
+class BookPlace(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The place of a fail among all that draw on the same security."""
+
+    cusip: str
+    """The security whose sources it draws on."""
+    place: int
+    """Its place in the queue, from 1 (kb: `book.priority`)."""
+    of: int
+    """Fails in the queue."""
+    uncovered: int
+    late: int
+    alone: int
+    """Shares that would be uncovered if no other fail drew on the security."""
+    change: Literal["new", "same", "changed"] | None = None
+    """Compared with what was sent out; absent without `--sent`."""
+    findings: tuple[Finding, ...] = ()
+    """Facts about the plan of this fail that need attention."""
+
+
+class InventoryOrigin(Struct, frozen=True):
+    """The inventory file that a plan was made with."""
+
+    sha256: str
+    as_of: str | None
+    """When the inventory was true; null where the file does not say."""
