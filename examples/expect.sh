@@ -16,6 +16,7 @@ expect() { # COMMAND EXAMPLE [OPTION...]
 for blotter in monday gridlock corporate-action back-to-back damaged cards/fails sec-fails/fails csv/fails csv/dated csv/european csv/broker; do
     expect run "$blotter.jsonl"
 done
+expect book book/fails.jsonl --inventory book/inventory.jsonl
 expect resolve cards/cases.jsonl
 expect check cards/published.jsonl
 expect clock clock/fails.jsonl --as-of 2026-11-18T08:30

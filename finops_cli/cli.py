@@ -12,6 +12,7 @@ import typer
 from finops_cli.commands import clock as clock_command
 from finops_cli.commands import import_
 from finops_cli.commands import kb as kb_command
+from finops_cli.commands.book import book
 from finops_cli.commands.check import check
 from finops_cli.commands.compare import compare
 from finops_cli.commands.create import create
@@ -48,6 +49,7 @@ COMMAND_ORDER = (
     "run",
     "triage",
     "resolve",
+    "book",
     "list",
     "show",
     "check",
@@ -128,6 +130,7 @@ for command in (
     run,
     triage,
     resolve,
+    book,
     show,
     check,
     generate,

@@ -171,7 +171,7 @@ def _ftr_of(line: InventoryLine, kb: KnowledgeBase) -> Ftr:
         for name in Ftr.__struct_fields__
         if (value := getattr(line, name, None)) is not None
     }
-    return convert({**assumed, **given}, Ftr, builtin_types=(RatePercent,))
+    return convert({**assumed, **given}, Ftr)
 
 
 def _values(ftr: Ftr) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from finops_cli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from finops_cli.domain.allotment import InventoryOrigin
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.models.protocol import Origin
     from finops_cli.monitoring.run_summary import RunSummary
@@ -73,7 +74,7 @@ def run_command(
             "the input is -, and nothing is piped in",
             "give a file, or pipe JSONL lines into finops",
         )
-    moment = None if clock is None else _clock_config(options, clock)
+    moment = None if clock is None else read_clock(options, clock)
     with ExitStack() as stack:
         path = path_or_standard(options.source)
         given = (
@@ -83,13 +84,13 @@ def run_command(
                 path,
                 table,
                 joins,
-                _open_clock(context, moment),
+                open_clock(context, moment),
                 stack,
                 kb_dir=kb_dir_of(context),
                 quiet=options.quiet,
             )
         )
-        config = _run_config(context, command, options, models, clock=moment, given=given)
+        config = run_config(context, command, options, models, clock=moment, given=given)
         refuse_impossible(config)
         _refuse_stats(options.stats_json, config)
         view = stack.enter_context(open_view(options, kb_dir_of(context), command))
@@ -101,12 +102,12 @@ def run_command(
         raise typer.Exit(1)
 
 
-def _clock_config(options: RunOptions, clock: ClockOptions) -> ClockConfig:
+def read_clock(options: RunOptions, clock: ClockOptions) -> ClockConfig:
     """Read the options of the clock, once for a run: `--as-of now` must be one moment."""
     return clock_config(clock, path_or_standard(options.output) if options.resume else None)
 
 
-def _open_clock(context: typer.Context, moment: ClockConfig | None) -> ClockPolicy:
+def open_clock(context: typer.Context, moment: ClockConfig | None) -> ClockPolicy:
     """Open the moment and the calendar by which facts are joined."""
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.clock import ClockConfig
@@ -133,11 +134,12 @@ def run_pipeline(
     clock: ClockConfig | None = None,
     given: InputSource | None = None,
     view: RunView | None = None,
+    inventory: InventoryOrigin | None = None,
 ) -> RunResult:
     """Run the pipeline, with progress and a closing summary on stderr.
 
     `given` None is the file of JSON lines that the options name. `view` gets the lines in place of
-    the output, and writes it.
+    the output, and writes it. `inventory` is the inventory file of a plan of the whole book.
     """
     from finops_cli.commands.progress.run import RunProgress
     from finops_cli.kb.load import load_kb
@@ -147,7 +149,9 @@ def run_pipeline(
 
     kb = load_kb(kb_dir_of(context))
     given = given or JsonLines(path_or_standard(options.source))
-    config = _run_config(context, command, options, models, clock=clock, given=given)
+    config = run_config(
+        context, command, options, models, clock=clock, given=given, inventory=inventory
+    )
     if view is not None:
         config = replace(config, output=None, spool=view.lines)
     pipeline = _open_pipeline(context, config, options, models, kb)
@@ -220,7 +224,7 @@ def _refuse_streams(stats: Path) -> None:
             raise UsageError(f"--stats-json {stats}: {stream} goes there", "give another file")
 
 
-def _run_config(
+def run_config(
     context: typer.Context,
     command: Command,
     options: RunOptions,
@@ -228,7 +232,9 @@ def _run_config(
     *,
     clock: ClockConfig | None,
     given: InputSource,
+    inventory: InventoryOrigin | None = None,
 ) -> RunConfig:
+    """Collect the options of a call that say what a run reads, writes and does."""
     from finops_cli.pipeline.run import RunConfig
     from finops_cli.pipeline.scheduler import PipelineConfig
     from finops_cli.pipeline.sequences import SEQUENCES
@@ -242,6 +248,7 @@ def _run_config(
             clock=clock,
             strict_input=options.strict_input,
             has_rows=given.has_rows,
+            inventory=inventory,
         ),
         input=given,
         output=path_or_standard(options.output),
@@ -287,4 +294,5 @@ def _open_pipeline(
         clock=policy,
         strict_input=options.strict_input,
         has_rows=config.pipeline.has_rows,
+        inventory=config.pipeline.inventory,
     )

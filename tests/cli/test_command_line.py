@@ -40,6 +40,7 @@ VERBS = (
     "run",
     "triage",
     "resolve",
+    "book",
     "list",
     "show",
     "check",

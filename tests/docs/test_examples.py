@@ -18,6 +18,7 @@ COMMANDS = {
     "corporate-action.jsonl": "run",
     "back-to-back.jsonl": "run",
     "damaged.jsonl": "run",
+    "book/fails.jsonl": f"book --inventory {EXAMPLES / 'book' / 'inventory.jsonl'}",
     "cards/fails.jsonl": "run",
     "cards/cases.jsonl": "resolve",
     "cards/published.jsonl": "check",
@@ -29,8 +30,8 @@ COMMANDS = {
     "clock/fails.jsonl": "clock --as-of 2026-11-18T08:30",
     "clock/worked.jsonl": "clock",
 }
-JOINED = {"clock/events.jsonl"}
-"""Files that `docs/how-to/clock.md` joins to the fails of an example."""
+JOINED = {"clock/events.jsonl", "book/inventory.jsonl"}
+"""Files that are joined to the fails of an example."""
 
 
 def find_expected(example: Path) -> Path:

@@ -174,10 +174,10 @@ def test_batches_of_a_stream_end_where_it_pauses() -> None:
     with a_pipe() as (reader, writer, _):
         batches = Batches(lines_of(reader))
         writer.write(b"1\n2\n3")
-        assert next(batches) == (1, [b"1", b"2"], 4)
+        assert next(batches)[:3] == (1, [b"1", b"2"], 4)
         assert not batches.has_next_now()
         writer.write(b"3\n")
-        assert next(batches) == (3, [b"33"], 7)
+        assert next(batches)[:3] == (3, [b"33"], 7)
         writer.close()
         assert batches.has_next_now()
         assert list(batches) == []

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import NODEFAULT, Struct, inspect
 
+from finops_cli.domain.allotment import AllottedShares, BookPlace, InventoryOrigin
 from finops_cli.domain.clock import (
     CalendarId,
     CardDeadline,
@@ -50,7 +51,7 @@ from tools.generate_docs.rules import link_ids
 
 OUTPUT: tuple[type[Struct], ...] = (
     Line, FailSummary, Headline, By, LineOrigin, Triage, ScoreComponents, Resolution, Step,
-    Verification, Finding, Provenance,
+    Verification, Finding, AllottedShares, BookPlace, Provenance, InventoryOrigin,
     ClockProvenance, AttemptError, Rejection, Problem, Clock, CalendarId, Lot, Obligation,
     CountedDay, PenaltyBox, Threshold, Right, CostItem, CardDeadline,
 )  # fmt: skip

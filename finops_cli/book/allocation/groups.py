@@ -46,7 +46,8 @@ class SourceGroup(NamedTuple):
             return [self.kind, self.days]
         if self.kind == "BORROW":
             return [self.kind, self.rate_bps]
-        return [self.kind] if self.age_days < 0 else [self.kind, self.age_days, self.days]
+        has_age = self.kind == "FTR" and self.age_days >= 0
+        return [self.kind, self.age_days, self.days] if has_age else [self.kind]
 
 
 class Groups(NamedTuple):

@@ -60,7 +60,7 @@ class RecordJoin:
         said = []
         if self.history is not None:
             said.append(_count(_RATE_COUNTS, self.counts, "counterparty history"))
-        if self.inventory is not None:
+        if self.inventory is not None and not self.is_shared:
             said.append(_count(_STOCK_COUNTS, self.counts, self.inventory.describe()))
         return said
 

@@ -1,0 +1,88 @@
+"""The lines of a run, each with its part of the plan of the book."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from finops_cli.book.index import BookIndex
+from finops_cli.files.jsonl import Batches, InputLine
+from finops_cli.files.safe_io import reading
+from finops_cli.pipeline.input_source import InputDigest, InputSource
+
+
+@dataclass(slots=True, kw_only=True)
+class BookSource:
+    """The lines of `inner`; the index has their parts once the book is planned."""
+
+    inner: InputSource
+    index: BookIndex
+    digest_of_plan: str
+    """SHA-256 of the files and the options of the plan."""
+    other: tuple[Path, ...] = ()
+    """The files of the plan, which an output must not replace."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None: stdin."""
+        return self.inner.path
+
+    @property
+    def length(self) -> int | None:
+        """The bytes of the input; None where this is not known."""
+        return self.inner.length
+
+    @property
+    def other_files(self) -> tuple[Path, ...]:
+        """The files of the inner source, and those of the plan."""
+        return (*self.inner.other_files, *self.other)
+
+    @property
+    def has_rows(self) -> bool:
+        """Return true where the inner source has rows."""
+        return self.inner.has_rows
+
+    def batches(self, skip: int, at_most: int) -> Batches:
+        """Yield the lines after the first `skip`, each with its part."""
+        found = self.inner.batches(skip, at_most)
+        found.attach = self.index.attach
+        return found
+
+    def lines(self) -> Generator[InputLine, None, None]:
+        """Yield every line."""
+        yield from self.inner.lines()
+
+    def digest(self) -> InputDigest:
+        """Describe the content, with the files and the options of the plan."""
+        return self.inner.digest()._replace(book=self.digest_of_plan)
+
+    def report(self) -> list[str]:
+        """Say what became of the lines, once they were read."""
+        return self.inner.report()
+
+
+def spool(path: Path | None, folder: Path) -> Path:
+    """Copy stdin or a pipe to a file, because the lines of a book are read twice.
+
+    A file is returned as it is.
+    """
+    if path is not None and path.is_file():
+        return path
+    copy = folder / "fails.jsonl"
+    with reading(path) as given, copy.open("wb") as written:
+        shutil.copyfileobj(given, written)
+    return copy
+
+
+def make_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder for the copy of a pipe, which is deleted when it is closed."""
+    return tempfile.TemporaryDirectory(prefix="finops-book-")
+
+
+def digest_plan(*parts: str) -> str:
+    """Return the SHA-256 of the parts that a plan depends on."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

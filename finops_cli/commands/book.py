@@ -1,0 +1,285 @@
+"""`finops book`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finops_cli.commands.clock_options import ClockOptions
+from finops_cli.commands.help_examples import Example, show_examples
+from finops_cli.commands.join_options import JoinOptions, open_joined
+from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
+from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
+from finops_cli.commands.run_pipeline import open_clock, read_clock, run_config, run_pipeline
+from finops_cli.commands.run_view import open_view
+from finops_cli.commands.table_options import TableOptions
+from finops_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from finops_cli.book.budget import Budget
+    from finops_cli.book.settle import BookInput
+    from finops_cli.book.source import BookSource
+    from finops_cli.book.summary import BookSummary
+    from finops_cli.domain.allotment import InventoryOrigin
+    from finops_cli.importers.joins.inventory_file import InventoryFile
+    from finops_cli.importers.joins.joined_source import JoinedSource
+    from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.pipeline.clock import ClockConfig
+    from finops_cli.pipeline.run import RunConfig
+
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="FILE",
+        help="Write the proof that no plan is better, a line for each security. finops check"
+        " --certificate verifies it without a solver.",
+    ),
+]
+Sent = Annotated[
+    Path | None,
+    typer.Option(
+        "--sent",
+        metavar="FILE",
+        help="What an earlier plan sent out: its output lines, or lines of fail_id, kind, id, qty"
+        " and firm. Nothing changes without need, and firm parts stay.",
+    ),
+]
+BorrowBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--borrow-budget",
+        metavar="USD",
+        help="Most collateral for borrows, such as 2500000. Each security with a lender then needs"
+        " a PRICE line (kb: book.budget).",
+    ),
+]
+Prefer = Annotated[
+    str | None,
+    typer.Option(
+        "--prefer",
+        metavar="file",
+        help="Take the inventory file (file) where a record's own inventory differs from it, and"
+        " keep a finding (default: the record is rejected).",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    """The options of a book alone."""
+
+    certificate: Path | None
+    sent: Path | None
+    budget: str | None
+    prefer: str | None
+
+
+@show_examples(
+    Example("finops book examples/book/fails.jsonl --certificate proof.jsonl"),
+    Example("finops book examples/monday.jsonl -o book.jsonl", status=1),
+)
+@with_shared_options("backend", "receives", "stats_json")
+def book(
+    context: typer.Context,
+    options: RunOptions,
+    *,
+    certificate: Certificate = None,
+    sent: Sent = None,
+    borrow_budget: BorrowBudget = None,
+    prefer: Prefer = None,
+    clock: ClockOptions,
+    table: TableOptions,
+    joins: JoinOptions,
+) -> None:
+    """Plan all fails at once: each share is promised once."""
+    from finops_cli.book.source import make_folder, spool
+    from finops_cli.pipeline.run import refuse_impossible
+
+    _refuse_options(options, prefer, joins)
+    mine = _Options(certificate=certificate, sent=sent, budget=borrow_budget, prefer=prefer)
+    moment = read_clock(options, clock)
+    with ExitStack() as stack:
+        path = path_or_standard(options.source)
+        _refuse_resumed_pipe(options, path)
+        path = spool(path, Path(stack.enter_context(make_folder())))
+        given = _open_lines(context, path, table, joins, options, moment, stack)
+        planned = _open_book(context, given, mine, stack)
+        config = run_config(
+            context, "book", options, ModelOptions(), clock=moment, given=planned.source,
+            inventory=planned.origin,
+        )  # fmt: skip
+        refuse_impossible(config)
+        view = stack.enter_context(open_view(options, kb_dir_of(context), "book"))
+        summary = _plan(config, planned, mine, options)
+        result = run_pipeline(
+            context,
+            "book",
+            replace(options, backend="engine", source=str(path)),
+            ModelOptions(),
+            clock=moment,
+            given=planned.source,
+            view=view,
+            inventory=planned.origin,
+        )
+    if not options.quiet:
+        _report(summary, planned)
+    refuse_too_few(result.summary.records, options.min_records, options.output)
+    if not result.is_verified:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Book:
+    """The parts of a book that is about to be planned."""
+
+    source: BookSource
+    given: BookInput
+    budget: Budget | None
+    origin: InventoryOrigin | None
+    notes: tuple[str, ...]
+
+
+def _refuse_options(options: RunOptions, prefer: str | None, joins: JoinOptions) -> None:
+    if options.source == "-" and sys.stdin.isatty():
+        raise UsageError(
+            "the input is -, and nothing is piped in",
+            "give a file, or pipe JSONL lines into finops",
+        )
+    if prefer not in (None, "file"):
+        raise UsageError(f"--prefer is {prefer}; accepted: file", "give --prefer file")
+    if prefer is not None and joins.inventory is None:
+        raise UsageError("--prefer file is given without --inventory", "give both or neither")
+
+
+def _refuse_resumed_pipe(options: RunOptions, path: Path | None) -> None:
+    if options.resume and (path is None or not path.is_file()):
+        raise UsageError(
+            "--resume needs a file as input and -o FILE as output: a pipe cannot be read again",
+            "give the input as a file and the output with -o, or leave --resume out",
+        )
+
+
+def _open_lines(
+    context: typer.Context,
+    path: Path,
+    table: TableOptions,
+    joins: JoinOptions,
+    options: RunOptions,
+    moment: ClockConfig,
+    stack: ExitStack,
+) -> JoinedSource:
+    """Open the fails. They get no stock of the inventory file: they share it."""
+    given = open_joined(
+        path,
+        table,
+        replace(joins, receives=False),
+        open_clock(context, moment),
+        stack,
+        kb_dir=kb_dir_of(context),
+        quiet=options.quiet,
+    )
+    if given.counted is not None:
+        given.counted.is_shared = True
+    return given
+
+
+def _open_book(
+    context: typer.Context, given: JoinedSource, options: _Options, stack: ExitStack
+) -> _Book:
+    from finops_cli.book.index import BookIndex
+    from finops_cli.book.sent import SentPlan
+    from finops_cli.book.settle import BookInput
+    from finops_cli.book.source import BookSource, digest_plan
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline import resume
+
+    kb = load_kb(kb_dir_of(context))
+    index = BookIndex()
+    stack.callback(index.close)
+    inventory = None if given.counted is None else given.counted.inventory
+    sent = None
+    if options.sent is not None:
+        sent = SentPlan(options.sent)
+        stack.callback(sent.close)
+    files = [path for path in (options.sent,) if path is not None]
+    origin = None if inventory is None else _origin_of(inventory)
+    parts = [resume.digest(path)[1] for path in files]
+    parts += ["" if origin is None else f"{origin.sha256} {origin.as_of}"]
+    parts += [options.budget or "", options.prefer or ""]
+    budget = _open_budget(options.budget, kb)
+    return _Book(
+        source=BookSource(
+            inner=given, index=index, digest_of_plan=digest_plan(*parts), other=tuple(files)
+        ),
+        given=BookInput(
+            kb=kb,
+            index=index,
+            inventory=inventory,
+            inventory_name="" if inventory is None else str(inventory.path),
+            prefers_file=options.prefer == "file",
+            sent=sent,
+            needs_price=budget is not None,
+        ),
+        budget=budget,
+        origin=origin,
+        notes=() if inventory is None else (inventory.describe(),),
+    )
+
+
+def _origin_of(inventory: InventoryFile) -> InventoryOrigin:
+    from finops_cli.domain.allotment import InventoryOrigin
+    from finops_cli.pipeline import resume
+
+    snapshot = inventory.snapshot
+    return InventoryOrigin(
+        resume.digest(inventory.path)[1], None if snapshot is None else snapshot.as_of
+    )
+
+
+def _open_budget(given: str | None, kb: KnowledgeBase) -> Budget | None:
+    from fractions import Fraction
+
+    from finops_cli.book.budget import Budget
+    from finops_cli.domain.money import parse_usd
+
+    if given is None:
+        return None
+    try:
+        usd = Fraction(parse_usd(given))
+    except ValueError as error:
+        raise UsageError(
+            f"--borrow-budget is {given}; accepted: US dollars, such as 2500000 or $2.5M",
+            "give an amount of 0 or more",
+        ) from error
+    return Budget(usd, kb.book.collateral)
+
+
+def _plan(
+    config: RunConfig, planned: _Book, options: _Options, run_options: RunOptions
+) -> BookSummary:
+    """Read the fails, plan them, and write the certificate."""
+    from finops_cli.book.planning import plan_book
+    from finops_cli.book.reading import index_fails
+    from finops_cli.files.safe_io import writing_whole
+    from finops_cli.pipeline.run import read_files
+
+    index_fails(planned.source.inner, config.pipeline.open(), planned.given.index)
+    if options.certificate is None:
+        return plan_book(planned.given, planned.budget)
+    read = [*read_files(config), config.output]
+    with writing_whole(options.certificate, read, run_options.overwrite) as file:
+        return plan_book(planned.given, planned.budget, file)
+
+
+def _report(summary: BookSummary, planned: _Book) -> None:
+    from finops_cli.commands.book_summary import render_book
+
+    for text in planned.notes:
+        typer.echo(text, err=True)
+    typer.echo(render_book(summary, planned.budget), err=True)
