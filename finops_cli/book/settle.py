@@ -169,7 +169,9 @@ def _settle_by_records(
         outcome.drawing = drawing
     elif names:
         carrying = [each for each in drawing if each.snapshot in carried]
-        outcome.reject(carrying, *_refuse_unequal(cusip, names, carrying, given))
+        for name in names:
+            problem = _refuse_unequal(cusip, name, carried, carrying, given.kb)
+            outcome.reject([each for each in carrying if each.snapshot == name], problem)
         outcome.skip([each for each in drawing if each.snapshot not in carried], NO_POOL)
     else:
         outcome.skip(drawing, NO_POOL)
@@ -211,21 +213,27 @@ def _compare(
 
 
 def _refuse_unequal(
-    cusip: str, names: Sequence[str], carrying: Sequence[IndexedFail], given: BookInput
-) -> list[Problem]:
-    """Say how the first two inventories of a security differ, and on which lines they are."""
-    first, second = (given.index.read_snapshot(cusip, name) for name in names[:2])
-    lines = [
-        next(each.fail.line for each in carrying if each.snapshot == name) for name in names[:2]
-    ]
-    pool = read_record(first.inventory or _NOTHING, first.ftrs, given.kb)
-    found = find_differences(second.inventory, second.ftrs, pool)
-    shown = found[0] if found else Difference("ftrs", "other receives", "other ones")
-    accepted = (
-        f"one inventory in all records of {cusip}: line {lines[0]} has {shown.pool}, line"
-        f" {lines[1]} has {shown.own}; correct one, or give --inventory FILE"
+    cusip: str,
+    name: str,
+    carried: dict[str, OwnInventory],
+    carrying: Sequence[IndexedFail],
+    kb: KnowledgeBase,
+) -> Problem:
+    """Say how the inventory `name` differs from another one, and on which lines they are."""
+    other = next(each for each in carried if each != name)
+    pool = read_record(carried[other].inventory or _NOTHING, carried[other].ftrs, kb)
+    own = carried[name]
+    found = find_differences(own.inventory, own.ftrs, pool)
+    shown = found[0] if found else Difference("ftrs", "receives", "other receives")
+    mine, theirs = (
+        next(each.fail.line for each in carrying if each.snapshot == each_name)
+        for each_name in (name, other)
     )
-    return [unusable("book.snapshot_conflict", shown.field, shown.own, accepted)]
+    accepted = (
+        f"one inventory in all records of {cusip}: line {mine} has {shown.own}, line {theirs} has"
+        f" {shown.pool}; correct one, or give --inventory FILE"
+    )
+    return unusable("book.snapshot_conflict", shown.field, shown.own, accepted)
 
 
 def _put_cash(

@@ -82,7 +82,7 @@ def read_record(inventory: Inventory, ftrs: Iterable[Ftr], kb: KnowledgeBase) ->
     for ftr in rank(list(ftrs)):
         seen[ftr.dtc] += 1
         id = ftr.dtc if seen[ftr.dtc] == 1 else f"{ftr.dtc}#{seen[ftr.dtc]}"
-        found.append(_receive(id, ftr))
+        found.append(_receive(id, ftr)._replace(order=seen.total()))
     pending = [Pending("", inventory.pending_receives)] if inventory.pending_receives else []
     ranked = sorted(found, key=lambda source: source.rank)
     return PoolFacts(tuple(ranked), tuple(pending))

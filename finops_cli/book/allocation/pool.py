@@ -34,6 +34,8 @@ class Source(NamedTuple):
     dtc: str | None = None
     ftr: Ftr | None = None
     """The receive as a record has it; of a receive only."""
+    order: int = 0
+    """Tells equal receives of a record apart, in its order."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -41,12 +43,12 @@ class Source(NamedTuple):
         return self.kind, self.id
 
     @property
-    def rank(self) -> tuple[int, int, int, str, str]:
+    def rank(self) -> tuple[int, int, int, str, int, str]:
         """Return the place of the source among all of its pool: the best is the smallest."""
         age = -self.ftr.age_days if self.ftr is not None else 0
         first = {"FTR": age, "BOX": 0, "BORROW": self.rate_bps}.get(self.kind, self.days)
         dtc = self.dtc or "" if self.kind == "FTR" else ""
-        return _KIND_ORDER[self.kind], first, -self.qty, dtc, self.id
+        return _KIND_ORDER[self.kind], first, -self.qty, dtc, self.order, self.id
 
 
 class DrawingFail(NamedTuple):
