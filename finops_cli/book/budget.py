@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 
 from finops_cli.book.allocation.pool import BookPool, can_serve
@@ -53,10 +54,10 @@ class _Account:
 class Budget:
     """The caps of the securities whose shares can be borrowed."""
 
-    def __init__(self, usd: Fraction, collateral: Fraction) -> None:
+    def __init__(self, usd: Decimal, collateral: Fraction) -> None:
         """`usd`: the whole budget; `collateral`: dollars for each dollar that is borrowed."""
         self.usd = usd
-        self.left = usd
+        self.left = Fraction(usd)
         self._collateral = collateral
         self._accounts: dict[str, _Account] = {}
         self._owed: dict[tuple[str, str], tuple[int, int | None]] = {}

@@ -39,7 +39,7 @@ def plan_book(
         _put(fails, settled, given)
         summary.add(pool, plan, fails)
         proof.add(pool, plan, settled)
-    proof.finish(summary)
+    proof.finish(summary, budget)
     if given.inventory is not None:
         summary.unasked = sum(not given.index.has(cusip) for cusip in given.inventory.list_cusips())
     if given.sent is not None:
@@ -124,7 +124,7 @@ class _Proof:
         self._count(made)
         self.file.write(exact_json.encode(made) + b"\n")
 
-    def finish(self, summary: BookSummary) -> None:
+    def finish(self, summary: BookSummary, budget: Budget | None) -> None:
         """Write the sums."""
         if self.file is None:
             return
@@ -134,6 +134,7 @@ class _Proof:
             owed=self.owed,
             levels={name: self.levels[name] for name in NAMES if self.levels[name]},
             trust=dict(sorted(self.trust.items())),
+            borrow_budget=None if budget is None else f"{budget.usd:f}",
         )
         self.file.write(exact_json.encode(TotalLine(total)) + b"\n")
 

@@ -6,6 +6,11 @@ from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import Any
 
+from finops_cli.checking.book_lines import (
+    check_book_line,
+    is_book_line,
+    is_rejected_by_book,
+)
 from finops_cli.checking.clock import is_refused
 from finops_cli.checking.headline import check_fail_block, check_headline
 from finops_cli.checking.inputs import check_input, inputs_of, is_strictly_rejected
@@ -102,6 +107,8 @@ def _answer(
         usable = not is_strictly_rejected(given, value, inputs)
         if usable and isinstance(value, FailRecord):
             usable = not is_refused(given, value, kb, calendar)
+        if usable and is_book_line(given) and is_rejected_by_book(given):
+            return []  # only the inventory of the book can judge it
     if usable == (given["status"] == "rejected"):
         expected, problem = ("an answer", "is usable") if usable else ("rejected", "is not usable")
         return [
@@ -117,10 +124,22 @@ def _answer(
     found = check_input(given, value, inputs)
     if isinstance(value, ResolverInput):
         return [*found, *check_plan(given.get("resolution"), kb, value)]
+    if is_book_line(given):
+        return found + _check_book_answers(given, value, kb, calendar)
     found += check_answers(given, kb, value, calendar)
     if not without_notes(found):
         found += _missing_plan(given, value, kb)
     found += check_fail_block(given, value)
+    return found if without_notes(found) else [*found, *check_headline(given, kb)]
+
+
+def _check_book_answers(
+    given: dict[str, Any], fail: FailRecord, kb: KnowledgeBase, calendar: Calendar | None
+) -> list[Finding]:
+    """Check a line of `finops book`: its plan rests on its allotment, not on the record alone."""
+    found = check_answers({**given, "resolution": None}, kb, fail, calendar)
+    found += check_answers({**given, "triage": None}, kb, None)
+    found += [*check_book_line(given), *check_fail_block(given, fail)]
     return found if without_notes(found) else [*found, *check_headline(given, kb)]
 
 

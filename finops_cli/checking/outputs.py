@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
+from finops_cli.checking.book_lines import check_book_line, is_book_line
 from finops_cli.checking.clock import apply_clock, check_clock
 from finops_cli.checking.headline import check_headline
 from finops_cli.checking.inputs import check_warnings, inputs_of
@@ -53,6 +54,8 @@ class Verdict(Struct, frozen=True):
     findings: list[Finding]
     notes: list[Finding] | UnsetType = UNSET
     """Sentences that cannot be judged (`text.unverifiable`); absent without one."""
+    cusip: str | UnsetType = UNSET
+    """The security whose proof was checked; only in verdicts about a certificate."""
 
 
 def make_verdict(line: int, found: list[Finding]) -> Verdict:
@@ -83,6 +86,8 @@ def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:
         if wrong:
             return wrong
         found = check_answers(given, kb, None)
+        if is_book_line(given):
+            found += check_book_line(given)
         headline = [] if without_notes(found) else check_headline(given, kb)
         return [*check_warnings(given), *found, *headline]
     if "fail" in given and ("triage" in given or "resolution" in given):

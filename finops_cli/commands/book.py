@@ -243,15 +243,13 @@ def _origin_of(inventory: InventoryFile) -> InventoryOrigin:
 
 
 def _open_budget(given: str | None, kb: KnowledgeBase) -> Budget | None:
-    from fractions import Fraction
-
     from finops_cli.book.budget import Budget
     from finops_cli.domain.money import parse_usd
 
     if given is None:
         return None
     try:
-        usd = Fraction(parse_usd(given))
+        usd = parse_usd(given)
     except ValueError as error:
         raise UsageError(
             f"--borrow-budget is {given}; accepted: US dollars, such as 2500000 or $2.5M",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,12 +20,12 @@ from finops_cli.commands.run_options import with_shared_options
 from finops_cli.commands.table_options import TableOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from finops_cli.checking.outputs import Verdict
     from finops_cli.clock.market_calendar import Calendar
     from finops_cli.files.jsonl import InputLine, Lines
+    from finops_cli.importers.joins.joined_source import JoinedSource
     from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.pipeline.clock import ClockConfig
 
 Outputs = Annotated[
     str,
@@ -52,6 +54,17 @@ Raw = Annotated[
 ]
 
 
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="FILE",
+        help="The proof of finops book --certificate: check it and the plan against the fails of"
+        " --fails and the file of --inventory, without a solver.",
+    ),
+]
+
+
 @show_examples(
     Example(
         "finops check out.jsonl --fails examples/monday.jsonl",
@@ -67,6 +80,7 @@ def check(
     overwrite: Overwrite = False,
     fails: Fails = None,
     raw: Raw = False,
+    certificate: Certificate = None,
     calendar: CalendarOption = None,
     as_of: AsOfOption = None,
     quiet: Quiet = False,
@@ -85,24 +99,36 @@ def check(
     kb = load_kb(kb_dir_of(context))
     judged, asked = path_or_standard(source), path_or_standard(fails)
     _refuse_contradictions(fails, judged, asked, table)
-    clock = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar).open(kb)
+    config = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar)
+    clock = config.open(kb)
+    if certificate is not None:
+        _refuse_unproved(judged, asked, raw=raw)
+    is_book = certificate is not None or _is_book(judged)
+    if is_book:  # the fails of a book share their sources, and get none of their own
+        joins = replace(joins, receives=False)
     if raw:
         refuse_without_replies(judged)
     count = _Count()
     with ExitStack() as stack:
         sources = [lines_of(stack.enter_context(reading(judged)))]
-        lines, inputs, read = (line for line, _ in sources[0]), None, [judged, asked]
+        lines, inputs, read = (line for line, _ in sources[0]), None, [judged, asked, certificate]
+        proved: Iterable[Verdict] = ()
         if fails is not None:
             given = open_joined(
                 asked, table, joins, clock, stack, kb_dir=kb_dir_of(context), quiet=quiet
             )
+            if given.counted is not None:
+                given.counted.is_shared = is_book
             read += given.other_files
+            if certificate is not None and judged is not None:
+                proved = _prove(judged, certificate, given, kb, kb_dir_of(context), config)
             batches = given.batches(0, BATCH_LINES)
             if batches.lines is not None:
                 sources.append(batches.lines)
             inputs = (line for batch in batches for line in batch.lines)
         written = stack.enter_context(writing(path_or_standard(output), read, overwrite))
-        counted = count.watch(_judge(lines, inputs, kb, clock.calendar, raw=raw))
+        found = chain(_judge(lines, inputs, kb, clock.calendar, raw=raw), proved)
+        counted = count.watch(found)
         write_promptly(written, (encode(each) for each in counted), *sources)
     if not quiet:
         count.print(sources)
@@ -122,6 +148,66 @@ def _refuse_contradictions(
         raise UsageError(
             f"{table.names[0]} is for the file of --fails", "give --fails FAILS, or leave it out"
         )
+
+
+def _refuse_unproved(judged: Path | None, asked: Path | None, *, raw: bool) -> None:
+    """Raise UsageError where a certificate cannot be checked."""
+    from finops_cli.errors import UsageError
+
+    if judged is None or asked is None or not judged.is_file() or not asked.is_file():
+        raise UsageError(
+            "--certificate needs the outputs and --fails FAILS as files: they are read twice",
+            "give both as files, and --inventory FILE where the book had one",
+        )
+    if raw:
+        raise UsageError("--certificate and --raw contradict each other", "give one of them")
+
+
+def _is_book(judged: Path | None) -> bool:
+    """Return true where the first line of a file is one of `finops book`."""
+    from finops_cli.checking.book_lines import is_book_line
+    from finops_cli.files.jsonl import lines_of
+    from finops_cli.pipeline.parse import decode
+
+    if judged is None or not judged.is_file():
+        return False
+    with judged.open("rb") as file:
+        given = next((decode(line) for line, _ in lines_of(file)), None)
+    return isinstance(given, dict) and is_book_line(given)
+
+
+def _prove(
+    judged: Path,
+    certificate: Path,
+    given: JoinedSource,
+    kb: KnowledgeBase,
+    kb_dir: Path,
+    clock: ClockConfig,
+) -> Iterator[Verdict]:
+    """Check the plan of a book and its certificate."""
+    from finops_cli.book.index import BookIndex
+    from finops_cli.book.reading import index_fails
+    from finops_cli.book.settle import BookInput
+    from finops_cli.checking.book_proofs import check_book, read_clock
+    from finops_cli.pipeline.scheduler import PipelineConfig
+    from finops_cli.pipeline.sequences import SEQUENCES
+
+    inventory = None if given.counted is None else given.counted.inventory
+    config = PipelineConfig(
+        sequence=SEQUENCES["book"],
+        kb_dir=kb_dir,
+        timed=False,
+        clock=read_clock(judged, clock),
+        has_rows=given.has_rows,
+    )
+    index = BookIndex()
+    try:
+        index_fails(given, config.open(), index)
+        name = "" if inventory is None else str(inventory.path)
+        book = BookInput(kb=kb, index=index, inventory=inventory, inventory_name=name)
+        yield from check_book(judged, certificate, book)
+    finally:
+        index.close()
 
 
 def _judge(

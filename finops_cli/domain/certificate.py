@@ -97,6 +97,8 @@ class BookTotal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     levels: dict[str, int]
     trust: dict[str, int]
     """Pools by how far they are proved."""
+    borrow_budget: str | None = None
+    """US dollars of collateral that borrows may cost; null without a budget."""
 
 
 class TotalLine(Struct, frozen=True, forbid_unknown_fields=True):
