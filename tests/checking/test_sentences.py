@@ -148,6 +148,39 @@ def test_wrong_sentences_of_monday_do_not_pass(
     assert sum(set(rules) != {UNJUDGED} for rules in found.values()) >= 0.95 * len(found)
 
 
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [("wrong", {"contradicted"}), ("unjudged", {"unjudged"}), ("passing", {"passes"})],
+)
+def test_blind_sentence_is_judged_as_recorded(
+    group: str, expected: set[str], monday: tuple[Stage1, Stage2], kb: KnowledgeBase
+) -> None:
+    """Wrong sentences of an attack are findings, or cannot be judged. Those that are known to pass
+    are listed, so that a change that mends them shows it.
+    """
+    for field, texts in read_groups("blind_sentences.toml", group).items():
+        found = {text: find_monday(field, text, monday, kb) for text in texts}
+        judged = {
+            text: "passes" if not rules else "unjudged" if rules == [UNJUDGED] else "contradicted"
+            for text, rules in found.items()
+        }
+        assert {text: each for text, each in judged.items() if each not in expected} == {}
+
+
+def test_right_blind_sentences_are_not_blamed(
+    monday: tuple[Stage1, Stage2], kb: KnowledgeBase
+) -> None:
+    """Of 78 right sentences of an attack none is blamed, and at most one in ten is not judged."""
+    found = {
+        text: find_monday(field, text, monday, kb)
+        for field, texts in read_groups("blind_sentences.toml", "right").items()
+        for text in texts
+    }
+    assert len(found) >= 75
+    assert [text for text, rules in found.items() if set(rules) - {UNJUDGED}] == []
+    assert sum(map(bool, found.values())) <= 0.1 * len(found)
+
+
 def write_right_sentences(kb: KnowledgeBase) -> list[tuple[str, Stage1 | Stage2]]:
     """Fill each form for the first records that have its places."""
     written: list[tuple[str, Stage1 | Stage2]] = []

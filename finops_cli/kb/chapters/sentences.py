@@ -35,6 +35,7 @@ ROLES = (
     "quantity",
     "number",
     "party",
+    "milestone",
     "negation",
 )
 """The entries `sentence.ROLE`: tables of a meaning and its phrases."""
@@ -48,6 +49,9 @@ GRAMMAR = (
     "attribute",
     "deadline",
     "settlement",
+    "contribution",
+    "opening",
+    "following",
 )
 """The parts of `sentence.grammar`."""
 _VALUES: dict[str, tuple[str, ...]] = {
@@ -57,6 +61,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "direction": ("FTD", "FTR"),
     "flag": (*get_args(Flag), *get_args(HandoffFlag)),
     "level": get_args(EscalationLevel),
+    "milestone": ("chase", "net", "box", "depot", "recall", "borrow", "all", "step"),
     "negation": ("no", "behind", "condition", "vague"),
 }
 """The meanings that a role may have. Those of the others are the keys of `verify.sentences`."""

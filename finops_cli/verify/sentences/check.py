@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from typing import Literal
 
 from finops_cli.domain import limits
@@ -32,8 +33,20 @@ SENTENCE_RULES = frozenset(
 """Rules about the wording of an answer, which --prose may keep."""
 Support = Literal["supported", "contradicted", "unknown", "passed over"]
 _WORD = re.compile(r"[^\W\d_]+")
+_AFTER_STEP = re.compile(r"(\bafter (?:the )?steps? )(\d{1,2}\b)", re.IGNORECASE)
+"""A step as the time of a number, which must not be removed as a reference to it."""
 _ENDED = re.compile(r"[.!?][)\"'\u201d\u2019]*\s*\Z")
-_PRECISE = ("days", "shares", "quantity", "pair", "bare:shares", "age", "left", "overdue")
+_PRECISE = frozenset(
+    (
+        "number:age:days",
+        "number:left",
+        "number:overdue",
+        "bare:days",
+        "number:inventory_modifier",
+        "number:concentration_modifier",
+    )
+)
+"""Numbers that are not rounded: days, and factors that are near 1."""
 
 
 def is_about_sentence(finding: Finding) -> bool:
@@ -104,10 +117,12 @@ class _Reader:
         if fault is not None:
             yield _finding(NO_SENTENCE, path, expected, text, f"{field} {fault}")
             return
-        stripped = strip_phrases(write_digits(text), self._accepted, self._name)
+        digits = _AFTER_STEP.sub(r"\1#\2", write_digits(text))
+        stripped = strip_phrases(digits, self._accepted, self._name)
         clauses = read_clauses(stripped, self._rules)
         judged = [(claim, self._judge(claim)) for clause in clauses for claim in clause.claims]
         wrong = [claim for claim, support in judged if support == "contradicted"]
+        wrong += self._find_disorder(stripped, [claim for claim, _ in judged])
         if wrong:
             message = f"{field} says {self._explain(wrong)}"
             yield _finding(CONTRADICTED, path, expected, text, message)
@@ -125,6 +140,20 @@ class _Reader:
         ):
             return "unknown" if truths.has_record else "passed over"
         return "supported" if claim.negated else "contradicted"
+
+    def _find_disorder(self, text: str, claims: list[Claim]) -> Iterator[Claim]:
+        """Find two steps whose order a text turns round: "first the box, then the chase"."""
+        stems = {stem(word) for word in _WORD.findall(text.lower())}
+        grammar, order = self._rules.grammar, self._truths.order
+        if stems.isdisjoint(grammar["opening"]) or stems.isdisjoint(grammar["following"]):
+            return
+        told = [
+            str(each.value) for each in claims if each.roles == ("action",) and not each.negated
+        ]
+        for first, second in pairwise(dict.fromkeys(each for each in told if each in order)):
+            if max(_places(order, second)) < min(_places(order, first)):
+                said = f"{first} before {second}"
+                yield Claim(("order",), said, f"first {first}, then {second}")
 
     def _is_undecided(self, claim: Claim) -> bool:
         """Test for a claim that the answer neither bears out nor refutes."""
@@ -148,7 +177,7 @@ class _Reader:
             return True
         if not isinstance(value, Decimal) or not value or role.startswith(("quantity", "bare:sh")):
             return False
-        if role in ("number:age:days", "number:left", "number:overdue", "bare:days"):
+        if role in _PRECISE:
             return False
         numbers = frozenset(each for each in true if isinstance(each, Decimal | str))
         return is_supported(QuotedNumber("", value), numbers)
@@ -182,7 +211,7 @@ class _Reader:
     def _show(self, claim: Claim) -> str:
         role = claim.roles[0]
         true = self._truths.true.get(role, set())
-        if role == "statement":
+        if role in ("statement", "order"):
             return "the opposite"
         if role.startswith("pair:") and isinstance(claim.value, tuple):
             true = {
@@ -192,8 +221,12 @@ class _Reader:
         return ", ".join(shown[: limits.PROBLEMS]) or "none"
 
 
+def _places(order: tuple[str, ...], action: str) -> list[int]:
+    return [place for place, each in enumerate(order) if each == action]
+
+
 def _name_role(role: str) -> str:
-    kind, _, label = role.partition(":")
+    kind, _, label = role.replace("@", " after ").partition(":")
     if kind == "statement":
         return "statement"
     return f"{kind} {label.replace(':', ' ').replace('_', ' ')}".strip()

@@ -53,4 +53,8 @@ class Context:
     negated: bool = False
     """True where a negated verb gives the role of the participant."""
     hypothetical: bool = False
+    has_step_list: bool = False
+    """The clause lists several steps after which it counts; none of them alone is meant."""
+    milestone: str | None = None
+    """The step that the numbers are counted after: `chase`, `step 2`."""
     claims: list[Claim] = field(default_factory=list)

@@ -18,6 +18,7 @@ _INNER = ("/", '"')
 """Marks within a segment."""
 
 
+_SOURCES = frozenset(("chase", "net", "box", "apply", "depot", "recall", "borrow"))
 _LONGEST = 60
 """Items of a segment. A longer one is cut, so that the time is proportional to the text."""
 
@@ -37,8 +38,10 @@ def read_clauses(text: str, rules: SentenceRules) -> list[Clause]:
 
 
 def _read_clause(items: list[Item], is_question: bool, rules: SentenceRules) -> Clause:
+    segments = list(_segments(items, rules))
     context, has_bare_number, is_vague = Context(), False, is_question
-    for segment in _segments(items, rules):
+    context.has_step_list = _lists_steps(segments, rules)
+    for segment in segments:
         reader = Segment(segment, context, rules)
         context.claims += reader.read()
         has_bare_number |= reader.has_bare_number
@@ -51,6 +54,21 @@ def _read_clause(items: list[Item], is_question: bool, rules: SentenceRules) -> 
     ]
     count = sum(len(item.text.split()) for item in words)
     return Clause(context.claims, count, unknown, is_vague, has_bare_number)
+
+
+def _lists_steps(segments: list[list[Item]], rules: SentenceRules) -> bool:
+    """Test for "after the chase, the box and the recall": the numbers are not those of one step."""
+    is_after = was_last = False
+    for segment in segments:
+        passed = rules.grammar["article"] | rules.boundaries
+        names = [item for item in segment if stem(item.text) not in passed]
+        sources = [item for item in names if not _SOURCES.isdisjoint(item.means("quantity"))]
+        counts = any(item.kind == "number" for item in segment)
+        if sources and ((is_after and not counts) or (was_last and names[0] is sources[0])):
+            return True
+        was_last = bool(segment[-1].means("milestone"))
+        is_after = is_after or any(item.means("milestone") for item in segment)
+    return False
 
 
 def _segments(items: list[Item], rules: SentenceRules) -> Iterator[list[Item]]:

@@ -20,8 +20,19 @@ _UNITS = {
     "value": ("usd", ""),
 }
 """The units of the numbers of a label; all others have numbers without a unit."""
-_PAIRED = ("chase", "net", "owed")
+_PAIRED = ("chase", "net", "owed", "we_owe")
 """Quantities that belong to the participant of their segment."""
+_AFTER = {
+    "number:coverage": ("number:coverage",),
+    **dict.fromkeys(("quantity:left", "quantity:residual"), ("quantity:left",)),
+    **dict.fromkeys(("quantity:covered", "quantity:total"), ("quantity:covered",)),
+}
+"""The numbers that a step changes, by their roles."""
+_PARTS = frozenset(f"number:{name}_part" for name in ("age", "value", "regulatory", "cp"))
+"""The parts of the base score."""
+_OBJECTS = frozenset(("residual", "left", "owed", "total"))
+"""Quantities that can be the object of a verb: "borrow the residual 4,000"."""
+_VERBS = frozenset(("chase", "net", "apply", "depot", "recall", "borrow", "cash", "escalate"))
 _BEFORE_LIMIT = 3
 _BEHIND = 3
 """Items that the label of a number other than of shares may be behind it."""
@@ -43,6 +54,8 @@ class Labels:
             for role in ("quantity", "number")
             for value in self._labels_of(i, item, role)
         ]
+        self._milestone = self._find_milestone() or context.milestone
+        context.milestone = self._milestone
 
     def __bool__(self) -> bool:
         return bool(self._labels)
@@ -58,6 +71,10 @@ class Labels:
         """
         item = self._items[i]
         value = _amount(item)
+        if i and "step" in self._items[i - 1].means("milestone"):
+            return None
+        if self._counts_parties(i):
+            return Claim(("count:parties",), value, item.text)
         before, after = self._before(i, item), self._after(i, item)
         if before == [("quantity", "deliver")] and after:
             before = []  # deliver 8,000 from the box: the source counts
@@ -70,6 +87,8 @@ class Labels:
             others = self._context.other_labels
             if labels and self._is_denied(i):  # "12,000 are sourced and 4,000 cannot"
                 labels = [("quantity", "residual")]
+        if not labels and self._milestone is not None and item.unit in ("", "shares"):
+            labels = [("quantity", "left"), ("quantity", "covered")]
         if not labels:
             self.has_bare_number = True
             return Claim((f"bare:{item.unit}",), value, item.text) if item.unit else None
@@ -79,7 +98,7 @@ class Labels:
         roles = self._roles(i, item, labels)
         if roles[0].startswith("pair:"):
             return Claim(roles, (str(self._party_of(i)), value), item.text, negated)
-        doubtful = tuple(_role(each, item.unit) for each in others)
+        doubtful = tuple(self._after_milestone(_role(each, item.unit)) for each in others)
         return Claim(roles, value, item.text, negated, self._comparison(i), doubtful)
 
     def leave_to_next(self) -> None:
@@ -115,10 +134,43 @@ class Labels:
                 return (f"pair:{first}",)
             if first == "age" and item.unit == "days":
                 return ("pair:age",)
-        roles = [_role(each, item.unit) for each in labels]
+        roles = [self._contribution(_role(each, item.unit), item) for each in labels]
+        roles = [self._after_milestone(role) for role in roles]
+        if not item.unit and not self._comparison(i):  # "age 18": the part of the score
+            roles += [f"{role}_part" for role in roles if f"{role}_part" in _PARTS]
         if is_whole:
             roles += ["quantity:owed", "number:cap"]
         return tuple(roles)
+
+    def _find_milestone(self) -> str | None:
+        """Return the step after which the numbers of the segment are counted."""
+        if self._context.has_step_list:
+            return None
+        for i, item in enumerate(self._items):
+            for name in item.means("milestone"):
+                if name != "step":
+                    return name
+                following = self._items[i + 1] if i + 1 < len(self._items) else None
+                if following is not None and following.kind == "number":
+                    return f"step {following.value}"
+        return None
+
+    def _after_milestone(self, role: str) -> str:
+        if self._milestone is None or role not in _AFTER:
+            return role
+        return f"{_AFTER[role][0]}@{self._milestone}"
+
+    def _contribution(self, role: str, item: Item) -> str:
+        """Return the role of "the age adds 18 points": the weighted part of the base score."""
+        part = role if role.endswith("_part") else f"{role}_part"
+        adds = any(stem(each.text) in self._grammar["contribution"] for each in self._items)
+        return f"{part}:points" if part in _PARTS and adds and not item.unit else role
+
+    def _counts_parties(self, i: int) -> bool:
+        """Test for "two counterparties": the participants are counted, not the shares."""
+        following = self._items[i + 1] if i + 1 < len(self._items) else None
+        is_plain = not self._items[i].unit and self._items[i].text.isdigit()
+        return is_plain and following is not None and "parties" in following.means("quantity")
 
     def _comparison(self, i: int) -> Literal["", "above", "below"]:
         """Test for "coverage below 25%": the number is a limit."""
@@ -143,7 +195,20 @@ class Labels:
     def _before(self, i: int, item: Item) -> list[Label]:
         """List the labels of the last labelled item before a number, of those that fit."""
         fitting = [(at, label) for at, label in self._labels if at < i and _fits(label, item)]
-        return [label for at, label in fitting if at == fitting[-1][0]]
+        last = [label for at, label in fitting if at == fitting[-1][0]]
+        if last and all(kind == "quantity" and name in _OBJECTS for kind, name in last):
+            return self._verb_of_object(fitting) or last
+        return last
+
+    def _verb_of_object(self, fitting: list[tuple[int, Label]]) -> list[Label]:
+        """Return the label of the verb of "borrow the residual 4,000"; empty without one."""
+        end = fitting[-1][0]
+        start = max((at for at, _ in fitting if at < end), default=None)
+        if start is None or any(
+            stem(each.text) not in self._grammar["article"] for each in self._items[start + 1 : end]
+        ):
+            return []
+        return [label for at, label in fitting if at == start and label[1] in _VERBS]
 
     def _after(self, i: int, item: Item) -> list[Label]:
         """List the labels of the first labelled item between a number and the next one."""

@@ -25,7 +25,8 @@ _NUMBER = re.compile(
 )
 _COUNTED = re.compile(
     r"[ -](?:(?:settlement|business|trading|calendar|full|more|further|whole)[ -])?"
-    r"(?:days?|d|shares?|shs?|per ?cent|pct|percentage|points?|dollars?|usd)\b",
+    r"(?:days?|d|shares?|shs?|per ?cent|pct|percentage|points?|dollars?|usd"
+    r"|receives|receipts|counterpart(?:y|ies)|brokers|participants)\b",
     re.IGNORECASE,
 )
 _SMALL = 20

@@ -20,6 +20,16 @@ from finops_cli.verify.sentences.claims import Value
 from finops_cli.verify.sentences.truths import Truths, add_days_left, add_deadline
 
 _RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
+_MILESTONES = {
+    "CHASE_FTR": ("chase",),
+    "OFFSET_FTR": ("net", "chase"),
+    "NET_GRIDLOCK": ("net", "chase"),
+    "APPLY_BOX": ("box",),
+    "DEPOT_MOVEMENT": ("depot",),
+    "INITIATE_RECALL": ("recall",),
+    "SOURCE_BORROW": ("borrow",),
+}
+"""The names by which a sentence calls the end of a step."""
 _NETS = ("OFFSET_FTR", "NET_GRIDLOCK")
 _FULL_SENTENCES = 3
 """Receipts that a narrative may tell one by one before it counts the rest."""
@@ -56,7 +66,11 @@ def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBa
         partial_gridlock=is_partial,
         bottleneck=is_partial,
         done=False,
+        open=True,
     )
+    _add_milestones(truths, plan, case)
+    fallbacks = (plan.fallback_strategy, plan.secondary_fallback)
+    truths.order = (*(step.action for step in plan.resolution_steps), *fallbacks)
     truths.add("party:gridlock", *plan.gridlock_parties)
     truths.add("party:bottleneck", *(plan.gridlock_parties if is_partial is not False else ()))
     if case is not None:
@@ -117,6 +131,8 @@ def _add_steps(truths: Truths, plan: Resolution) -> None:
         truths.undecided["action"].add("INITIATE_BUYIN")
     told = range(max(0, len(receipts) - _FULL_SENTENCES), len(receipts) + 1)
     truths.add("count:receipts", *told, plan.additional_ftrs_chased)
+    chased = {step.dtc for step in receipts if step.dtc is not None}
+    truths.add("count:parties", *range(1, len(chased) + 1), len(plan.gridlock_parties))
     for role, kinds in (("chase", ("CHASE_FTR",)), ("net", _NETS), ("receipts", _RECEIPTS)):
         _add_receipts(truths, role, [step for step in receipts if step.action in kinds])
     truths.undecided["party:chase"] |= {step.dtc for step in receipts if step.dtc is not None}
@@ -131,6 +147,46 @@ def _add_steps(truths: Truths, plan: Resolution) -> None:
         truths.add(f"quantity:{role}", *(step.qty for step in steps if step.action == action))
     truths.add("quantity:left", *(step.remaining_short for step in steps))
     truths.add("bare:shares", *(step.qty for step in steps), plan.residual_short)
+
+
+def _add_milestones(truths: Truths, plan: Resolution, case: ResolverInput | None) -> None:
+    """Add what is covered and what is left after each kind of step, and after all of them.
+
+    Without the case, the coverage after a fallback and the covered shares are not known.
+    """
+    owed = None if case is None else case.ftd_qty
+    left = 0 if owed is None else owed
+    for name in ("chase", "net", "box", "depot", "recall", "borrow", "all"):
+        _add_milestone(truths, name)
+    for number, step in enumerate(plan.resolution_steps, start=1):
+        left = step.remaining_short
+        for name in (f"step {number}", *_MILESTONES.get(step.action, ())):
+            _add_milestone(truths, name, left, owed)
+            truths.add(f"number:coverage@{name}", step.coverage_after_step_pct)
+    _add_milestone(truths, "all", left, owed)
+    for strategy, qty in (
+        (plan.fallback_strategy, plan.fallback_qty),
+        (plan.secondary_fallback, plan.secondary_fallback_qty),
+    ):
+        if strategy in _MILESTONES:
+            left = max(0, left - qty)
+            _add_milestone(truths, _MILESTONES[strategy][0], left, owed)
+    _add_milestone(truths, "all", left, owed)
+    _add_milestone(truths, "all", plan.residual_short, owed)
+    if case is None:
+        truths.forget(*(role for role in truths.true if role.startswith("quantity:covered@")))
+        truths.forget(*(f"number:coverage@{name}" for name in ("recall", "borrow", "all")))
+
+
+def _add_milestone(
+    truths: Truths, name: str, left: int | None = None, owed: int | None = None
+) -> None:
+    """Add the shares that are `left` of `owed` after a step; without them, nothing is true."""
+    truths.add(f"quantity:left@{name}", *([] if left is None else [left]))
+    known = left is not None and owed is not None
+    truths.add(f"quantity:covered@{name}", *([owed - left] if known else []))  # type: ignore[operator]
+    percent = [Decimal(100 * (owed - left)) / owed] if known and owed else []  # type: ignore[operator]
+    truths.add(f"number:coverage@{name}", *percent)
 
 
 def _names(steps: Iterable[Step], action: str) -> list[str]:
@@ -152,7 +208,7 @@ def _add_receipts(truths: Truths, role: str, steps: list[Step]) -> None:
 
 
 def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> None:
-    given, stock, owed = case.triage, case.inventory, case.ftd_qty
+    given, stock = case.triage, case.inventory
     age = age_days(case, kb.scoring)
     truths.add("tier", given.priority_tier)
     truths.add("tier_before", str(kb.scoring.tier.of(given.priority_score)))
@@ -166,6 +222,7 @@ def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: Knowled
     else:
         truths.add("action", given.action)
     truths.add("direction", "FTD", *(["FTR"] if case.ftrs else []))
+    truths.add("own_direction", "FTD")
     truths.add("number:score", given.priority_score)
     truths.add("cusip", case.cusip)
     add_deadline(truths, given.deadline, age)
@@ -175,14 +232,18 @@ def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: Knowled
         truths.state(has_deadline=None, no_deadline=None)
     truths.state(no_stock=None if stock.box_qty == 0 else False, has_box=stock.box_qty > 0)
     _add_stock(truths, plan, case)
-    _add_shares(truths, plan, owed)
+    _add_shares(truths, plan, case)
     _add_ages(truths, case, age)
     _add_parties(truths, case)
     truths.add("number:notice", kb.waterfall.recall_notice_days)
 
 
-def _add_shares(truths: Truths, plan: Resolution, owed: int) -> None:
+def _add_shares(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
+    owed = case.ftd_qty
     truths.add("quantity:owed", owed)
+    sold = [each for each in case.related_fails if each.side == "Sell"]
+    truths.add("quantity:we_owe", owed, *(each.qty for each in sold))
+    truths.add("pair:we_owe", *((each.dtc, Decimal(each.qty)) for each in sold))
     truths.add("quantity:total", min(owed, plan.total_coverable))
     covered = (owed - step.remaining_short for step in plan.resolution_steps)
     truths.add("quantity:covered", *covered, *truths.true["quantity:total"])
@@ -215,6 +276,8 @@ def _add_parties(truths: Truths, case: ResolverInput) -> None:
         truths.add(role, *(ftr.settlement_date for ftr in case.ftrs))
     truths.add("number:cp_rate", *(ftr.cp_fail_rate_pct for ftr in case.ftrs))
     truths.add("count:receipts", len(case.ftrs), len({ftr.dtc for ftr in case.ftrs}))
+    owing = {ftr.dtc for ftr in case.ftrs}
+    truths.true.setdefault("count:parties", set()).add(Decimal(len(owing)))
     for role in ("bare:shares", "quantity:receipts"):
         truths.add(role, sum(ftr.qty for ftr in case.ftrs), *(ftr.qty for ftr in case.ftrs))
 

@@ -68,7 +68,8 @@ class Segment:
             yield Claim(("level",), item.value, item.text, negated)
         for role in item.meanings:
             if role in _SIMPLE and not self._is_passed_over(i, item, role):
-                yield from (Claim((role,), value, item.text, negated) for value in item.means(role))
+                own = "own_direction" if role == "direction" and self._is_this_fail(i) else role
+                yield from (Claim((own,), value, item.text, negated) for value in item.means(role))
         for value in item.means("tier"):
             yield from self._tier(i, item, value)
 
@@ -135,6 +136,11 @@ class Segment:
         before = self._items[max(0, i - _NEAR + 1) : i]
         is_counted = bool(before) and before[-1].kind == "number"
         return is_counted or any(stem(each.text) in self._grammar["another"] for each in before)
+
+    def _is_this_fail(self, i: int) -> bool:
+        """Test for "this is a fail to receive": the fail itself, not one of its receives."""
+        before = [stem(each.text) for each in self._items[max(0, i - 2) : i]]
+        return len(before) > 1 and before[0] in self._grammar["copula"] and before[1] in ("a", "an")
 
     def _names_level(self, i: int) -> bool:
         """Test for "escalate to L2": the level alone is the claim."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import get_args
 
 from finops_cli.domain.enums import StepAction
@@ -12,8 +13,8 @@ from finops_cli.verify.sentences.truths import Truths, add_deadline
 
 _STEP_ACTIONS = frozenset(get_args(StepAction)) - {"ESCALATE", "BUY_IN_NOTICE"}
 _PARTS = {
-    "age": ("age", "age_part"),
-    "value": ("value", "value_part"),
+    "age": ("age_part",),
+    "value": ("value_part",),
     "regulatory": ("regulatory_part",),
     "counterparty": ("cp_part",),
 }
@@ -32,9 +33,11 @@ def truths_of_triage(answer: Triage, fail: FailRecord | None, kb: KnowledgeBase)
     _add_score(truths, answer, kb)
     add_deadline(truths, answer.deadline, None if fail is None else fail.age_days)
     if fail is None:
-        truths.add("direction", answer.cns_direction)
+        for role in ("direction", "own_direction"):
+            truths.add(role, answer.cns_direction)
         if answer.cns_direction == "N_A":
             truths.undecided["direction"] |= {"FTD", "FTR"}
+            truths.undecided["own_direction"] |= {"FTD", "FTR"}
         truths.forget("number:age", "number:value")
     else:
         _add_record(truths, answer, fail)
@@ -47,6 +50,7 @@ def truths_of_triage(answer: Triage, fail: FailRecord | None, kb: KnowledgeBase)
         raised=answer.category_priority_override,
         netted_away=answer.lifecycle_state == "OFFSET",
         done=None if answer.lifecycle_state == "OFFSET" else False,
+        open=None if answer.lifecycle_state == "OFFSET" else True,
     )
     return truths
 
@@ -87,11 +91,13 @@ def _add_score(truths: Truths, answer: Triage, kb: KnowledgeBase) -> None:
         value = getattr(parts, name)
         for label in _PARTS.get(factor.row.word, ()):
             truths.add(f"number:{label}", value, value * factor.weight)
+            truths.add(f"number:{label}:points", value * factor.weight)
 
 
 def _add_record(truths: Truths, answer: Triage, fail: FailRecord) -> None:
     owes = answer.cns_direction == "FTD" or (answer.cns_direction == "N_A" and fail.side == "Sell")
-    truths.add("direction", "FTD" if owes else "FTR")
+    for role in ("direction", "own_direction"):
+        truths.add(role, "FTD" if owes else "FTR")
     if fail.corporate_action is not None:
         truths.undecided["category"].add("CA_EVENT")
     truths.add("cusip", fail.cusip)
@@ -119,7 +125,15 @@ def _add_record(truths: Truths, answer: Triage, fail: FailRecord) -> None:
         truths.add("number:cp_rate", fail.security_fail_rate_pct_adv)
     for role in ("any", "counterparty", "chase", "deliver", "from"):
         truths.add(f"party:{role}", fail.counterparty)
+    if owes:
+        truths.add("quantity:we_owe", fail.qty)
+        truths.add("pair:we_owe", (fail.counterparty, Decimal(fail.qty)))
+    else:
+        truths.add("quantity:we_owe")
+        truths.add("pair:we_owe")
     others: tuple[Ftr | RelatedFail, ...] = (*fail.ftrs, *fail.related_fails)
+    ages = ((each.dtc, Decimal(each.age_days)) for each in others)
+    truths.add("pair:age", (fail.counterparty, Decimal(fail.age_days)), *ages)
     truths.undecided["party:any"] |= {each.dtc for each in others}
     coverage = fail.inventory_coverage_pct
     truths.state(

@@ -27,6 +27,9 @@ class Truths:
         known = self.true.setdefault(role, set())
         known.update(Decimal(each) if isinstance(each, int) else each for each in values)
 
+    order: tuple[str, ...] = ()
+    """The actions of a plan, first to last."""
+
     false: set[str] = field(default_factory=set)
     """Statements that the answer refutes. Any other that is not true cannot be judged."""
 
