@@ -184,8 +184,7 @@ def _open_lines(
         kb_dir=kb_dir_of(context),
         quiet=options.quiet,
     )
-    if given.counted is not None:
-        given.counted.is_shared = True
+    given.share_stock(True)
     return given
 
 

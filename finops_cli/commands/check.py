@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from finops_cli.files.jsonl import InputLine, Lines
     from finops_cli.importers.joins.joined_source import JoinedSource
     from finops_cli.kb.rulebook import KnowledgeBase
-    from finops_cli.pipeline.clock import ClockConfig
+    from finops_cli.pipeline.clock import ClockConfig, ClockPolicy
 
 Outputs = Annotated[
     str,
@@ -89,8 +89,7 @@ def check(
     joins: JoinOptions,
 ) -> None:
     """Check outputs from any source; list every violated rule."""
-    from finops_cli.checking.raw_replies import refuse_without_replies
-    from finops_cli.files.jsonl import BATCH_LINES, lines_of, write_promptly
+    from finops_cli.files.jsonl import lines_of, write_promptly
     from finops_cli.files.safe_io import reading, writing
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.clock import ClockConfig
@@ -98,37 +97,27 @@ def check(
 
     kb = load_kb(kb_dir_of(context))
     judged, asked = path_or_standard(source), path_or_standard(fails)
-    _refuse_contradictions(fails, judged, asked, table)
     config = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar)
     clock = config.open(kb)
-    if certificate is not None:
-        _refuse_unproved(judged, asked, raw=raw)
-    is_book = certificate is not None or _is_book(judged)
-    if is_book:  # the fails of a book share their sources, and get none of their own
-        joins = replace(joins, receives=False)
-    if raw:
-        refuse_without_replies(judged)
+    _refuse_contradictions(fails, judged, asked, table)
+    _refuse_unusable(judged, asked, certificate, raw=raw)
     count = _Count()
     with ExitStack() as stack:
         sources = [lines_of(stack.enter_context(reading(judged)))]
         lines, inputs, read = (line for line, _ in sources[0]), None, [judged, asked, certificate]
         proved: Iterable[Verdict] = ()
         if fails is not None:
-            given = open_joined(
-                asked, table, joins, clock, stack, kb_dir=kb_dir_of(context), quiet=quiet
+            is_book = certificate is not None or _is_book(judged)
+            given = _open_fails(
+                context, asked, table, joins, clock=clock, stack=stack, is_book=is_book, quiet=quiet
             )
-            if given.counted is not None:
-                given.counted.is_shared = is_book
             read += given.other_files
             if certificate is not None and judged is not None:
                 proved = _prove(judged, certificate, given, kb, kb_dir_of(context), config)
-            batches = given.batches(0, BATCH_LINES)
-            if batches.lines is not None:
-                sources.append(batches.lines)
-            inputs = (line for batch in batches for line in batch.lines)
+            inputs = _read_lines(given, sources)
         written = stack.enter_context(writing(path_or_standard(output), read, overwrite))
-        found = chain(_judge(lines, inputs, kb, clock.calendar, raw=raw), proved)
-        counted = count.watch(found)
+        verdicts = _judge(lines, inputs, kb, clock.calendar, raw=raw)
+        counted = count.watch(chain(verdicts, proved))
         write_promptly(written, (encode(each) for each in counted), *sources)
     if not quiet:
         count.print(sources)
@@ -150,10 +139,17 @@ def _refuse_contradictions(
         )
 
 
-def _refuse_unproved(judged: Path | None, asked: Path | None, *, raw: bool) -> None:
-    """Raise UsageError where a certificate cannot be checked."""
+def _refuse_unusable(
+    judged: Path | None, asked: Path | None, certificate: Path | None, *, raw: bool
+) -> None:
+    """Raise UsageError where a certificate cannot be checked, or no reply was kept for --raw."""
+    from finops_cli.checking.raw_replies import refuse_without_replies
     from finops_cli.errors import UsageError
 
+    if certificate is None:
+        if raw:
+            refuse_without_replies(judged)
+        return
     if judged is None or asked is None or not judged.is_file() or not asked.is_file():
         raise UsageError(
             "--certificate needs the outputs and --fails FAILS as files: they are read twice",
@@ -161,6 +157,35 @@ def _refuse_unproved(judged: Path | None, asked: Path | None, *, raw: bool) -> N
         )
     if raw:
         raise UsageError("--certificate and --raw contradict each other", "give one of them")
+
+
+def _read_lines(given: JoinedSource, sources: list[Lines]) -> Iterator[InputLine]:
+    """Return the lines of the fails. A file or a stream that they come from joins `sources`."""
+    from finops_cli.files.jsonl import BATCH_LINES
+
+    batches = given.batches(0, BATCH_LINES)
+    if batches.lines is not None:
+        sources.append(batches.lines)
+    return (line for batch in batches for line in batch.lines)
+
+
+def _open_fails(
+    context: typer.Context,
+    asked: Path | None,
+    table: TableOptions,
+    joins: JoinOptions,
+    *,
+    clock: ClockPolicy,
+    stack: ExitStack,
+    is_book: bool,
+    quiet: bool,
+) -> JoinedSource:
+    """Open the fails that outputs answer. Those of a book share their sources."""
+    joins = replace(joins, receives=joins.receives and not is_book)
+    kb_dir = kb_dir_of(context)
+    given = open_joined(asked, table, joins, clock, stack, kb_dir=kb_dir, quiet=quiet)
+    given.share_stock(is_book)
+    return given
 
 
 def _is_book(judged: Path | None) -> bool:

@@ -94,6 +94,11 @@ class JoinedSource:
         joined = hashlib.sha256(" ".join([inner.joined or "", *parts]).encode()).hexdigest()
         return inner._replace(joined=joined)
 
+    def share_stock(self, is_shared: bool) -> None:
+        """Give the records no stock of the inventory file, where all fails of a CUSIP share it."""
+        if self.counted is not None:
+            self.counted.is_shared = is_shared
+
     def report(self) -> list[str]:
         """Say what became of the lines, once they were read."""
         return [*self.inner.report(), *self.report_joins()]
