@@ -20,7 +20,7 @@ from finops_cli.commands.list_exports import (
     refuse_useless_keep,
     write_export,
 )
-from finops_cli.commands.options import Output, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.options import Output, Overwrite, Quiet, kb_dir_of, path_or_standard
 from finops_cli.commands.terminal_width import is_terminal, table_paint, table_width
 from finops_cli.domain.enums import Tier
 from finops_cli.errors import UsageError
@@ -118,6 +118,7 @@ def list_(
     context: typer.Context,
     source: Source,
     output: Output = None,
+    overwrite: Overwrite = False,
     since: Since = None,
     tiers: Tiers = None,
     securities: Securities = None,
@@ -153,11 +154,13 @@ def list_(
         changes = None if since is None else _open_changes(index, since, stack)
         inputs = (path_or_standard(source), since)
         if has_details:
-            export = _make_export(asked, inputs, output, keep, kb_dir=kb_dir_of(context))
+            export = _make_export(
+                asked, inputs, output, keep, kb_dir=kb_dir_of(context), overwrite=overwrite
+            )
             told = write_export(export, index, changes)
         else:
             told = []
-            _write_lines(_list_lines(index, changes, asked), output, inputs)
+            _write_lines(_list_lines(index, changes, asked), output, inputs, overwrite)
         for label, text in () if quiet else (*told, *_summarize(index, changes, asked)):
             typer.echo(wrap_label(label, text), err=True)
     _report_bad_lines(source, index)
@@ -176,6 +179,7 @@ def _make_export(
     keep: Path | None,
     *,
     kb_dir: Path,
+    overwrite: bool,
 ) -> Export:
     return Export(
         format=asked.format,
@@ -183,6 +187,7 @@ def _make_export(
         since=inputs[1],
         output=path_or_standard(output),
         keep=keep,
+        overwrite=overwrite,
         kb_dir=kb_dir,
         columns=asked.columns if asked.has_chosen_columns else None,
         wanted=asked.wanted,
@@ -203,10 +208,12 @@ class ListRequest:
     limit: int | None
 
 
-def _write_lines(lines: Iterable[str], output: str | None, inputs: Sequence[Path | None]) -> None:
+def _write_lines(
+    lines: Iterable[str], output: str | None, inputs: Sequence[Path | None], overwrite: bool
+) -> None:
     from finops_cli.files.safe_io import writing
 
-    with writing(path_or_standard(output), inputs) as written:
+    with writing(path_or_standard(output), inputs, overwrite) as written:
         written.writelines(f"{line}\n".encode() for line in lines)
 
 

@@ -44,6 +44,8 @@ class Export:
     output: Path | None
     """None: stdout."""
     keep: Path | None
+    overwrite: bool
+    """An earlier file may be replaced."""
     kb_dir: Path
     columns: tuple[str, ...] | None
     """None: those of the format."""
@@ -53,13 +55,18 @@ class Export:
     """The kind of the file `source`."""
 
 
-def refuse_export(format_: str, output: Path | None) -> None:
-    """Raise UsageError where comments of the desk would be lost, MissingPiece without openpyxl."""
+def refuse_export(format_: str, output: Path | None, overwrite: bool) -> None:
+    """Raise UsageError where a file or comments of the desk would be lost, MissingPiece without
+    openpyxl.
+    """
+    from finops_cli.files.safe_io import refuse_to_replace
     from finops_cli.views.exports.sheets import refuse_without_openpyxl
 
     if format_ == "xlsx":
         refuse_without_openpyxl()
         _refuse_to_lose_notes(output, None)
+    if output is not None:
+        refuse_to_replace(output, overwrite)
 
 
 def format_of_suffix(output: str | None) -> str | None:
@@ -91,12 +98,14 @@ def write_export(
         kept = None
         if export.keep is not None:
             refuse_unreadable(export.keep)
+            _refuse_pipe(export.keep)
             kept = stack.enter_context(closing(_read_notes(export.keep)))
         if export.format == "xlsx":
             _refuse_to_lose_notes(export.output, export.keep)
         report = _make_report(export, index, changes)
         inputs = [export.source, export.since]
-        out = stack.enter_context(writing_whole(export.output, inputs))
+        may_replace = export.overwrite or _is_same(export.keep, export.output)
+        out = stack.enter_context(writing_whole(export.output, inputs, may_replace))
         _write(report, export.format, out, kept)
         if kept is None:
             return []
@@ -215,7 +224,7 @@ def _refuse_to_lose_notes(output: Path | None, keep: Path | None) -> None:
     """Raise UsageError when the output is a workbook with comments that nobody keeps."""
     if output is None or not output.is_file():
         return
-    if keep is not None and keep.samefile(output):
+    if _is_same(keep, output):
         return
     try:
         with closing(_read_notes(output)) as notes:
@@ -228,6 +237,17 @@ def _refuse_to_lose_notes(output: Path | None, keep: Path | None) -> None:
             f" row{'' if filled == 1 else 's'}, which would be lost",
             f"take them over with finops list --keep {output}, or choose another file for -o",
         )
+
+
+def _is_same(keep: Path | None, output: Path | None) -> bool:
+    """Test if the workbook whose comments are kept is the output."""
+    return keep is not None and output is not None and output.exists() and keep.samefile(output)
+
+
+def _refuse_pipe(keep: Path) -> None:
+    """Raise UsageError for a pipe or a device: a workbook is not read from its beginning."""
+    if not keep.is_file():
+        raise UsageError(f"--keep {keep}: is a pipe or a device", "give a workbook by its name")
 
 
 def _refuse_terminal(output: Path | None) -> None:

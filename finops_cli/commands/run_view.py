@@ -33,6 +33,8 @@ class RunView:
 
     format: str
     output: str | None
+    overwrite: bool
+    """An earlier file may be replaced."""
     source: Path | None
     kb_dir: Path
     lines: BinaryIO
@@ -72,7 +74,8 @@ class RunView:
 
         width = table_width(self.output)
         columns = self.columns or choose_columns(width)
-        with writing_whole(path_or_standard(self.output), [self.source]) as written:
+        output = path_or_standard(self.output)
+        with writing_whole(output, [self.source], self.overwrite) as written:
             for line in render_list(index.ranked(), columns, width, table_paint(self.output)):
                 written.write(f"{line}\n".encode())
 
@@ -85,6 +88,7 @@ class RunView:
             since=None,
             output=path_or_standard(self.output),
             keep=None,
+            overwrite=self.overwrite,
             kb_dir=self.kb_dir,
             columns=self.columns,
             wanted=EVERYTHING,
@@ -109,6 +113,7 @@ def open_view(options: RunOptions, kb_dir: Path, command: Command) -> Iterator[R
         yield RunView(
             format=format_,
             output=options.output,
+            overwrite=options.overwrite,
             source=path_or_standard(options.source),
             kb_dir=kb_dir,
             lines=lines,
@@ -124,6 +129,8 @@ def _choose_format(options: RunOptions, *, has_files: bool) -> str:
 
 
 def _refuse_impossible(format_: str, options: RunOptions) -> None:
+    from finops_cli.files.safe_io import refuse_to_replace
+
     output = path_or_standard(options.output)
     if options.resume:
         raise UsageError(
@@ -136,4 +143,6 @@ def _refuse_impossible(format_: str, options: RunOptions) -> None:
             f"give one with -o, such as -o list.{format_}",
         )
     if format_ in FILE_FORMATS:
-        refuse_export(format_, output)
+        refuse_export(format_, output, options.overwrite)
+    elif output is not None:
+        refuse_to_replace(output, options.overwrite)

@@ -56,7 +56,9 @@ class TemporaryTable:
     def stream(self, statement: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query one by one."""
         with _name_full_folder():
-            yield from self._db.execute(statement, values)
+            # `yield from` would close the cursor of an unfinished reader, after its database
+            for row in self._db.execute(statement, values):  # noqa: UP028
+                yield row
 
     def close(self) -> None:
         """Delete the database."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,13 @@ def test_workbook_of_the_desk_is_not_overwritten(tmp_path: Path) -> None:
     """A workbook with comments is replaced only where --keep takes them over."""
     path = tmp_path / "list.xlsx"
     assert call_finops("list", MONDAY, "-o", path).returncode == 0
-    assert call_finops("list", MONDAY, "-o", path).returncode == 0
+    assert call_finops("list", MONDAY, "-o", path, "--overwrite").returncode == 0
     book = openpyxl.load_workbook(path)
     titles = [cell.value for cell in book["List"][1]]
     book["List"].cell(2, titles.index("Owner") + 1).value = "Ann"
     book.save(path)
     filled = path.read_bytes()
-    done = call_finops("list", MONDAY, "-o", path)
+    done = call_finops("list", MONDAY, "-o", path, "--overwrite")
     assert done.returncode == 2
     assert b"a comment into 1 row, which" in done.stderr
     assert path.read_bytes() == filled
@@ -62,6 +63,30 @@ def test_workbook_of_the_desk_is_not_overwritten(tmp_path: Path) -> None:
     assert b"carried over 1 of 1" in done.stderr
     owner = openpyxl.load_workbook(path)["List"].cell(2, titles.index("Owner") + 1)
     assert owner.value == "Ann"
+
+
+@pytest.mark.parametrize("name", ["l.csv", "l.xlsx", "l.html", "l.jsonl", "l.txt"])
+@pytest.mark.parametrize("command", ["list", "run"])
+def test_file_that_holds_data_is_not_replaced(tmp_path: Path, command: str, name: str) -> None:
+    """Any file that holds data is replaced only with --overwrite, by the list and by a run."""
+    path, source = tmp_path / name, MONDAY if command == "list" else EXAMPLES / "monday.jsonl"
+    path.write_text("the plan of the desk")
+    form = ["--format", "table"] if name == "l.txt" else []
+    done = call_finops(command, source, "-o", path, "-q", *form)
+    assert done.returncode == 2
+    assert b"--overwrite" in done.stderr
+    assert path.read_text() == "the plan of the desk"
+    assert call_finops(command, source, "-o", path, "-q", *form, "--overwrite").returncode == 0
+    assert path.read_bytes() != b"the plan of the desk"
+
+
+def test_keep_of_a_pipe_is_refused(tmp_path: Path) -> None:
+    """A pipe is no workbook, and nobody waits for it."""
+    pipe = tmp_path / "pipe.xlsx"
+    os.mkfifo(pipe)
+    done = call_finops("list", MONDAY, "-o", tmp_path / "l.xlsx", "--keep", pipe)
+    assert done.returncode == 2
+    assert b"is a pipe or a device" in done.stderr
 
 
 def test_keep_is_for_workbooks_that_exist(tmp_path: Path) -> None:
