@@ -38,7 +38,7 @@ def main(lines: int, rounds: int) -> None:
         output = Path(folder) / "out.jsonl"
         write_output(output, lines)
         listing = [sys.executable, "-m", "finops_cli", "list", str(output)]
-        listing += ["--quiet", "-o", str(Path(folder) / "list.txt")]
+        listing += ["--quiet", "--overwrite", "-o", str(Path(folder) / "list.txt")]
         commands = {
             "reading the file": [sys.executable, "-c", _READ, str(output)],
             "list, first 20": [*listing, "--limit", "20", "--format", "table"],

@@ -259,6 +259,8 @@ def save_mapping(proposal: Proposal, path: Path, source: Path) -> None:
     from finops_cli.files.safe_io import refuse_unwritable, whole
 
     refuse_unwritable(path, [source], "--save-map")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"--save-map {path}: is a pipe or a device", "give the name of a file")
     text = proposal.yaml().encode()
     if path.exists() and path.read_bytes() not in (b"", text):
         raise UsageError(

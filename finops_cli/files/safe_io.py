@@ -17,6 +17,8 @@ from finops_cli.domain import exact_json
 from finops_cli.errors import ResumeRefused, UsageError
 
 STDIN, STDOUT = 0, 1
+_IS_WINDOWS = os.name == "nt"
+_OWNER_ONLY = stat.S_IRUSR | stat.S_IWUSR
 
 
 def refuse_unreadable(source: Path) -> None:
@@ -125,8 +127,24 @@ def writing(
         return
     refuse_unwritable(output, sources)
     refuse_to_replace(output, overwrite)
-    with name_full_disk(output), output.open("wb") as file:
+    with name_full_disk(output), open(output, "wb", opener=for_owner) as file:
         yield file
+
+
+def for_owner(path: str, flags: int) -> int:
+    """Open a file; a new one can be read by its owner only, because it may hold personal data.
+
+    An opener for `open`. A file that exists keeps its mode.
+    """
+    return os.open(path, flags, _OWNER_ONLY)
+
+
+def for_owner_unlinked(path: str, flags: int) -> int:
+    """Open a file under a name that finops chose, as `for_owner` does, but never through a link.
+
+    Raises OSError for a symbolic link, which somebody else may have put there.
+    """
+    return os.open(path, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), _OWNER_ONLY)
 
 
 @contextmanager
@@ -161,15 +179,27 @@ def writing_whole(
 def whole(path: Path) -> Iterator[BinaryIO]:
     """Write a new file that takes the name `path` when the block ends without error.
 
-    Otherwise nothing is left of it.
+    Otherwise nothing is left of it. It keeps the mode of the file that it replaces. Raises
+    ResumeRefused where another process writes the same file.
     """
-    part = path.resolve().with_name(f"{path.name}.part")
-    try:
-        with name_full_disk(path), part.open("wb") as file:
+    target = path.resolve()
+    part = target.with_name(f"{target.name}.part")
+    with name_full_disk(path), open(part, "r+b", opener=for_owner_unlinked) as file:
+        lock(file, path)
+        try:
+            file.truncate(0)
+            if target.exists():
+                part.chmod(stat.S_IMODE(target.stat().st_mode))
             yield file
-        part.replace(path.resolve())
-    finally:
-        part.unlink(missing_ok=True)
+            file.flush()
+            if not _IS_WINDOWS:  # before another writer can take the lock
+                part.replace(target)
+        except BaseException:
+            if not _IS_WINDOWS:
+                part.unlink()
+            raise
+    if _IS_WINDOWS:  # an open file cannot be renamed there
+        part.replace(target)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.errors import ResumeRefused
-from finops_cli.files.safe_io import refuse_to_replace
+from finops_cli.files.safe_io import for_owner_unlinked, refuse_to_replace
 from finops_cli.models.protocol import ModelNames
 
 
@@ -91,9 +91,8 @@ def write_note(output: Path, fingerprint: Fingerprint, complete: bool) -> None:
     """Replace the note in one step: a reader sees the old note or the new one."""
     path = note_path(output)
     new = path.with_name(f"{path.name}.new")
-    new.write_bytes(
-        msgspec.json.format(msgspec.json.encode(RunNote(fingerprint, complete))) + b"\n"
-    )
+    with open(new, "wb", opener=for_owner_unlinked) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(RunNote(fingerprint, complete))) + b"\n")
     new.replace(path)
 
 

@@ -15,6 +15,7 @@ from finops_cli.domain.finding import Damage
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.files.jsonl import BATCH_LINES, InputLine
 from finops_cli.files.safe_io import (
+    for_owner,
     lock,
     name_full_disk,
     refuse_unreadable,
@@ -175,7 +176,7 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
 @contextmanager
 def _locked(output: Path) -> Iterator[BinaryIO]:
     """Open `output` for reading and appending, create it if missing, and lock out other runs."""
-    with name_full_disk(output), output.open("a+b") as file:
+    with name_full_disk(output), open(output, "a+b", opener=for_owner) as file:
         lock(file, output)
         yield file
 

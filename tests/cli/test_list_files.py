@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,33 @@ def test_keep_of_a_pipe_is_refused(tmp_path: Path) -> None:
     done = call_finops("list", MONDAY, "-o", tmp_path / "l.xlsx", "--keep", pipe)
     assert done.returncode == 2
     assert b"is a pipe or a device" in done.stderr
+
+
+def test_new_output_is_for_its_owner_only(tmp_path: Path) -> None:
+    """A new output, its note and a list can be read by their owner only. A file that exists keeps
+    its mode.
+    """
+    out, shared = tmp_path / "out.jsonl", tmp_path / "shared.csv"
+    shared.touch()
+    shared.chmod(0o640)
+    assert call_finops("run", EXAMPLES / "monday.jsonl", "-o", out, "-q").returncode == 0
+    assert call_finops("list", out, "-o", tmp_path / "l.xlsx", "-q").returncode == 0
+    assert call_finops("list", out, "-o", shared, "-q").returncode == 0
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    private = dict.fromkeys(("out.jsonl", "out.jsonl.run.json", "l.xlsx"), 0o600)
+    assert modes == {**private, "shared.csv": 0o640}
+
+
+@pytest.mark.parametrize("name", ["l.xlsx.part", "out.jsonl.run.json.new"])
+def test_link_under_a_name_of_finops_is_not_followed(tmp_path: Path, name: str) -> None:
+    """A link under a name that finops makes up leads nowhere: the file behind it stays."""
+    victim, out = tmp_path / "victim", tmp_path / "out.jsonl"
+    victim.write_text("precious")
+    (tmp_path / name).symlink_to(victim)
+    made = call_finops("run", EXAMPLES / "monday.jsonl", "-o", out, "-q")
+    listed = call_finops("list", MONDAY, "-o", tmp_path / "l.xlsx", "-q")
+    assert 2 in (made.returncode, listed.returncode)
+    assert victim.read_text() == "precious"
 
 
 def test_keep_is_for_workbooks_that_exist(tmp_path: Path) -> None:

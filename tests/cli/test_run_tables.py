@@ -170,6 +170,15 @@ def test_accepted_mapping_can_be_kept_and_used_again(tmp_path: Path, finops: Fin
     assert again.stdout == first.stdout
 
 
+def test_save_map_to_a_device_is_refused(finops: Finops) -> None:
+    """A device is neither read without end nor replaced by a file."""
+    for device in ("/dev/null", "/dev/zero"):
+        done = finops("run", BLOTTER, "--accept", "--save-map", device, *FIXED)
+        assert done.returncode == 2
+        assert b"is a pipe or a device" in done.stderr
+    assert not Path("/dev/null").is_file()
+
+
 def test_save_map_does_not_replace_another_mapping(tmp_path: Path, finops: Finops) -> None:
     """A mapping that a person corrected is not overwritten."""
     saved = tmp_path / "monday.yaml"
