@@ -14,6 +14,7 @@ from tests.support.program import Finops
 from tests.support.records import a_fail, jsonl, rows
 
 
+@pytest.mark.slow
 def test_doctor_reports_each_missing_extra_with_its_fix(
     finops: Finops, monkeypatch: pytest.MonkeyPatch
 ) -> None:

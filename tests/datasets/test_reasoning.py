@@ -330,6 +330,7 @@ def test_reasoning_with_a_repeated_line_is_a_finding(card: Sample, kb: Knowledge
         assert rules_broken(card.text.replace(line, f"{line}\n{line}"), card, kb)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

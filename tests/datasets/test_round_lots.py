@@ -9,6 +9,7 @@ from decimal import Decimal
 from math import gcd
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from finops_cli.datasets.resolver_examples import cases
@@ -142,6 +143,7 @@ def test_round_lots_split_follows_the_content(kb: KnowledgeBase) -> None:
         assert case.ftd_qty <= LARGEST
 
 
+@pytest.mark.slow
 def test_round_lots_plans_pass_their_check(kb: KnowledgeBase) -> None:
     """The plan of every rounded case passes its check."""
     for case in rounded_cases(kb):

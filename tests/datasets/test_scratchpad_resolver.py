@@ -114,6 +114,7 @@ def examples(kb: KnowledgeBase, count: int) -> list[tuple[ResolverInput, Resolut
     return [(case, make_short_plan(case, kb)) for case in generated]
 
 
+@pytest.mark.slow
 def test_short_plan_passes_its_check(kb: KnowledgeBase) -> None:
     """The short plan of every generated case passes the check of its task."""
     for case, plan in examples(kb, 300):

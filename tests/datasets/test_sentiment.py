@@ -111,6 +111,7 @@ def test_sentence_keys_repeat_only_after_all_were_used() -> None:
     assert all(surely_distinct(split, GRAMMAR) >= 100_000 for split in SPLITS)
 
 
+@pytest.mark.slow
 def test_held_out_templates_are_half_of_the_eval_split_only() -> None:
     """Held-out templates occur only in the evaluation split, where they are half of each label."""
     held_out = {id for id, template in GRAMMAR.templates.items() if template.held_out}

@@ -55,6 +55,7 @@ def test_example_gives_its_expected_output(name: str, finops: Finops) -> None:
     assert remove_provenance(done.stdout) == rows(find_expected(example).read_bytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command == "run"])
 def test_check_of_an_example_run_finds_nothing(name: str, finops: Finops) -> None:
     """The checker accepts the output of each example, alone and with its fails."""

@@ -164,6 +164,7 @@ def import_graph() -> dict[str, set[str]]:
     }
 
 
+@pytest.mark.slow
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
     """The imports of the package, typing and late ones included, have no circle."""
     assert circle_in(import_graph()) == []
@@ -179,6 +180,7 @@ def participles_in(text: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_function_names_do_not_start_with_a_participle() -> None:
     """A function is named by what it does, so its name does not start with a past participle."""
     found = {
@@ -202,6 +204,7 @@ def words_of(name: str) -> set[str]:
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 
+@pytest.mark.slow
 def test_no_name_contains_a_word_of_the_old_vocabulary() -> None:
     """No name of a module, class, function or variable contains a word of the earlier
     vocabulary.

@@ -212,6 +212,7 @@ def test_drift_of_younger_fails_names_the_inputs(
     assert b"No drift" in text.stdout
 
 
+@pytest.mark.slow
 def test_drift_of_failed_answers_names_the_model_first(
     tmp_path: Path, kb: KnowledgeBase, baseline: Path, server: FakeOllama
 ) -> None:

@@ -158,6 +158,7 @@ def test_open_content_of_damaged_zip_ends_unfinished(tmp_path: Path) -> None:
         f.read()
 
 
+@pytest.mark.slow
 def test_open_content_of_bomb_ends_unfinished(tmp_path: Path) -> None:
     """A file that unpacks to far more than its size is stopped, after a bounded amount."""
     path = tmp_path / "bomb.gz"

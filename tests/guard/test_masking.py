@@ -63,6 +63,7 @@ def test_guard_leaves_500_look_alikes_unchanged(guard: Guard) -> None:
         assert guard.mask(sentence) == (sentence, ())
 
 
+@pytest.mark.slow
 def test_guard_errs_on_one_held_out_sentence_in_200(guard: Guard) -> None:
     """On sentences of an independent generator the guard misses at most one planted piece in 200
     and masks at most one look-alike in 200.

@@ -191,6 +191,7 @@ def render_modelfile(file: Modelfile, upper: bool, fence: str) -> str:
     return "\n# between\n".join(f"{name if upper else name.lower()} {text}" for name, text in lines)
 
 
+@pytest.mark.slow
 @given(modelfiles(), st.booleans(), st.sampled_from(['"', FENCE]))
 def test_rendered_modelfile_is_read_back_unchanged(
     file: Modelfile, upper: bool, fence: str

@@ -331,6 +331,7 @@ def test_task_reference_passes_its_own_check(kb: KnowledgeBase) -> None:
     assert question.check(question.reference) == []
 
 
+@pytest.mark.slow
 @given(
     text=st.one_of(
         st.text(max_size=200),

@@ -102,7 +102,15 @@ def test_request_is_repeated_after_a_server_failure(
     assert (attempt_error.rules, len(attempt_error.server)) == ((), 2)
 
 
-@pytest.mark.parametrize("odd", ["12", None, -1, 1.5, 10**30, True, [], {}])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "12",
+        -1,
+        [],
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (None, 1.5, 10**30, True, {})),
+    ],
+)
 def test_odd_statistics_cost_no_complete_answer(
     odd: object, server: FakeOllama, quick: KnowledgeBase
 ) -> None:

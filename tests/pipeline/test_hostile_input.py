@@ -200,6 +200,7 @@ _LINES = (
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(line=_LINES.filter(lambda line: b"\n" not in line))
 @pytest.mark.parametrize("stage", ["run", "triage", "resolve"])

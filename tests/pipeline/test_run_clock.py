@@ -142,6 +142,7 @@ def test_run_by_regulation_without_a_duty_has_no_deadline(finops: Finops) -> Non
     assert steps == ["APPLY_BOX"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["card", "regulation"])
 def test_run_clock_bytes_do_not_depend_on_workers(mode: str, fails: Path, finops: Finops) -> None:
     """Rule: one worker and two write the same bytes."""

@@ -212,6 +212,7 @@ def test_invalid_kb_is_refused_with_its_file_or_entry(
         load_kb(own_kb)
 
 
+@pytest.mark.slow
 def test_kb_entry_missing_or_of_another_kind_is_named(
     kb: KnowledgeBase,
 ) -> None:

@@ -139,6 +139,7 @@ for name in ("agenda", "jsonl", "ics"):
 """
 
 
+@pytest.mark.slow
 def test_clock_gives_equal_bytes_in_each_time_zone(tmp_path: Path) -> None:
     """Rule: neither the zone nor the time of the machine changes a byte of any format, nor does the
     way in which the same moment is written.

@@ -34,6 +34,7 @@ def fail(direction: str, side: str, **facts: object) -> dict[str, object]:
     return record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settlement", LAST_DAYS, ids=str)
 def test_clock_at_the_end_of_the_calendar_equals_the_oracle(
     settlement: date, kb: KnowledgeBase

@@ -378,6 +378,7 @@ TABLES = st.integers(2, 9).flatmap(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(table=TABLES)
 def test_yaml_of_any_table_reads_back_as_its_mapping(

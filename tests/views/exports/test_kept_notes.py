@@ -50,6 +50,7 @@ def notes_of(data: bytes, sheet: str = "List") -> dict[str, tuple[Any, Any]]:
     return {name: note for name, note in found.items() if note != (None, None)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "comment",
     [
