@@ -22,7 +22,11 @@ from finops_cli.models import bundled
 
 CASE_HEADING = "Resolve this fail:"
 EMPTY_THINK = "<think>\n\n</think>\n\n"
-_CONTROL = re.compile(r"<(?=\|[a-zA-Z_]+\|>|/?think>|/?tool_|/?s>|\|)", re.IGNORECASE)
+_CONTROL = re.compile(
+    r"<(?=[|\uff5c]|/?think>|/?tool_|/?s>|(?:start|end)_of_|(?:eos|bos|pad|unk)>|\w+\|>)"
+    r"|\[(?=/?INST\]|\|)",
+    re.IGNORECASE,
+)
 """The opening bracket of every text that the models' tokenizers read as a control token: `<|im_end
 `, `<think>`, `</think>` ...
 """
@@ -130,4 +134,4 @@ def neutralise(text: str) -> str:
     The text stays readable. It is composed (NFC) first: the tokenizers used in training do that,
     but llama.cpp does not.
     """
-    return _CONTROL.sub("< ", unicodedata.normalize("NFC", text))
+    return _CONTROL.sub(r"\g<0> ", unicodedata.normalize("NFC", text))

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finops_cli.domain import exact_json
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.first_turn import has_turn_token
 from finops_cli.models.prompts import (
     neutralise,
     prompt_sha256,
@@ -110,6 +112,13 @@ def test_neutralised_text_contains_no_control_token(text: str) -> None:
         if token in safe.lower()
     ]
     assert neutralise(safe) == safe
+
+
+def test_neutralise_breaks_each_token_that_ends_a_turn(kb: KnowledgeBase) -> None:
+    """No token of a chat template that the knowledge base lists survives in a text of a record."""
+    for token in kb.models.turn_ends | kb.models.turn_openings:
+        assert has_turn_token(f"a{token}b", kb.models)
+        assert not has_turn_token(neutralise(f"a{token}b"), kb.models), token
 
 
 def test_neutralise_leaves_ordinary_text_unchanged() -> None:
