@@ -26,8 +26,10 @@ from finops_cli.checking.outputs import (
 from finops_cli.checking.run_lines import answers_of, check_run_line, has_fail_id, is_run_line
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.fault import fault_finding
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import ResolverInput
+from finops_cli.errors import FinopsError
 from finops_cli.files.jsonl import InputLine
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -49,7 +51,12 @@ def check_run(
     """
     with SeenIds() as seen:
         for number, (line, input_line) in enumerate(zip_longest(lines, inputs), start=1):
-            findings = _check_line(line, input_line, number, seen, kb, calendar)
+            try:
+                findings = _check_line(line, input_line, number, seen, kb, calendar)
+            except (FinopsError, OSError, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001 - any fault; the verdict reports it
+                findings = [fault_finding(error)]
             yield make_verdict(number, findings)
 
 

@@ -17,9 +17,11 @@ from finops_cli.checking.inputs import check_warnings, inputs_of
 from finops_cli.checking.run_lines import check_run_line, is_run_line
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.fault import fault_finding
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
+from finops_cli.errors import FinopsError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.parse import decode, parse_case, parse_fail
 from finops_cli.rules.handoff import NotApplicable, find_obstacle, handoff
@@ -73,9 +75,18 @@ def without_notes(found: list[Finding]) -> list[Finding]:
 def check_lines(lines: Iterable[bytes], kb: KnowledgeBase) -> Iterator[Verdict]:
     """Check each line."""
     for number, line in enumerate(lines, start=1):
+        yield make_verdict(number, _check_safely(line, kb))
+
+
+def _check_safely(line: bytes, kb: KnowledgeBase) -> list[Finding]:
+    """Check a line. A fault of the program that it causes is a finding."""
+    try:
         given = decode(line)
-        findings = [finding_of(given)] if isinstance(given, Problem) else _check_line(given, kb)
-        yield make_verdict(number, findings)
+        return [finding_of(given)] if isinstance(given, Problem) else _check_line(given, kb)
+    except (FinopsError, OSError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - any fault; the verdict reports it
+        return [fault_finding(error)]
 
 
 def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:

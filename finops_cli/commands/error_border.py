@@ -15,10 +15,13 @@ from typing import Any
 
 import typer
 
+from finops_cli.commands.fault_report import report_crash
 from finops_cli.commands.messages import report_error
 from finops_cli.commands.usage_errors import PARSER_ERROR, describe_usage_error
-from finops_cli.errors import FinopsError, MissingPiece, UsageError
+from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
 
+_LESS_MEMORY = "give finops more memory, or fewer --workers, and run it again"
+_CONTROL_FLOW = (typer.Exit, typer.Abort)
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 """The exit code that a shell reports for a program that writes to a closed pipe."""
@@ -60,6 +63,13 @@ def exit_statuses(context: Any = None) -> Iterator[None]:
         described = _describe_os_error(error, context)
         _discard_stdout()
         _exit(_with_cure(described, context), error)
+    except _CONTROL_FLOW:
+        raise
+    except MemoryError as error:
+        lost = Unfinished("no memory is left; what was written so far is whole", _LESS_MEMORY)
+        _exit(lost, error)
+    except Exception as error:  # noqa: BLE001 - any fault; its traceback is in the report
+        _exit(report_crash(error), error)
 
 
 def _with_cure(error: FinopsError, context: Any) -> FinopsError:

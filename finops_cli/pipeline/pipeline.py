@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from time import perf_counter_ns
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from finops_cli.domain import limits
 from finops_cli.domain.allotment import InventoryOrigin
 from finops_cli.domain.enums import Status
+from finops_cli.domain.fault import fault_finding
 from finops_cli.domain.finding import Damage, Finding, Problem
 from finops_cli.domain.headline import Headline
+from finops_cli.errors import FinopsError
 from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
@@ -118,9 +122,20 @@ class Pipeline:
     ) -> ProcessedLine:
         """Return the output of input line `number` (counted from 1).
 
-        `part`: its part of a plan of the whole book.
+        `part`: its part of a plan of the whole book. A fault of the program that the line causes
+        becomes its output; its neighbours go on.
         """
         started = perf_counter_ns() if self._timed else 0
+        try:
+            outcome = self._run_stages(line, part)
+        except _ENDING:
+            raise
+        except Exception as error:  # noqa: BLE001 - any fault; the line reports it
+            outcome = _faulty(error, line)
+        took_ns = perf_counter_ns() - started if self._timed else 0
+        return self.finish(PartialResult(number, outcome, took_ns))
+
+    def _run_stages(self, line: InputLine, part: AttachedPart | None) -> StageOutcome:
         outcome = self._first_stage(line)
         if part is not None:
             outcome = outcome._replace(part=part)
@@ -128,24 +143,42 @@ class Pipeline:
             outcome = stage.run(outcome, self._context)
         if part is not None and self._has_rows and outcome.problems and isinstance(line, bytes):
             outcome = outcome._replace(row=row_of(line))
-        took_ns = perf_counter_ns() - started if self._timed else 0
-        return self.finish(PartialResult(number, outcome, took_ns))
+        return outcome
 
     def begin(self, number: int, line: InputLine) -> PartialResult:
         """Run only the first stage, for models that alternate."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = self._first_stage(line)
+        try:
+            outcome = self._first_stage(line)
+        except _ENDING:
+            raise
+        except Exception as error:  # noqa: BLE001 - any fault; the line reports it
+            outcome = _faulty(error, line)
         return PartialResult(number, outcome, perf_counter_ns() - started if self._timed else 0)
 
     def advance(self, partial: PartialResult, stage: NextStage) -> PartialResult:
         """Run one later stage, for models that alternate."""
         started = perf_counter_ns() if self._timed else 0
-        outcome = stage.run(partial.outcome, self._context)
+        try:
+            outcome = stage.run(partial.outcome, self._context)
+        except _ENDING:
+            raise
+        except Exception as error:  # noqa: BLE001 - any fault; the line reports it
+            outcome = StageOutcome(partial.outcome.given_id, fault=fault_finding(error))
         took_ns = perf_counter_ns() - started if self._timed else 0
         return PartialResult(partial.number, outcome, partial.took_ns + took_ns)
 
     def finish(self, partial: PartialResult) -> ProcessedLine:
         """Write the output line of a record that has passed every stage."""
+        try:
+            return self._finish(partial)
+        except _ENDING:
+            raise
+        except Exception as error:  # noqa: BLE001 - any fault; the line reports it
+            fault = StageOutcome(partial.outcome.given_id, fault=fault_finding(error))
+            return self._finish(partial._replace(outcome=fault))
+
+    def _finish(self, partial: PartialResult) -> ProcessedLine:
         outcome = partial.outcome
         line = self._line(partial.number, outcome, partial.took_ns)
         return ProcessedLine(line, outcome.given_id, outcome.owed)
@@ -165,6 +198,8 @@ class Pipeline:
         given_id, problems = outcome.given_id, outcome.problems
         place = number if outcome.row is None else outcome.row
         status = "rejected" if problems is not None else _worst_status(outcome)
+        if outcome.fault is not None:
+            status = "failed"
         keeps_raw = self.keeps_raw or status == "failed"
         return Line(
             fail_id=default_fail_id(place) if not given_id else self.name(given_id),
@@ -197,9 +232,14 @@ class Pipeline:
         return make_headline(fail, triage.value, accepted, outcome.clock, self.kb.headline)
 
     def _verification(self, outcome: StageOutcome) -> Verification:
+        fault = [] if outcome.fault is None else [outcome.fault]
         return Verification(
-            triage=_findings(outcome.triage) if self._has_triage else UNSET,
-            resolution=_findings(outcome.resolution) if self._has_resolution else UNSET,
+            triage=[*fault, *_findings(outcome.triage)] if self._has_triage else UNSET,
+            resolution=(
+                [*([] if self._has_triage else fault), *_findings(outcome.resolution)]
+                if self._has_resolution
+                else UNSET
+            ),
         )
 
     def _provenance(self, outcome: StageOutcome, took_ns: int) -> Provenance:
@@ -241,6 +281,28 @@ class Pipeline:
             and (answer.status == "failed" or (self.keeps_raw and answer.attempt_log))
         }
         return kept or UNSET
+
+
+_ENDING = (FinopsError, OSError, MemoryError)
+"""Errors that end a run: something is missing, or the machine has no room."""
+
+
+def _faulty(error: Exception, line: InputLine) -> StageOutcome:
+    """Return the outcome of a line that caused a fault of the program."""
+    given = line.fail_id if isinstance(line, Damage) else _read_fail_id(line)
+    return StageOutcome(given, fault=fault_finding(error))
+
+
+def _read_fail_id(line: bytes) -> str | None:
+    """Read the name of a record, by a way of its own: the usual one may have the fault."""
+    try:
+        return msgspec.json.decode(line, type=_Named).fail_id
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+class _Named(msgspec.Struct):
+    fail_id: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.ID_CHARS)] | None = None
 
 
 _WITHOUT_HEADLINE = ("rejected", "failed")

@@ -76,6 +76,8 @@ class StageOutcome(NamedTuple):
     """The contradictions of the record; None if it could not be read."""
     origin: LineOrigin | None = None
     """The facts that the record left out; None if it gives every fact."""
+    fault: Finding | None = None
+    """The exception that the record raised, a fault of the program."""
     summary: FailSummary | None = None
     """The facts of the record that its line shows; None for a case or an unusable line."""
     part: AttachedPart | None = None
