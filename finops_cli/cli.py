@@ -34,6 +34,7 @@ from finops_cli.commands.quantize import quantize
 from finops_cli.commands.resolve import resolve
 from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
+from finops_cli.commands.sentiment import sentiment
 from finops_cli.commands.serve import app as token_app
 from finops_cli.commands.serve import serve
 from finops_cli.commands.show import show
@@ -50,6 +51,7 @@ COMMAND_ORDER = (
     "triage",
     "resolve",
     "book",
+    "sentiment",
     "list",
     "show",
     "check",
@@ -131,6 +133,7 @@ for command in (
     triage,
     resolve,
     book,
+    sentiment,
     show,
     check,
     generate,

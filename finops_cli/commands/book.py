@@ -264,9 +264,12 @@ def _plan(
     from finops_cli.book.planning import plan_book
     from finops_cli.book.reading import index_fails
     from finops_cli.files.safe_io import writing_whole
+    from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.run import read_files
 
-    index_fails(planned.source.inner, config.pipeline.open(), planned.given.index)
+    pipeline = config.pipeline.open()
+    assert isinstance(pipeline, Pipeline)  # noqa: S101 - the book has no other
+    index_fails(planned.source.inner, pipeline, planned.given.index)
     if options.certificate is None:
         return plan_book(planned.given, planned.budget)
     read = [*read_files(config), config.output]

@@ -10,14 +10,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
-from finops_cli.commands.clock_options import ClockOptions
 from finops_cli.commands.format_options import RunFormat
-from finops_cli.commands.join_options import JoinOptions
 from finops_cli.commands.options import (
     BackendOption,
     Fails,
@@ -42,7 +40,6 @@ from finops_cli.commands.options import (
     Workers,
     is_typed,
 )
-from finops_cli.commands.table_options import TableOptions
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.models.backends import AUTO
 
@@ -85,13 +82,10 @@ class ModelOptions:
     guard: Guard = None
 
 
-_SHARED = (RunOptions, ModelOptions, ClockOptions, TableOptions, JoinOptions)
-
-
 def with_shared_options(
     *omitted: str, **retyped: object
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Replace each parameter of a command that is one of the shared classes by its fields.
+    """Replace each parameter of a command that is a class of options by its fields.
 
     The command line then has an option for each field, and the command gets them as one object.
 
@@ -104,10 +98,11 @@ def with_shared_options(
         parameters: list[inspect.Parameter] = []
         shared: dict[str, tuple[type, list[str]]] = {}
         for parameter in inspect.signature(command, eval_str=True).parameters.values():
-            if parameter.annotation in _SHARED:
-                options = list(_option_parameters(parameter.annotation, omitted, retyped))
+            kind = parameter.annotation
+            if isinstance(kind, type) and is_dataclass(kind):
+                options = list(_option_parameters(kind, omitted, retyped))
                 names = [each.name for each in options]
-                shared[parameter.name] = (parameter.annotation, names)
+                shared[parameter.name] = (kind, names)
                 parameters += options
             else:
                 parameters.append(parameter)

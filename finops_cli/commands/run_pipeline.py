@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from finops_cli.pipeline.input_source import InputSource
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.run import RunConfig
+    from finops_cli.pipeline.scheduler import PipelineConfig
     from finops_cli.pipeline.sequences import Command
 
 
@@ -92,7 +93,7 @@ def run_command(
         )
         config = run_config(context, command, options, models, clock=moment, given=given)
         refuse_impossible(config)
-        _refuse_stats(options.stats_json, config)
+        refuse_stats(options.stats_json, config)
         view = stack.enter_context(open_view(options, kb_dir_of(context), command))
         result = run_pipeline(
             context, command, options, models, clock=moment, given=given, view=view
@@ -154,7 +155,10 @@ def run_pipeline(
     )
     if view is not None:
         config = replace(config, output=None, spool=view.lines)
-    pipeline = _open_pipeline(context, config, options, models, kb)
+    settings = _pipeline_config(
+        context, command, options, models, clock=clock, given=given, inventory=inventory
+    )
+    pipeline = _open_pipeline(context, settings, options, models, kb)
     monitor = Monitor(monotonic, kb.evaluation)
     with closing(pipeline.backend) as backend:
         _refuse_unguarded_text(pipeline, given if staged is None else JsonLines(staged.path))
@@ -165,7 +169,7 @@ def run_pipeline(
         with showing, RunProgress(config, options, monitor) as progress:
             run_summary = run(config, pipeline, progress.update)
         changes = backend.model_changes()
-    _report(run_summary, given, changes, options.quiet)
+    report_run(run_summary, given, changes, options.quiet)
     return RunResult(
         summary=run_summary,
         origin=pipeline.backend.origin,
@@ -174,7 +178,7 @@ def run_pipeline(
     )
 
 
-def _report(
+def report_run(
     summary: RunSummary, given: InputSource, changes: Sequence[str], is_quiet: bool
 ) -> None:
     """Print the closing summary, and which models were replaced during the run."""
@@ -197,7 +201,7 @@ def _refuse_unguarded_text(pipeline: Pipeline, source: InputSource) -> None:
         pipeline.redaction.look_ahead(source, pipeline.parse)
 
 
-def _refuse_stats(stats: Path | None, config: RunConfig) -> None:
+def refuse_stats(stats: Path | None, config: RunConfig) -> None:
     """Raises UsageError when the statistics would overwrite a file of the run, or a stream."""
     from finops_cli.files.safe_io import refuse_unwritable
     from finops_cli.pipeline.resume import note_path
@@ -236,20 +240,12 @@ def run_config(
 ) -> RunConfig:
     """Collect the options of a call that say what a run reads, writes and does."""
     from finops_cli.pipeline.run import RunConfig
-    from finops_cli.pipeline.scheduler import PipelineConfig
-    from finops_cli.pipeline.sequences import SEQUENCES
 
+    settings = _pipeline_config(
+        context, command, options, models, clock=clock, given=given, inventory=inventory
+    )
     return RunConfig(
-        pipeline=PipelineConfig(
-            sequence=SEQUENCES[command],
-            kb_dir=kb_dir_of(context),
-            timed=options.timing,
-            guard=models.guard,
-            clock=clock,
-            strict_input=options.strict_input,
-            has_rows=given.has_rows,
-            inventory=inventory,
-        ),
+        pipeline=settings,
         input=given,
         output=path_or_standard(options.output),
         workers=options.workers or 1,
@@ -258,9 +254,34 @@ def run_config(
     )
 
 
+def _pipeline_config(
+    context: typer.Context,
+    command: Command,
+    options: RunOptions,
+    models: ModelOptions,
+    *,
+    clock: ClockConfig | None,
+    given: InputSource,
+    inventory: InventoryOrigin | None,
+) -> PipelineConfig:
+    from finops_cli.pipeline.scheduler import PipelineConfig
+    from finops_cli.pipeline.sequences import SEQUENCES
+
+    return PipelineConfig(
+        sequence=SEQUENCES[command],
+        kb_dir=kb_dir_of(context),
+        timed=options.timing,
+        guard=models.guard,
+        clock=clock,
+        strict_input=options.strict_input,
+        has_rows=given.has_rows,
+        inventory=inventory,
+    )
+
+
 def _open_pipeline(
     context: typer.Context,
-    config: RunConfig,
+    config: PipelineConfig,
     options: RunOptions,
     models: ModelOptions,
     kb: KnowledgeBase,
@@ -271,7 +292,7 @@ def _open_pipeline(
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.redaction import redaction_policy
 
-    sequence, clock = config.pipeline.sequence, config.pipeline.clock
+    sequence, clock = config.sequence, config.clock
     policy = None if clock is None else clock.open(kb)
     if policy is not None and not policy.is_regulation:  # else each record is rejected
         policy.refuse_outside()
@@ -293,6 +314,6 @@ def _open_pipeline(
         redaction=redaction_policy(models.guard, asks_models, kb),
         clock=policy,
         strict_input=options.strict_input,
-        has_rows=config.pipeline.has_rows,
-        inventory=config.pipeline.inventory,
+        has_rows=config.has_rows,
+        inventory=config.inventory,
     )

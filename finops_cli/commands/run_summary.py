@@ -21,6 +21,8 @@ def render_summary(run: RunSummary) -> str:
         ("status", _format_counts(run.statuses, get_args(Status))),
         ("tier", _format_counts(run.tiers, tuple(reversed(get_args(Tier))))),
         ("action", _format_counts(run.actions, get_args(Action))),
+        ("sentiment", _format_counts(run.labels, ("positive", "neutral", "negative"))),
+        ("flags", _format_counts(run.flags, _most_first(run.flags))),
         *((_MODEL_LABELS.get(s, s), _format_first_answers(run, s)) for s in ANSWER_FIELDS),
         ("violations", _format_counts(run.violations, _most_first(run.violations))),
         ("server", _format_counts(run.server, _most_first(run.server))),

@@ -91,6 +91,20 @@ TrainerOption = Annotated[
         ),
     ),
 ]
+Kind = Annotated[
+    Literal["llm", "tfidf"],
+    typer.Option(
+        "--kind",
+        metavar="NAME",
+        show_default=False,
+        help=(
+            "Kind of model (default: llm).\n\n\b\n"
+            "llm:   a language model, from its recipe\n"
+            "tfidf: a text classifier for sentiment;\n"
+            "       --data is a file of labelled texts\n"
+        ),
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -114,6 +128,7 @@ Overwrite = Annotated[
 def train(
     context: typer.Context,
     stage: StageOption,
+    kind: Kind = "llm",
     preset: Preset = None,
     config: Config = None,
     settings: Sets = None,
@@ -128,7 +143,15 @@ def train(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a stage's model from its recipe."""
+    """Train a stage's model."""
+    if kind == "tfidf":
+        from finops_cli.commands.train_baseline import train_baseline
+
+        train_baseline(
+            context, stage, data=data, output=output, overwrite=overwrite, as_json=as_json,
+            quiet=quiet,
+        )  # fmt: skip
+        return
     from finops_cli.commands.train_report import render_plan, render_result
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.output import encode_value

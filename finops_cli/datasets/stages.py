@@ -12,11 +12,11 @@ from finops_cli.datasets.grading import Grade, grade_answer, grade_label
 from finops_cli.datasets.rows import Row
 from finops_cli.datasets.scratchpad import examples
 from finops_cli.datasets.sentiment import rows as sentiment
-from finops_cli.datasets.sentiment.grammar import LABELS
 from finops_cli.datasets.stage_type import Features, LabelAnswers, Stage, TaskAnswers
 from finops_cli.domain import exact_json
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution
+from finops_cli.domain.sentiment import LABELS
 from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.errors import UsageError

@@ -21,6 +21,7 @@ from finops_cli.kb.chapters.models import ModelSettings, compile_models
 from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
 from finops_cli.kb.chapters.scoring import ScoringRules, compile_scoring
 from finops_cli.kb.chapters.sentences import SentenceRules, compile_sentences
+from finops_cli.kb.chapters.sentiment import SentimentSettings, compile_sentiment
 from finops_cli.kb.chapters.serve import ServeSettings, compile_serve
 from finops_cli.kb.chapters.training_data import DatasetSettings, compile_datasets
 from finops_cli.kb.chapters.triage import TriageRules, compile_triage
@@ -53,6 +54,7 @@ class KnowledgeBase:
     joins: JoinRules
     book: BookRules
     sentences: SentenceRules
+    sentiment: SentimentSettings
     serve: ServeSettings
     tolerance: Decimal
     phrases: frozenset[str]
@@ -94,6 +96,7 @@ def compile_with(
         joins=compile_joins(c),
         book=compile_book(c),
         sentences=compile_sentences(c),
+        sentiment=compile_sentiment(c),
         serve=compile_serve(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),

@@ -32,6 +32,9 @@ class Stats(Struct, frozen=True, kw_only=True):
     tiers: dict[str, int]
     categories: dict[str, int]
     actions: dict[str, int]
+    labels: dict[str, int]
+    """Sentiments of texts."""
+    flags: dict[str, int]
     violations: dict[str, int]
     server: dict[str, int]
     health: int
@@ -96,6 +99,8 @@ class Monitor:
             tiers=dict(summary.tiers),
             categories=dict(summary.categories),
             actions=dict(summary.actions),
+            labels=dict(summary.labels),
+            flags=dict(summary.flags),
             violations=dict(summary.violations),
             server=dict(summary.server),
             health=max(0, round(100 - sum(penalties.values()))),

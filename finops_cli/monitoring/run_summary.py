@@ -24,6 +24,8 @@ _COUNTERS = (
     "warnings",
     "derived",
     "assumed",
+    "labels",
+    "flags",
 )
 
 
@@ -68,6 +70,11 @@ class RunSummary:
     """Lines by the facts that were derived from others."""
     assumed: Counter[str] = field(default_factory=Counter)
     """Lines by the facts that were assumed."""
+
+    labels: Counter[str] = field(default_factory=Counter)
+    """Lines by the sentiment of their texts."""
+    flags: Counter[str] = field(default_factory=Counter)
+    """Lines by the flags of their sentiment."""
 
     dropped: Counter[str] = field(default_factory=Counter)
     """Marks before the objects of the input that were dropped, by kind; only of a whole run."""

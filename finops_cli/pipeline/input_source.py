@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import msgspec
 
+from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
 from finops_cli.files.jsonl import Batches, InputLine, lines_of
@@ -136,6 +137,17 @@ class JsonLines:
 def decode_input(line: InputLine) -> Any:
     """Decode a line; a row that gave no record is its first Problem, as other text is."""
     return line.problems[0] if isinstance(line, Damage) else decode(line)
+
+
+def given_name(given: Any, fields: tuple[str, ...]) -> str | None:
+    """Return the first usable name that a decoded line gives itself in `fields`."""
+    if type(given) is not dict:
+        return None
+    for field in fields:
+        name = given.get(field)
+        if type(name) is str and 0 < len(name) <= limits.ID_CHARS:
+            return name
+    return None
 
 
 def input_fail_id(line: InputLine, number: int) -> str:

@@ -23,7 +23,8 @@ from finops_cli.pipeline.book_parts import AttachedPart
 from finops_cli.pipeline.clock import ClockPolicy
 from finops_cli.pipeline.input_source import default_fail_id, row_of
 from finops_cli.pipeline.inputs import InputPolicy
-from finops_cli.pipeline.output import Line, Provenance, Verification, rejection
+from finops_cli.pipeline.line_pipeline import LineType, ProcessedLine, RunIdentity
+from finops_cli.pipeline.output import Line, Provenance, Verification, read_line, rejection
 from finops_cli.pipeline.parse import ParseResult
 from finops_cli.pipeline.redaction import RedactionPolicy
 from finops_cli.pipeline.sequences import (
@@ -33,17 +34,8 @@ from finops_cli.pipeline.sequences import (
     StageSequence,
     damage_stage,
 )
+from finops_cli.pipeline.summary import count_line
 from finops_cli.rules.headline import make_headline
-
-
-class ProcessedLine(NamedTuple):
-    """An output line, with the identity of its input."""
-
-    line: Line
-    given_id: str | None
-    """The `fail_id` of the input, if it has one."""
-    owed: int
-    """Shares that the input owes."""
 
 
 class PartialResult(NamedTuple):
@@ -53,6 +45,10 @@ class PartialResult(NamedTuple):
     outcome: StageOutcome
     took_ns: int
     """The time that its stages have taken so far, in nanoseconds."""
+
+
+def _name_of(line: Line) -> str:
+    return line.fail_id
 
 
 class Pipeline:
@@ -105,9 +101,25 @@ class Pipeline:
         self._has_rows = has_rows
         self._no_findings = self._verification(StageOutcome(None))
 
+    line_type = LineType(read_line, _name_of, count_line, ("fail_id",))
+
+    @property
+    def identity(self) -> RunIdentity:
+        """Describe the options of this pipeline, for the note of a run."""
+        return RunIdentity(
+            self.sequence.command,
+            strict_input=self.inputs.is_strict,
+            clock=None if self.moment is None else self.moment.fingerprint,
+        )
+
     def parse(self, line: bytes) -> ParseResult[Any]:
         """Parse an input line as the first stage does."""
         return self.sequence.parse_line(line, self.inputs)
+
+    def owed(self, line: InputLine) -> int:
+        """Return the shares that an input line owes; 0 for a line that cannot be used."""
+        value = None if isinstance(line, Damage) else self.parse(line).value
+        return self.sequence.shares_owed(value) if value is not None else 0
 
     def _first_stage(self, line: InputLine) -> StageOutcome:
         if isinstance(line, Damage):
@@ -119,7 +131,7 @@ class Pipeline:
 
     def process(
         self, number: int, line: InputLine, part: AttachedPart | None = None
-    ) -> ProcessedLine:
+    ) -> ProcessedLine[Line]:
         """Return the output of input line `number` (counted from 1).
 
         `part`: its part of a plan of the whole book. A fault of the program that the line causes
@@ -168,7 +180,7 @@ class Pipeline:
         took_ns = perf_counter_ns() - started if self._timed else 0
         return PartialResult(partial.number, outcome, partial.took_ns + took_ns)
 
-    def finish(self, partial: PartialResult) -> ProcessedLine:
+    def finish(self, partial: PartialResult) -> ProcessedLine[Line]:
         """Write the output line of a record that has passed every stage."""
         try:
             return self._finish(partial)

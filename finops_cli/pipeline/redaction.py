@@ -62,6 +62,10 @@ class RedactionPolicy(ABC):
     def case(self, case: ResolverInput) -> tuple[ResolverInput, Masks | None]:
         """Return the redacted resolver input and the kinds that were masked."""
 
+    @abstractmethod
+    def text(self, text: str) -> tuple[str, Masks]:
+        """Return a redacted text without a record, and the kinds that were masked."""
+
     def name(self, given_id: str) -> str:
         """Return the redacted name of a record."""
         return self._reader.mask_reference(given_id).text
@@ -87,6 +91,10 @@ class MaskText(RedactionPolicy):
 
     def case(self, case: ResolverInput) -> tuple[ResolverInput, Masks]:
         return guarded_case(self._reader, case)
+
+    def text(self, text: str) -> tuple[str, Masks]:
+        mask = Mask(self._reader)
+        return mask.some(text), mask.kinds
 
 
 class WithholdText(RedactionPolicy):
@@ -115,6 +123,9 @@ class WithholdText(RedactionPolicy):
             return case, None
         return replace(case, triage=replace(case.triage, reason=PLACEHOLDER)), (WITHHELD,)
 
+    def text(self, text: str) -> tuple[str, Masks]:
+        return (PLACEHOLDER, (WITHHELD,)) if text else (text, ())
+
 
 class RequireGuard(RedactionPolicy):
     """Stop the run at a record with free text, because no guard is installed.
@@ -130,21 +141,24 @@ class RequireGuard(RedactionPolicy):
 
     def fail(self, fail: FailRecord) -> tuple[FailRecord, None]:
         if has_free_text(fail):
-            raise self._refusal(f"record {fail.fail_id}" if fail.fail_id else "a record")
+            raise self.refuse(f"record {fail.fail_id}" if fail.fail_id else "a record")
         return fail, None
 
     def case(self, case: ResolverInput) -> tuple[ResolverInput, None]:
         if has_free_text(case):
-            raise self._refusal(
+            raise self.refuse(
                 f"resolver input {case.fail_id}" if case.fail_id else "a resolver input"
             )
         return case, None
+
+    def text(self, text: str) -> tuple[str, Masks]:
+        raise self.refuse("the text")
 
     def refuse_clock_text(self, fail: FailRecord) -> None:
         """Raise MissingPiece if the clock of `fail` would repeat text that nobody has scanned."""
         facts = fail.clock_facts
         if facts is not None and withhold_facts(facts) is not facts:
-            raise self._refusal(f"record {fail.fail_id}" if fail.fail_id else "a record")
+            raise self.refuse(f"record {fail.fail_id}" if fail.fail_id else "a record")
 
     def look_ahead(
         self,
@@ -163,9 +177,10 @@ class RequireGuard(RedactionPolicy):
             for number, line in enumerate(lines, start=1):
                 record = None if isinstance(line, Damage) else parse_line(line).value
                 if record is not None and has_free_text(record):
-                    raise self._refusal(f"line {number}: {record.fail_id or 'the record'}")
+                    raise self.refuse(f"line {number}: {record.fail_id or 'the record'}")
 
-    def _refusal(self, what: str) -> MissingPiece:
+    def refuse(self, what: str) -> MissingPiece:
+        """Return the error for `what`, which has free text."""
         otherwise = (
             "--backend engine asks no model"
             if self._asks_models

@@ -46,6 +46,7 @@ class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
     strict_input: bool
     clock: str | None
     book: str | None = None
+    options: str | None = None
 
 
 _NAMES = {
@@ -68,6 +69,7 @@ _NAMES = {
     "strict_input": "--strict-input",
     "clock": "the clock (--clock, --as-of, --calendar)",
     "book": "the book (--inventory, --sent, --borrow-budget, --prefer)",
+    "options": "the options of the texts (--field, --split ...)",
 }
 
 

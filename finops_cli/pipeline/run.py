@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 import msgspec
 
-from finops_cli.domain.finding import Damage
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.files.jsonl import BATCH_LINES, InputLine
 from finops_cli.files.safe_io import (
@@ -25,12 +24,9 @@ from finops_cli.files.safe_io import (
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline import resume
-from finops_cli.pipeline.input_source import InputSource, decode_input, input_fail_id
-from finops_cli.pipeline.output import read_line
-from finops_cli.pipeline.parse import fail_id_of
-from finops_cli.pipeline.pipeline import Pipeline
-from finops_cli.pipeline.scheduler import PipelineConfig, process_lines
-from finops_cli.pipeline.summary import count_line
+from finops_cli.pipeline.input_source import InputSource, decode_input, given_name, input_fail_id
+from finops_cli.pipeline.line_pipeline import LinePipeline, LinePipelineConfig
+from finops_cli.pipeline.scheduler import process_lines
 from finops_cli.version import __version__
 
 
@@ -38,7 +34,7 @@ from finops_cli.version import __version__
 class RunConfig:
     """The input, output and pipeline of a run."""
 
-    pipeline: PipelineConfig
+    pipeline: LinePipelineConfig
     """Sets up the pipelines of further processes."""
     input: InputSource
     output: Path | None
@@ -60,7 +56,7 @@ OnBatch = Callable[[RunSummary, int], None]
 """Called after each batch with the summary so far and the bytes of input that it covers."""
 
 
-def run(config: RunConfig, pipeline: Pipeline, on_batch: OnBatch) -> RunSummary:
+def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSummary:
     """Run a pipeline from source to output and return the summary of every output line.
 
     Callers call `refuse_impossible` first, before they look for models. Raises ResumeRefused,
@@ -139,7 +135,7 @@ def _is_file(path: Path | None) -> bool:
     return path is not None and path.is_file()
 
 
-def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | None:
+def _fingerprint(config: RunConfig, pipeline: LinePipeline) -> resume.Fingerprint | None:
     """Describe what the output depends on; None if a pipe or a device prevents resuming."""
     if (
         config.source is None
@@ -149,9 +145,9 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
     ):
         return None
     given = config.input.digest()
-    origin = pipeline.backend.origin
+    origin, identity = pipeline.backend.origin, pipeline.identity
     return resume.Fingerprint(
-        command=pipeline.sequence.command,
+        command=identity.command,
         finops=__version__,
         input_bytes=given.length,
         input_sha256=given.sha256,
@@ -167,8 +163,9 @@ def _fingerprint(config: RunConfig, pipeline: Pipeline) -> resume.Fingerprint | 
         keeps_raw=pipeline.keeps_raw,
         guard=None if pipeline.redaction is None else pipeline.redaction.mode,
         timed=config.pipeline.timed,
-        strict_input=pipeline.inputs.is_strict,
-        clock=None if pipeline.moment is None else pipeline.moment.fingerprint,
+        strict_input=identity.strict_input,
+        clock=identity.clock,
+        options=identity.options,
         book=given.book,
     )
 
@@ -185,7 +182,7 @@ def _resume_or_start(
     config: RunConfig,
     output: BinaryIO,
     note: resume.Fingerprint,
-    pipeline: Pipeline,
+    pipeline: LinePipeline,
     seen: SeenIds,
     summary: RunSummary,
 ) -> int:
@@ -209,7 +206,7 @@ def _resume_or_start(
 
 
 def _recount(
-    config: RunConfig, output: Path, pipeline: Pipeline, seen: SeenIds, summary: RunSummary
+    config: RunConfig, output: Path, pipeline: LinePipeline, seen: SeenIds, summary: RunSummary
 ) -> int:
     """Count the lines of `output` and compare each with the input line that it answers."""
     done = 0
@@ -230,29 +227,26 @@ def _count(
     number: int,
     written: bytes,
     given: InputLine,
-    pipeline: Pipeline,
+    pipeline: LinePipeline,
     seen: SeenIds,
     summary: RunSummary,
 ) -> None:
     try:
-        line = read_line(written)
+        line = pipeline.line_type.read(written)
     except msgspec.MsgspecError as error:
         raise ResumeRefused(
             f"{output} line {number} is not an output line ({error})", "delete it to start over"
         ) from error
-    name = fail_id_of(decode_input(given))
+    kind = pipeline.line_type
+    name = given_name(decode_input(given), kind.id_fields)
     expected = input_fail_id(given, number) if name is None else pipeline.name(name)
-    if line.fail_id != expected:
+    if kind.name_of(line) != expected:
         raise ResumeRefused(
-            f"{output} line {number} answers {line.fail_id}, the input has {expected}",
+            f"{output} line {number} answers {kind.name_of(line)}, the input has {expected}",
             "delete it to start over",
         )
-    owed = _owed(given, pipeline) if isinstance(line.resolution, msgspec.Struct) else 0
+    plan = getattr(line, "resolution", None)
+    owed = pipeline.owed(given) if isinstance(plan, msgspec.Struct) else 0
     if name is not None:
         seen.register([(name, number)])
-    count_line(summary, line, owed, pipeline.backend.origin.is_model)
-
-
-def _owed(given: InputLine, pipeline: Pipeline) -> int:
-    value = None if isinstance(given, Damage) else pipeline.parse(given).value
-    return pipeline.sequence.shares_owed(value) if value is not None else 0
+    kind.add_to(summary, line, owed, pipeline.backend.origin.is_model)

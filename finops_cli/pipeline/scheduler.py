@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial as partial_call
 from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
 
 from finops_cli.domain.allotment import InventoryOrigin
 from finops_cli.domain.enums import GuardMode
@@ -24,11 +27,16 @@ from finops_cli.models.protocol import Backend
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.parallel import Wait, in_threads
 from finops_cli.pipeline.clock import ClockConfig
-from finops_cli.pipeline.output import Line, encode, read_line
-from finops_cli.pipeline.pipeline import PartialResult, Pipeline, ProcessedLine
+from finops_cli.pipeline.line_pipeline import (
+    LinePipeline,
+    LinePipelineConfig,
+    LineType,
+    ProcessedLine,
+)
+from finops_cli.pipeline.output import encode
+from finops_cli.pipeline.pipeline import PartialResult, Pipeline
 from finops_cli.pipeline.redaction import redaction_policy
 from finops_cli.pipeline.sequences import NextStage, StageSequence
-from finops_cli.pipeline.summary import count_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +80,7 @@ class BatchResult:
     """The number of input bytes up to the end of the batch."""
     is_model: bool
     """True if language models answered."""
+    line_type: LineType
     lines: list[bytes] = field(default_factory=list)
     summary: RunSummary = field(default_factory=RunSummary)
     names: list[tuple[str, int]] = field(default_factory=list)
@@ -79,26 +88,27 @@ class BatchResult:
     owed: list[int] = field(default_factory=list)
     """The shares that each input owes."""
 
-    def append(self, number: int, output: ProcessedLine) -> None:
+    def append(self, number: int, output: ProcessedLine[Any]) -> None:
         """Add the output of the next line, which has the given number."""
         self.lines.append(encode(output.line))
         self.owed.append(output.owed)
-        count_line(self.summary, output.line, output.owed, self.is_model)
+        self.line_type.add_to(self.summary, output.line, output.owed, self.is_model)
         if output.given_id is not None:
             self.names.append((output.given_id, number))
 
-    def replace(self, number: int, line: Line) -> None:
+    def replace(self, number: int, line: Struct) -> None:
         """Replace the output of line `number` by the rejection `line`."""
         at = number - self.first
         replaced, rejected = RunSummary(), RunSummary()
-        count_line(replaced, read_line(self.lines[at]), self.owed[at], self.is_model)
-        count_line(rejected, line, 0, self.is_model)
+        before = self.line_type.read(self.lines[at])
+        self.line_type.add_to(replaced, before, self.owed[at], self.is_model)
+        self.line_type.add_to(rejected, line, 0, self.is_model)
         self.summary.add(replaced, sign=-1)
         self.summary.add(rejected)
         self.lines[at] = encode(line)
 
 
-def process_batch(pipeline: Pipeline, batch: Batch) -> BatchResult:
+def process_batch(pipeline: LinePipeline, batch: Batch) -> BatchResult:
     """Take every line of a batch through the pipeline."""
     # a line makes no cycles; looking for them after every few hundred objects costs a tenth
     gc.disable()
@@ -108,8 +118,8 @@ def process_batch(pipeline: Pipeline, batch: Batch) -> BatchResult:
         gc.enable()
 
 
-def _process_each(pipeline: Pipeline, batch: Batch) -> Iterator[ProcessedLine]:
-    if batch.attached is None:
+def _process_each(pipeline: LinePipeline, batch: Batch) -> Iterator[ProcessedLine[Any]]:
+    if batch.attached is None or not isinstance(pipeline, Pipeline):
         return (pipeline.process(number, line) for number, line in _numbered(batch))
     return (
         pipeline.process(number, line, attached)
@@ -119,8 +129,8 @@ def _process_each(pipeline: Pipeline, batch: Batch) -> Iterator[ProcessedLine]:
 
 def process_lines(
     batches: Iterable[Batch],
-    pipeline: Pipeline,
-    config: PipelineConfig,
+    pipeline: LinePipeline,
+    config: LinePipelineConfig,
     workers: int,
     seen: SeenIds,
 ) -> Iterator[BatchResult]:
@@ -139,7 +149,7 @@ def process_lines(
 
 
 def _process(
-    batches: Iterable[Batch], pipeline: Pipeline, config: PipelineConfig, workers: int
+    batches: Iterable[Batch], pipeline: LinePipeline, config: LinePipelineConfig, workers: int
 ) -> Iterator[BatchResult]:
     if pipeline.backend.concurrency:
         return process_with_models(batches, pipeline)
@@ -149,7 +159,7 @@ def _process(
 
 
 def _process_in_workers(
-    batches: Iterable[Batch], config: PipelineConfig, workers: int
+    batches: Iterable[Batch], config: LinePipelineConfig, workers: int
 ) -> Iterator[BatchResult]:
     from finops_cli.parallel import in_processes
 
@@ -163,10 +173,10 @@ def _wait_of(batches: Iterable[Batch]) -> Wait | None:
     return batches.wait if isinstance(batches, Batches) and batches.may_wait else None
 
 
-_pipeline_of_this_process: Pipeline
+_pipeline_of_this_process: LinePipeline
 
 
-def _open_pipeline(config: PipelineConfig) -> None:
+def _open_pipeline(config: LinePipelineConfig) -> None:
     global _pipeline_of_this_process  # the only way for a pool's initializer to pass its result on
     _pipeline_of_this_process = config.open()
 
@@ -175,7 +185,7 @@ def _process_here(batch: Batch) -> BatchResult:
     return process_batch(_pipeline_of_this_process, batch)
 
 
-def process_with_models(batches: Iterable[Batch], pipeline: Pipeline) -> Iterator[BatchResult]:
+def process_with_models(batches: Iterable[Batch], pipeline: LinePipeline) -> Iterator[BatchResult]:
     """Process every batch with language models, in order.
 
     A batch has few lines here, so that each line is written as soon as the lines before it are.
@@ -183,7 +193,7 @@ def process_with_models(batches: Iterable[Batch], pipeline: Pipeline) -> Iterato
     backend = pipeline.backend
     for model in pipeline.models:
         backend.prepare(model)
-    if backend.must_alternate and len(pipeline.models) > 1:
+    if isinstance(pipeline, Pipeline) and backend.must_alternate and len(pipeline.models) > 1:
         yield from _alternate(batches, pipeline)
     else:
         yield from in_threads(
@@ -257,9 +267,13 @@ def _numbered(batch: Batch) -> Iterator[tuple[int, InputLine]]:
     return enumerate(batch.lines, start=batch.first)
 
 
-def _collect(batch: Batch, outputs: Iterable[ProcessedLine], pipeline: Pipeline) -> BatchResult:
+def _collect(
+    batch: Batch, outputs: Iterable[ProcessedLine[Any]], pipeline: LinePipeline
+) -> BatchResult:
     is_model = pipeline.backend.origin.is_model
-    result = BatchResult(first=batch.first, end=batch.end, is_model=is_model)
+    result = BatchResult(
+        first=batch.first, end=batch.end, is_model=is_model, line_type=pipeline.line_type
+    )
     for number, output in enumerate(outputs, start=batch.first):
         result.append(number, output)
     return result

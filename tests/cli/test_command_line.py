@@ -41,6 +41,7 @@ VERBS = (
     "triage",
     "resolve",
     "book",
+    "sentiment",
     "list",
     "show",
     "check",

@@ -16,9 +16,21 @@ from msgspec.structs import replace
 
 from finops_cli.datasets.sentiment import examples
 from finops_cli.datasets.sentiment.checks import REQUIREMENTS, check_sentences
-from finops_cli.datasets.sentiment.examples import Sentence, sentence, surely_distinct, text_split
-from finops_cli.datasets.sentiment.grammar import LABELS, REGISTERS, Template, load_grammar
+from finops_cli.datasets.sentiment.examples import (
+    Sentence,
+    SentenceSplit,
+    sentence,
+    surely_distinct,
+    text_split,
+)
+from finops_cli.datasets.sentiment.grammar import (
+    LEAST_TEMPLATES,
+    REGISTERS,
+    Template,
+    load_grammar,
+)
 from finops_cli.datasets.splits import Split
+from finops_cli.domain.sentiment import LABELS
 from finops_cli.errors import KnowledgeError
 from tests.support import sentence_numbers
 from tests.support.program import ROOT
@@ -113,21 +125,32 @@ def test_sentence_keys_repeat_only_after_all_were_used() -> None:
 
 @pytest.mark.slow
 def test_held_out_templates_are_half_of_the_eval_split_only() -> None:
-    """Held-out templates occur only in the evaluation split, where they are half of each label."""
-    held_out = {id for id, template in GRAMMAR.templates.items() if template.held_out}
-    assert {row.template for row in make_sentences(7, "train")} == set(GRAMMAR.templates) - held_out
-    assert {row.template for row in make_sentences(7, "eval")} == set(GRAMMAR.templates)
+    """Calibration templates occur only in the eval split, where they are half of each label; test
+    templates are in no file.
+    """
+    held_out, tested = templates_of("calibration"), templates_of("test")
+    seen = set(GRAMMAR.templates) - held_out - tested
+    assert {row.template for row in make_sentences(7, "train")} == seen
+    assert {row.template for row in make_sentences(7, "eval")} == seen | held_out
     new = Counter(row.label for row in make_sentences(7, "eval") if row.template in held_out)
     assert all(abs(new[label] - ROWS / 6) <= examples.BLOCK for label in LABELS)
 
 
+def templates_of(split: str) -> set[str]:
+    return {id for id, template in GRAMMAR.templates.items() if template.split == split}
+
+
+@pytest.mark.parametrize("split", ["calibration", "test"])
+def test_sentences_of_a_held_out_split_use_only_its_templates(split: SentenceSplit) -> None:
+    """The calibration and the test split have all of their own templates and no others."""
+    made = {sentence(index, 7, split, GRAMMAR).template for index in range(3_000)}
+    assert made == templates_of(split)
+
+
 def test_grammar_has_enough_templates_for_each_cell() -> None:
-    """Each register and label has at least twelve templates, three of them held out, and no text
-    occurs twice.
-    """
-    assert [len(cell.seen) >= 9 and len(cell.held_out) >= 3 for cell in GRAMMAR.cells.values()] == [
-        True
-    ] * examples.BLOCK
+    """Each register and label has enough templates of each split, and no text occurs twice."""
+    for cell in GRAMMAR.cells.values():
+        assert all(len(getattr(cell, split)) >= least for split, least in LEAST_TEMPLATES.items())
     assert len({template.pieces for template in GRAMMAR.templates.values()}) == len(
         GRAMMAR.templates
     )
@@ -170,7 +193,8 @@ def test_sentence_numbers_agree_with_the_words() -> None:
     mentions.
     """
     read = {row.template: sentence_numbers.find_errors(row.text) for _, row in rows()}
-    two = {id for id, template in GRAMMAR.templates.items() if shows_two_values(template)}
+    shown = set(GRAMMAR.templates) - templates_of("test")
+    two = {id for id in shown if shows_two_values(GRAMMAR.templates[id])}
     assert {id for id, faults in read.items() if faults is not None} == two
     assert [
         (row.text, faults)
@@ -231,7 +255,7 @@ def test_sentence_check_finds_numbers_that_contradict(old: str, new: str, tmp_pa
             r"figures\.s: not used",
         ),
         ('id = "loss-narrowed"', 'id = "growth"', r"positive\.growth: the id is used twice"),
-        ('id = "beat-own-plan", held_out = true', 'id = "beat-own-plan"', None),
+        ('id = "beat-own-plan"', 'id = "beat-its-own-plan"', None),
         ("low = 400, high = 48000", "low = 48000, high = 400", r"measures\.usd_m"),
         ('"Nevada", "Texas"', '"Nevada", "Nevada"', r"words\.state: .*all different"),
         ("[registers]", "[registers", r"line"),
@@ -251,13 +275,11 @@ def test_invalid_grammar_is_refused_with_file_and_key(
         load_grammar(file)
 
 
-def test_grammar_with_two_held_out_templates_is_refused(tmp_path: Path) -> None:
-    """A cell with fewer than three held-out templates is refused."""
+def test_grammar_with_few_held_out_templates_is_refused(tmp_path: Path) -> None:
+    """A cell without enough templates of each split is refused."""
     file = tmp_path / "grammar.toml"
-    file.write_text(FILE.read_text().replace("held_out = true, ", "", 2))
-    with pytest.raises(
-        KnowledgeError, match=r"cell earnings_call\.positive: 12 seen and 2 held-out"
-    ):
+    file.write_text(FILE.read_text().replace('split = "test", ', "", 100))
+    with pytest.raises(KnowledgeError, match=r"cell earnings_call\.positive: .* 0 of split test"):
         load_grammar(file)
 
 
@@ -273,7 +295,7 @@ def test_sentiment_report_of_generated_rows_has_no_violation(count: int) -> None
         assert {split: sum(counts.values()) for split, counts in table.items()} == report.splits
 
 
-HELD_OUT = next(id for id, template in GRAMMAR.templates.items() if template.held_out)
+HELD_OUT = next(iter(sorted(templates_of("calibration"))))
 A_TRAIN_TEXT = next(
     f"Text {number}." for number in range(100) if text_split(f"Text {number}.") == "train"
 )
@@ -298,7 +320,9 @@ def test_sentiment_report_finds_each_violated_requirement(requirement: str) -> N
             next(("train", row) for _, row in good if row.template == HELD_OUT),
         ],
         "held_out_proportion": [
-            (s, row) for s, row in good if s == "train" or GRAMMAR.templates[row.template].held_out
+            (s, row)
+            for s, row in good
+            if s == "train" or row.template in templates_of("calibration")
         ],
         "label_proportion": [
             (s, row) for place, (s, row) in enumerate(good) if row.label != "neutral" or place % 7

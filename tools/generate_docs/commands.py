@@ -18,6 +18,7 @@ EXIT_1 = {
     "triage": "The run is complete, and the status of some line is not `ok`.",
     "resolve": "The run is complete, and the status of some line is not `ok`.",
     "book": "The plan is complete, and some line is not `ok`; uncovered shares are no error.",
+    "sentiment": "The run is complete, and the status of some line is not `ok`.",
     "list": "Some lines of the file were not written by finops; stderr reports them.",
     "check": "At least one output violates a rule.",
     "clock file": "A duty is breached, or a record is rejected.",

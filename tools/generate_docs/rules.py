@@ -29,6 +29,7 @@ CHAPTERS = {
     "glossary": "Glossary",
     "checks": "Rules that only the checker has",
     "sentences": "Words of sentences",
+    "sentiment": "Sentiment of texts",
     "serve": "The service",
     "replies": "Replies of models",
     "models": "Calling models",

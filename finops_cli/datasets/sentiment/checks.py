@@ -15,8 +15,9 @@ from typing import Literal
 from msgspec import Struct
 
 from finops_cli.datasets.sentiment.examples import BLOCK, Sentence, text_split
-from finops_cli.datasets.sentiment.grammar import LABELS, REGISTERS, Grammar
+from finops_cli.datasets.sentiment.grammar import REGISTERS, Grammar, TemplateSplit
 from finops_cli.datasets.splits import Split
+from finops_cli.domain.sentiment import LABELS
 
 SentenceRequirement = Literal[
     "text_once",
@@ -39,8 +40,8 @@ REQUIREMENTS: dict[SentenceRequirement, str] = {
     "template_known": (
         "A row's template is one of the grammar, and its register and label are the template's."
     ),
-    "held_out_in_eval_only": "No held-out template in the train split.",
-    "held_out_proportion": "Half of the eval split is from held-out templates, within one point.",
+    "held_out_in_eval_only": "No calibration template in the train split, no test one in a file.",
+    "held_out_proportion": "Half of the eval split is of calibration templates, within one point.",
     "label_proportion": "Each label has a third of a split, within one point.",
     "register_proportion": "Each register has a quarter of a split, within one point.",
     "every_cell": "A split of a dozen rows or more has every register with every label.",
@@ -148,13 +149,21 @@ def generated(row: Sentence) -> bool:
     return row.register != "phrasebank"
 
 
+_SPLITS_OF: dict[TemplateSplit, tuple[Split, ...]] = {
+    "train": ("train", "eval"),
+    "calibration": ("eval",),
+    "test": (),
+}
+"""The files that may hold sentences of a template, by the split of the template."""
+
+
 def _template_faults(
     split: Split, row: Sentence, grammar: Grammar
 ) -> Iterator[SentenceRequirement]:
     template = grammar.templates.get(row.template)
     if template is None or (template.register, template.label) != (row.register, row.label):
         yield "template_known"
-    elif template.held_out and split == "train":
+    elif split not in _SPLITS_OF[template.split]:
         yield "held_out_in_eval_only"
 
 
@@ -174,7 +183,9 @@ def _proportion_faults(split: Split, counts: _Count, grammar: Grammar) -> Iterat
         by_register[register] += count
         by_cell[register, label] += count
         held_out += (
-            count if template in grammar.templates and grammar.templates[template].held_out else 0
+            count
+            if template in grammar.templates and grammar.templates[template].split != "train"
+            else 0
         )
     yield from _off(
         "label_proportion", split, {name: by_label[name] for name in LABELS}, total, len(LABELS), 1
@@ -189,7 +200,7 @@ def _proportion_faults(split: Split, counts: _Count, grammar: Grammar) -> Iterat
     )
     if split == "eval":
         yield from _off(
-            "held_out_proportion", split, {"held-out templates": held_out}, total, 2, BLOCK // 4
+            "held_out_proportion", split, {"calibration templates": held_out}, total, 2, BLOCK // 4
         )
     if total >= BLOCK:
         missing = [cell for cell in itertools.product(REGISTERS, LABELS) if not by_cell[cell]]

@@ -19,15 +19,14 @@ from msgspec import Struct
 
 from finops_cli.datasets.sampling import deal_evenly, rng
 from finops_cli.datasets.sentiment.grammar import (
-    LABELS,
     REGISTERS,
     Cell,
     Grammar,
-    Label,
     Register,
     Template,
 )
 from finops_cli.datasets.splits import Split, split_of
+from finops_cli.domain.sentiment import LABELS, Label
 from finops_cli.errors import KnowledgeError
 
 BLOCK = len(REGISTERS) * len(LABELS)
@@ -35,6 +34,8 @@ EVAL_EVERY = 5
 """One text in five belongs to the eval split."""
 _BEGINNING = re.compile(r"(?:^|(?<=[.?] ))[a-z]")
 """The first letter of a sentence, which a slot may have filled with a lower-case word."""
+_BY_TEMPLATE = ("calibration", "test")
+"""Splits whose templates are in no other split that a model learns from."""
 _DRAWS = 2_000
 """Maximum number of draws, far above the need: one draw in five falls into the eval split."""
 
@@ -54,7 +55,11 @@ def text_split(text: str) -> Split:
     return split_of(hashlib.sha256(text.encode()).digest(), EVAL_EVERY)
 
 
-def sentence(index: int, seed: int, split: Split, grammar: Grammar) -> Sentence:
+SentenceSplit = Split | Literal["calibration", "test"]
+"""The splits of the training files, and those that are never in a file: see `_pools`."""
+
+
+def sentence(index: int, seed: int, split: SentenceSplit, grammar: Grammar) -> Sentence:
     """Make sentence `index` of a split, counted from 0."""
     block, place = divmod(index, BLOCK)
     register, label = _place(place, block, seed, split)
@@ -64,7 +69,7 @@ def sentence(index: int, seed: int, split: Split, grammar: Grammar) -> Sentence:
     draw = rng(seed, f"sentiment {split}", index)
     for _ in range(_DRAWS):
         text = _text(template, key, draw)
-        if text_split(text) == split:
+        if split in _BY_TEMPLATE or text_split(text) == split:
             return Sentence(text, label, register, template.id)
     raise KnowledgeError(
         f"template {template.id}: no text for the {split} split in {_DRAWS:,} draws",
@@ -72,17 +77,17 @@ def sentence(index: int, seed: int, split: Split, grammar: Grammar) -> Sentence:
     )
 
 
-def surely_distinct(split: Split, grammar: Grammar) -> int:
+def surely_distinct(split: SentenceSplit, grammar: Grammar) -> int:
     """Return the number of sentences up to which no text of a split repeats.
 
     Beyond it, keys repeat and only the other slots differ.
     """
     pools = [pool for cell in grammar.cells.values() for pool in _pools(cell, split)]
     visits = min(len(pool) * min(template.keys() for template in pool) for pool in pools)
-    return BLOCK * visits if split == "train" else BLOCK * (2 * visits - 1)
+    return BLOCK * (2 * visits - 1) if split == "eval" else BLOCK * visits
 
 
-def _place(place: int, block: int, seed: int, split: Split) -> tuple[Register, Label]:
+def _place(place: int, block: int, seed: int, split: SentenceSplit) -> tuple[Register, Label]:
     """Return the register and label at a place of a block.
 
     Labels repeat every three places and registers every four, so every twelve contain each pair
@@ -95,11 +100,24 @@ def _place(place: int, block: int, seed: int, split: Split) -> tuple[Register, L
     return registers[place % len(registers)], labels[place % len(labels)]
 
 
-def _pools(cell: Cell, split: Split) -> tuple[tuple[Template, ...], ...]:
-    return (cell.seen,) if split == "train" else (cell.seen, cell.held_out)
+def _pools(cell: Cell, split: SentenceSplit) -> tuple[tuple[Template, ...], ...]:
+    """Return the templates of a split, in pools that have equal parts of it.
+
+    The eval split watches a training run, so it has templates that training does not see. The
+    templates of the test split decide nothing: they only measure.
+    """
+    pools: dict[SentenceSplit, tuple[tuple[Template, ...], ...]] = {
+        "train": (cell.train,),
+        "eval": (cell.train, cell.calibration),
+        "calibration": (cell.calibration,),
+        "test": (cell.test,),
+    }
+    return pools[split]
 
 
-def _template(cell: Cell, block: int, number: int, seed: int, split: Split) -> tuple[Template, int]:
+def _template(
+    cell: Cell, block: int, number: int, seed: int, split: SentenceSplit
+) -> tuple[Template, int]:
     """Return the template for a cell in a block, and the number of its earlier uses.
 
     Eval blocks take half of their cells from each pool.
@@ -111,7 +129,7 @@ def _template(cell: Cell, block: int, number: int, seed: int, split: Split) -> t
     return deal_evenly(pool, seed, name, turn), turn // len(pool)
 
 
-def _key(template: Template, visit: int, seed: int, split: Split) -> int:
+def _key(template: Template, visit: int, seed: int, split: SentenceSplit) -> int:
     """Return the key of a visit.
 
     Steps that share no divisor with the number of keys reach every key once before any repeats.

@@ -18,14 +18,14 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.datasets.sentiment.slots import Amount, Filler, Measure, Move, Words
+from finops_cli.domain.sentiment import LABELS, Label
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.load import bundled_dir
 
-Label = Literal["positive", "neutral", "negative"]
 Register = Literal["earnings_call", "analyst_note", "filing", "counterparty_reply"]
-LABELS: tuple[Label, ...] = get_args(Label)
 REGISTERS: tuple[Register, ...] = get_args(Register)
-LEAST_SEEN, LEAST_HELD_OUT = 9, 3
+TemplateSplit = Literal["train", "calibration", "test"]
+LEAST_TEMPLATES: dict[TemplateSplit, int] = {"train": 9, "calibration": 2, "test": 2}
 LEAST_KEYS, LEAST_TEXTS_A_KEY = 1_000, 200
 """Least number of texts for each key.
 
@@ -45,7 +45,7 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     key: str
     text: str
     figures: dict[str, str] = {}
-    held_out: bool = False
+    split: TemplateSplit = "train"
 
 
 class _Cell(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +70,7 @@ class Template(NamedTuple):
     id: str
     register: Register
     label: Label
-    held_out: bool
+    split: TemplateSplit
     pieces: tuple[str, ...]
     """Literal texts and slots, in turn."""
     fillers: tuple[Filler, ...]
@@ -81,13 +81,11 @@ class Template(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """The templates of one register and label.
+    """The templates of one register and label, by their split."""
 
-    `seen` is for both splits; `held_out` is only for the eval split.
-    """
-
-    seen: tuple[Template, ...]
-    held_out: tuple[Template, ...]
+    train: tuple[Template, ...]
+    calibration: tuple[Template, ...]
+    test: tuple[Template, ...]
 
 
 class Grammar(Struct, frozen=True, kw_only=True):
@@ -210,7 +208,7 @@ def _template(
             id=id,
             register=cell.register,
             label=cell.label,
-            held_out=line.held_out,
+            split=line.split,
             pieces=pieces,
             fillers=_key_first(line.key, slots, fillers),
         )
@@ -277,10 +275,14 @@ def _cell(place: tuple[Register, Label], templates: dict[str, Template]) -> Cell
     found = [
         template for template in templates.values() if (template.register, template.label) == place
     ]
-    cell = Cell(tuple(t for t in found if not t.held_out), tuple(t for t in found if t.held_out))
-    if len(cell.seen) < LEAST_SEEN or len(cell.held_out) < LEAST_HELD_OUT:
-        have = f"{len(cell.seen)} seen and {len(cell.held_out)} held-out templates"
+    splits = {
+        split: tuple(template for template in found if template.split == split)
+        for split in LEAST_TEMPLATES
+    }
+    if any(len(splits[split]) < least for split, least in LEAST_TEMPLATES.items()):
+        have = ", ".join(f"{len(splits[split])} of split {split}" for split in LEAST_TEMPLATES)
+        least = ", ".join(str(count) for count in LEAST_TEMPLATES.values())
         raise KnowledgeError(
-            f"cell {'.'.join(place)}: {have}; at least {LEAST_SEEN} and {LEAST_HELD_OUT} are needed"
+            f"cell {'.'.join(place)}: {have} templates; at least {least} are needed"
         )
-    return cell
+    return Cell(**splits)

@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.datasets.sentiment.examples import Sentence
-from finops_cli.datasets.sentiment.grammar import LABELS, Label
 from finops_cli.domain.finding import Damage
+from finops_cli.domain.sentiment import LABELS, Label
 from finops_cli.errors import UsageError
 from finops_cli.files.csv_rows import csv_rows
 from finops_cli.files.jsonl import lines_of

@@ -1,0 +1,81 @@
+"""`finops train --stage sentiment --kind tfidf`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from finops_cli.commands.options import is_typed, kb_dir_of
+from finops_cli.commands.run_summary import wrap_label
+from finops_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from finops_cli.training.sentiment.measure import BaselineReport
+
+_TAKEN = ("stage", "kind", "data", "output", "overwrite", "as_json", "quiet")
+
+
+def train_baseline(
+    context: typer.Context,
+    stage: str,
+    *,
+    data: Path | None,
+    output: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train the baseline, write it, and print how good it is on texts that it has not seen."""
+    from finops_cli.files.safe_io import refuse_to_replace
+    from finops_cli.kb.load import load_kb
+    from finops_cli.pipeline.output import encode_value
+    from finops_cli.training.sentiment.examples import file_source, generated_source
+    from finops_cli.training.sentiment.measure import measure_tfidf
+    from finops_cli.training.sentiment.tfidf import (
+        MODEL_FILE,
+        refuse_without_sklearn,
+        train_tfidf,
+        write_tfidf,
+    )
+
+    _refuse_options(context, stage)
+    refuse_without_sklearn()
+    folder = output if output is not None else Path("runs") / stage / "tfidf"
+    refuse_to_replace(folder / MODEL_FILE, overwrite)
+    kb = load_kb(kb_dir_of(context))
+    source = generated_source(kb) if data is None else file_source(data, kb)
+    model = train_tfidf(source, kb)
+    path = write_tfidf(model, folder)
+    report = measure_tfidf(model, source, str(path))
+    if not quiet:
+        typer.echo(wrap_label("model", f"{path}; use it with --baseline {path}"), err=True)
+    typer.echo(encode_value(report) if as_json else _render(report))
+
+
+def _refuse_options(context: typer.Context, stage: str) -> None:
+    if stage != "sentiment":
+        raise UsageError(
+            f"--kind tfidf goes with --stage sentiment, not with --stage {stage}",
+            "leave --kind out, or give --stage sentiment",
+        )
+    for parameter in context.command.params:
+        if parameter.name not in _TAKEN and is_typed(context, str(parameter.name)):
+            names = " or ".join(parameter.opts)
+            raise UsageError(f"--kind tfidf does not take {names}", f"remove {names}")
+
+
+def _render(report: BaselineReport) -> str:
+    lines = [
+        wrap_label("rows", f"train {report.rows['train']:,}  calibration"
+                   f" {report.rows['calibration']:,}  test {report.rows['test']:,}"),
+        wrap_label("features", f"{report.features:,}"),
+        wrap_label("temperature", f"{report.temperature}"),
+    ]  # fmt: skip
+    if report.accuracy_pct is not None:
+        lines += [
+            wrap_label("accuracy", f"{report.accuracy_pct} % of the test split"),
+            wrap_label("calibration", f"expected error {report.calibration_error}"),
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Classify financial texts as positive, neutral or negative."""

@@ -1,0 +1,131 @@
+"""Select the sentiment backend, from a table with one row per backend.
+
+A new backend is one more row of SENTIMENT_BACKENDS; its options are fields of SentimentRequest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import NamedTuple
+
+from finops_cli.domain.enums import OnViolation
+from finops_cli.errors import UsageError
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.backends import AUTO, NotApplicable
+from finops_cli.models.sentiment.classifier import Classifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentimentRequest:
+    """The options of a call that concern the backend. None and () mean the default."""
+
+    backend: str = AUTO
+    hosts: tuple[str, ...] = ()
+    model: str | None = None
+    """The name of the model on an Ollama server."""
+    gguf: Path | None = None
+    baseline: Path | None = None
+    """A file that `finops train --stage sentiment --kind tfidf` wrote."""
+    timeout: float | None = None
+    """Seconds for one answer."""
+    workers: int | None = None
+    on_violation: OnViolation = "fallback"
+    gguf_is_from_environment: bool = False
+
+
+class SelectedClassifier(NamedTuple):
+    """An open backend."""
+
+    classifier: Classifier
+    why: str
+    """The reason for the selection, for people."""
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentimentBackendSpec:
+    """One row of the table."""
+
+    name: str
+    summary: str
+    """One line for `--help`."""
+    open: Callable[[SentimentRequest, KnowledgeBase], SelectedClassifier]
+    options: dict[str, str]
+    """Options of this backend only: from the field of SentimentRequest to the option."""
+    find: Callable[[SentimentRequest, KnowledgeBase], SelectedClassifier | NotApplicable] | None = (
+        None
+    )
+    """Try to open the backend for `auto`, in the order of the table; None: `auto` never does."""
+
+
+def sentiment_backend_names() -> list[str]:
+    """List the values that `--backend` of `finops sentiment` accepts."""
+    return [AUTO, *SENTIMENT_BACKENDS]
+
+
+def select_classifier(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
+    """Open the backend of `request`.
+
+    Raises UsageError for an option of another backend, and what the backend itself raises.
+    """
+    if request.backend == AUTO:
+        return _select_best(request, kb)
+    spec = SENTIMENT_BACKENDS.get(request.backend)
+    if spec is None:
+        accepted = ", ".join(sentiment_backend_names())
+        raise UsageError(
+            f"--backend {request.backend} is not a sentiment backend", f"use one of {accepted}"
+        )
+    _refuse_foreign_options(spec, request)
+    return spec.open(request, kb)
+
+
+def _select_best(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
+    reasons: list[str] = []
+    for spec in SENTIMENT_BACKENDS.values():
+        found = spec.find(request, kb) if spec.find is not None else NotApplicable()
+        why = found.why if isinstance(found, SelectedClassifier) else found.reason
+        if why:
+            reasons.append(why)
+        if isinstance(found, SelectedClassifier):
+            return found._replace(why=f"{AUTO}: {'; '.join(reasons)}")
+    raise UsageError(f"--backend {AUTO}: {'; '.join(reasons)}")
+
+
+def _refuse_foreign_options(spec: SentimentBackendSpec, request: SentimentRequest) -> None:
+    names = {field.name for field in fields(request)}
+    for other in SENTIMENT_BACKENDS.values():
+        for field, option in other.options.items():
+            is_ours = field in spec.options or field not in names
+            from_environment = field == "gguf" and request.gguf_is_from_environment
+            if not is_ours and not from_environment and getattr(request, field):
+                own = ", ".join(spec.options.values()) or "no such option"
+                raise UsageError(
+                    f"{option}: only for --backend {other.name}",
+                    f"--backend {spec.name} takes {own}",
+                )
+
+
+def _open_baseline(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
+    from finops_cli.models.sentiment.baseline import BaselineClassifier
+
+    classifier = BaselineClassifier(request.baseline)
+    ships = "the baseline answers, a small text classifier that ships with finops"
+    return SelectedClassifier(classifier, ships if request.baseline is None else "as asked")
+
+
+SENTIMENT_BACKENDS: dict[str, SentimentBackendSpec] = {
+    spec.name: spec
+    for spec in (
+        SentimentBackendSpec(
+            name="baseline",
+            summary="the text classifier that ships",
+            open=_open_baseline,
+            options={"baseline": "--baseline"},
+            find=_open_baseline,
+        ),
+    )
+}
+"""`transformers` will be one more row, before `baseline`."""

@@ -1,0 +1,127 @@
+"""Common parts of the pipelines: those of fails and cases, and that of texts.
+
+The scheduler, the resume note and the commands know a pipeline only by these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from msgspec import Struct
+
+from finops_cli.domain.finding import Problem
+from finops_cli.domain.stage_names import StageName
+from finops_cli.files.jsonl import InputLine
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.protocol import Origin
+from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.pipeline.clock import ClockConfig
+from finops_cli.pipeline.parse import ParseResult
+from finops_cli.pipeline.redaction import RedactionPolicy
+
+L = TypeVar("L", bound=Struct)
+
+
+class LineType(NamedTuple):
+    """The output lines of a pipeline. The functions are at module level, as processes need it."""
+
+    read: Callable[[bytes], Any]
+    """Decode a line that was written earlier. Raises msgspec.DecodeError."""
+    name_of: Callable[[Any], str]
+    """Return the name by which a line answers its input."""
+    add_to: Callable[[RunSummary, Any, int, bool], None]
+    """Count a line; see `pipeline.summary.count_line`."""
+    id_fields: tuple[str, ...]
+    """The fields of an input that may name it, the first one first."""
+
+
+class ProcessedLine(NamedTuple, Generic[L]):
+    """An output line, with the identity of its input."""
+
+    line: L
+    given_id: str | None
+    """The name in the input, if it has one."""
+    owed: int
+    """Shares that the input owes."""
+
+
+class RunIdentity(NamedTuple):
+    """The parts of a run's note that the kind of pipeline decides."""
+
+    command: str
+    strict_input: bool = False
+    clock: str | None = None
+    options: str | None = None
+    """Further options that change lines."""
+
+
+class RunBackend(Protocol):
+    """What a run needs of a backend, whatever it answers."""
+
+    origin: Origin
+
+    @property
+    def concurrency(self) -> int: ...
+
+    @property
+    def must_alternate(self) -> bool: ...
+
+    def prepare(self, stage: StageName) -> None: ...
+
+    def model_changes(self) -> tuple[str, ...]: ...
+
+    def close(self) -> None: ...
+
+
+class LinePipeline(Protocol):
+    """Makes one output line of each input line."""
+
+    @property
+    def backend(self) -> RunBackend: ...
+
+    @property
+    def kb(self) -> KnowledgeBase: ...
+
+    @property
+    def keeps_raw(self) -> bool: ...
+
+    @property
+    def redaction(self) -> RedactionPolicy | None: ...
+
+    @property
+    def models(self) -> tuple[StageName, ...]: ...
+
+    @property
+    def line_type(self) -> LineType: ...
+
+    @property
+    def identity(self) -> RunIdentity: ...
+
+    def parse(self, line: bytes) -> ParseResult[Any]: ...
+
+    def owed(self, line: InputLine) -> int:
+        """Return the shares that an input line owes."""
+        ...
+
+    def process(self, number: int, line: InputLine) -> ProcessedLine[Any]: ...
+
+    def reject(self, number: int, name: str, problem: Problem) -> Struct: ...
+
+    def name(self, given_id: str) -> str: ...
+
+
+class LinePipelineConfig(Protocol):
+    """Everything that a process needs to set up its own pipeline without a language model."""
+
+    @property
+    def kb_dir(self) -> Path: ...
+
+    @property
+    def timed(self) -> bool: ...
+
+    @property
+    def clock(self) -> ClockConfig | None: ...
+
+    def open(self) -> LinePipeline: ...

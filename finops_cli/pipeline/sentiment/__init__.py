@@ -1,0 +1,1 @@
+"""The stage that labels texts, its input and its output lines."""
