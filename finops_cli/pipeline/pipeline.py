@@ -190,7 +190,7 @@ class Pipeline:
             fault = StageOutcome(partial.outcome.given_id, fault=fault_finding(error))
             return self._finish(partial._replace(outcome=fault))
 
-    def _finish(self, partial: PartialResult) -> ProcessedLine:
+    def _finish(self, partial: PartialResult) -> ProcessedLine[Line]:
         outcome = partial.outcome
         line = self._line(partial.number, outcome, partial.took_ns)
         return ProcessedLine(line, outcome.given_id, outcome.owed)
