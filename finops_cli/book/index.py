@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
@@ -19,6 +21,16 @@ from finops_cli.rules.gridlock import Gridlock
 
 OTHER, DRAWS, CASH = 0, 1, 2
 """The roles of a fail: it draws on nothing, on the pool of its security, or settles in cash."""
+_WAITING = 500
+"""Parts that are written in one call."""
+_ALL_FAILS = (
+    "SELECT cusip, line, role, tier, days, score, name, has_name, owed, least, related, snapshot"
+    " FROM fails ORDER BY cusip, line"
+)
+_FAILS_OF_ONE = (
+    "SELECT line, role, tier, days, score, name, has_name, owed, least, related, snapshot"
+    " FROM fails WHERE cusip = ? ORDER BY line"
+)
 _TIERS = {tier: place for place, tier in enumerate(TIERS)}
 
 
@@ -63,7 +75,9 @@ class BookIndex:
             "CREATE TABLE parts (line INTEGER PRIMARY KEY, body BLOB, verdict INTEGER)",
             "CREATE TABLE verdicts (id INTEGER PRIMARY KEY, body BLOB)",
         )
-        self._verdicts = 0
+        self._verdicts: dict[Gridlock, int] = {}
+        self._last_verdict = 0
+        self._waiting: list[tuple[int, bytes, int | None]] = []
         self._shown: tuple[int, bytes] | None = None
 
     def close(self) -> None:
@@ -109,17 +123,11 @@ class BookIndex:
         """Prepare the index for reading by security."""
         self._table.make("CREATE INDEX by_cusip ON fails (cusip, line)")
 
-    def list_cusips(self) -> Iterator[str]:
-        """Yield each security with a fail, in order."""
-        last = ""
-        while True:
-            rows = self._table.select(
-                "SELECT cusip FROM fails WHERE cusip > ? ORDER BY cusip LIMIT 1", (last,)
-            )
-            if not rows:
-                return
-            last = rows[0][0]
-            yield last
+    def stream_pools(self) -> Iterator[tuple[str, list[IndexedFail]]]:
+        """Yield each security with its fails, in order; the fails in the order of their lines."""
+        rows = self._table.stream(_ALL_FAILS)
+        for cusip, group in groupby(rows, key=itemgetter(0)):
+            yield cusip, [_indexed(*row[1:]) for row in group]
 
     def has(self, cusip: str) -> bool:
         """Return true where a fail concerns the security."""
@@ -127,11 +135,7 @@ class BookIndex:
 
     def read_fails(self, cusip: str) -> list[IndexedFail]:
         """Return the fails of a security, in the order of their lines."""
-        rows = self._table.select(
-            "SELECT line, role, tier, days, score, name, has_name, owed, least, related, snapshot"
-            " FROM fails WHERE cusip = ? ORDER BY line",
-            (cusip,),
-        )
+        rows = self._table.select(_FAILS_OF_ONE, (cusip,))
         return [_indexed(*row) for row in rows]
 
     def stream_queue(self) -> Iterator[tuple[str, str]]:
@@ -144,21 +148,26 @@ class BookIndex:
 
     def put_parts(self, parts: Sequence[tuple[int, PlannedFail, int | None]]) -> None:
         """Keep the parts of lines, each with the number of its verdict on the gridlock."""
-        self._table.insert_many(
-            "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)",
-            [(line, encode_part(part), verdict) for line, part, verdict in parts],
-        )
+        self._waiting += [(line, encode_part(part), verdict) for line, part, verdict in parts]
+        if len(self._waiting) >= _WAITING:
+            self._write()
 
     def put_verdict(self, verdict: Gridlock) -> int:
         """Keep a verdict on a gridlock; returns its number."""
-        self._verdicts += 1
-        self._table.insert(
-            "INSERT INTO verdicts VALUES (?, ?)", (self._verdicts, msgspec.json.encode(verdict))
-        )
-        return self._verdicts
+        known = self._verdicts.get(verdict)
+        if known is not None:
+            return known
+        self._last_verdict += 1
+        row = self._last_verdict, msgspec.json.encode(verdict)
+        self._table.insert("INSERT INTO verdicts VALUES (?, ?)", row)
+        if not verdict.parties:  # one of a few; the others are as many as there are securities
+            self._verdicts[verdict] = self._last_verdict
+        return self._last_verdict
 
     def attach(self, first: int, count: int) -> list[AttachedPart | None]:
         """Return the parts of consecutive lines; None for a line that has none."""
+        if self._waiting:
+            self._write()
         rows = self._table.select(
             "SELECT line, body, verdict FROM parts WHERE line BETWEEN ? AND ?",
             (first, first + count - 1),
@@ -168,6 +177,10 @@ class BookIndex:
             shown = None if verdict is None else self._read_verdict(verdict)
             found[line - first] = AttachedPart(body, shown)
         return found
+
+    def _write(self) -> None:
+        self._table.insert_many("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", self._waiting)
+        self._waiting.clear()
 
     def _read_verdict(self, number: int) -> bytes:
         if self._shown is None or self._shown[0] != number:

@@ -29,15 +29,15 @@ def plan_book(
     if budget is not None:
         _spend(given, budget)
     summary, proof = BookSummary(), _Proof(certificate)
-    for cusip in given.index.list_cusips():
-        settled = settle(cusip, given)
+    for cusip, fails in given.index.stream_pools():
+        settled = settle(cusip, given, fails)
         if settled is None:
             continue
         pool = _cap(settled, budget)
         plan = _plan(settled, pool, given)
-        fails = make_parts(settled, plan)
-        _put(fails, settled, given)
-        summary.add(pool, plan, fails)
+        planned = make_parts(settled, plan)
+        _put(planned, settled, given)
+        summary.add(pool, plan, planned)
         proof.add(pool, plan, settled)
     proof.finish(summary, budget)
     if given.inventory is not None:
@@ -88,8 +88,8 @@ def _put(fails: list[FailPlan], settled: Settled, given: BookInput) -> None:
 
 def _spend(given: BookInput, budget: Budget) -> None:
     """Grant the budget to the fails of the whole book, in their queue."""
-    for cusip in given.index.list_cusips():
-        settled = settle(cusip, given)
+    for cusip, fails in given.index.stream_pools():
+        settled = settle(cusip, given, fails)
         if settled is not None:
             budget.add(settled.free, settled.facts.price)
 

@@ -157,6 +157,8 @@ class FirmSplit(NamedTuple):
 
 def split_firm(pool: BookPool, sent: dict[str, list[SentPart]]) -> FirmSplit:
     """Take the firm parts out of a pool, fails in the queue and sources in their rank."""
+    if not any(part.is_firm for parts in sent.values() for part in parts):
+        return FirmSplit(pool, [], {})
     place = {source.key: number for number, source in enumerate(pool.sources)}
     left = [source.qty for source in pool.sources]
     owed = [fail.owed for fail in pool.fails]

@@ -90,12 +90,14 @@ class _Outcome:
         self.parts += [(each.fail.line, part, None) for each in fails]
 
 
-def settle(cusip: str, given: BookInput) -> Settled | None:
+def settle(
+    cusip: str, given: BookInput, fails: Sequence[IndexedFail] | None = None
+) -> Settled | None:
     """Find the sources and the drawing fails of a security; None where nothing draws.
 
-    The parts of all other fails are put into the index.
+    The parts of all other fails are put into the index. `fails` None: read them from there.
     """
-    fails = given.index.read_fails(cusip)
+    fails = given.index.read_fails(cusip) if fails is None else fails
     outcome = _Outcome()
     facts = (
         _settle_by_records(cusip, fails, given, outcome)

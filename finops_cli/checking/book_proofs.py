@@ -169,8 +169,8 @@ def _check(files: _Files, given: BookInput) -> Iterator[Verdict]:
     for number, fault in files.faults:
         yield Verdict(number, ok=False, findings=[fault])
     sums = _Sums()
-    for cusip in given.index.list_cusips():
-        settled = settle(cusip, given)
+    for cusip, fails in given.index.stream_pools():
+        settled = settle(cusip, given, fails)
         proved = files.take_proof(cusip)
         if settled is None:
             if proved is not None:

@@ -135,6 +135,16 @@ class InventoryFile:
         read = [(id, _CODEC.read_line(body)) for id, body in rows]
         return [replace(line, id=id) for id, line in read if line is not None]
 
+    def find_box(self, cusip: str) -> int | None:
+        """Return the shares in the box of a CUSIP; None for one without a line, or in doubt."""
+        rows = self._table.select(
+            "SELECT kind, body FROM sources WHERE cusip = ? ORDER BY kind LIMIT 100", (cusip,)
+        )
+        if not rows or self._table.select("SELECT 1 FROM doubts WHERE cusip = ?", (cusip,)):
+            return None
+        boxes = [_CODEC.read_line(body) for kind, body in rows if kind == "BOX"]
+        return sum(line.qty or 0 for line in boxes if line is not None)
+
     def list_cusips(self) -> Iterator[str]:
         """Yield each CUSIP that has a line or is in doubt, in order."""
         rows = self._table.stream(

@@ -105,7 +105,7 @@ class RecordJoin:
         if not isinstance(cusip, str) or not cusips.is_valid(cusip):
             return []  # the record's own check reports it
         if self.is_shared:
-            _add_coverage(record, file.find(cusip), file)
+            _add_coverage(record, cusip, file)
             return []
         found = file.find(cusip)
         if isinstance(found, Problem):
@@ -156,13 +156,14 @@ def _day_of(record: dict[str, Any]) -> date | None:
         return None
 
 
-def _add_coverage(record: dict[str, Any], pool: Pool | Problem | None, file: InventoryFile) -> None:
+def _add_coverage(record: dict[str, Any], cusip: str, file: InventoryFile) -> None:
     """Derive the coverage of a record that has none and no stock of its own, from the box."""
     qty = record.get("qty")
     lacks = record.get("inventory") is None and "inventory_coverage_pct" not in record
-    if not lacks or not isinstance(pool, Pool) or type(qty) is not int or qty <= 0:
+    box = file.find_box(cusip) if lacks and type(qty) is int and qty > 0 else None
+    if box is None or type(qty) is not int:
         return
-    record["inventory_coverage_pct"] = coverage_pct(pool.inventory["box_qty"], qty)
+    record["inventory_coverage_pct"] = coverage_pct(box, qty)
     note(record, "derived", "inventory_coverage_pct")
     explain(record, "inventory_coverage_pct", {"file": file.path.name})
 
