@@ -50,6 +50,15 @@ Sent = Annotated[
         " and firm. Nothing changes without need, and firm parts stay.",
     ),
 ]
+Delta = Annotated[
+    Path | None,
+    typer.Option(
+        "--delta",
+        metavar="FILE",
+        help="Changes of the inventory file since: a line with the same cusip, kind and id replaces"
+        " it, and qty 0 removes it.",
+    ),
+]
 BorrowBudget = Annotated[
     str | None,
     typer.Option(
@@ -76,6 +85,7 @@ class _Options:
 
     certificate: Path | None
     sent: Path | None
+    delta: Path | None
     budget: str | None
     prefer: str | None
 
@@ -91,6 +101,7 @@ def book(
     *,
     certificate: Certificate = None,
     sent: Sent = None,
+    delta: Delta = None,
     borrow_budget: BorrowBudget = None,
     prefer: Prefer = None,
     clock: ClockOptions,
@@ -102,7 +113,9 @@ def book(
     from finops_cli.pipeline.run import refuse_impossible
 
     _refuse_options(options, prefer, joins)
-    mine = _Options(certificate=certificate, sent=sent, budget=borrow_budget, prefer=prefer)
+    mine = _Options(
+        certificate=certificate, sent=sent, delta=delta, budget=borrow_budget, prefer=prefer
+    )
     moment = read_clock(options, clock)
     with ExitStack() as stack:
         path = path_or_standard(options.source)
@@ -202,11 +215,15 @@ def _open_book(
     index = BookIndex()
     stack.callback(index.close)
     inventory = None if given.counted is None else given.counted.inventory
+    if options.delta is not None:
+        if inventory is None:
+            raise UsageError("--delta is given without --inventory", "give both or neither")
+        inventory.apply_delta(options.delta)
     sent = None
     if options.sent is not None:
         sent = SentPlan(options.sent)
         stack.callback(sent.close)
-    files = [path for path in (options.sent,) if path is not None]
+    files = [path for path in (options.sent, options.delta) if path is not None]
     origin = None if inventory is None else _origin_of(inventory)
     parts = [resume.digest(path)[1] for path in files]
     parts += ["" if origin is None else f"{origin.sha256} {origin.as_of}"]

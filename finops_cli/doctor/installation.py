@@ -49,7 +49,18 @@ def _diagnose_kb(folder: Path) -> Diagnosis:
 
 
 def _diagnose_extras() -> list[Diagnosis]:
-    return [_diagnose_extra(name) for name in extras.names() if name not in _NOT_FOR_USERS]
+    found = [_diagnose_extra(name) for name in extras.names() if name not in _NOT_FOR_USERS]
+    return [*found, *([_diagnose_cp_sat()] if _installed("ortools") else [])]
+
+
+def _diagnose_cp_sat() -> Diagnosis:
+    """Solve a problem that some releases of CP-SAT get wrong."""
+    from finops_cli.solvers.cp_sat import find_fault
+
+    fault = find_fault()
+    if fault is None:
+        return Diagnosis("CP-SAT", "ok", "finds the optimum of a problem with large amounts")
+    return Diagnosis("CP-SAT", "absent", fault, extras.cure("net"))
 
 
 def _diagnose_extra(name: str) -> Diagnosis:

@@ -329,3 +329,32 @@ def test_certificate_has_a_line_for_each_security(finops: Finops, tmp_path: Path
     assert [pool["cusip"] for pool in pools] == ["037833100", "36467W109", "594918104"]
     assert total["total"]["owed"] == 24_000
     assert total["total"]["levels"]["uncovered CRITICAL"] == 3000
+
+
+def test_delta_changes_the_inventory_file(finops: Finops, tmp_path: Path) -> None:
+    """Rule: a changed file and the file with its changes give the same plan."""
+    changes = write(
+        tmp_path / "delta.jsonl",
+        box(9500),
+        {"cusip": CUSIP, "kind": "DEPOT", "id": "London", "qty": 0, "transit_days": 3},
+        {"cusip": CUSIP, "kind": "DEPOT", "id": "Zurich", "qty": 70, "transit_days": 2},
+    )
+    kept = [line for line in INVENTORY.read_text().splitlines() if '"594918104"' not in line]
+    pending = [line for line in INVENTORY.read_text().splitlines() if '"PENDING"' in line]
+    zurich = {"cusip": CUSIP, "kind": "DEPOT", "id": "Zurich", "qty": 70, "transit_days": 2}
+    whole = write(tmp_path / "whole.jsonl", *kept, *pending, box(9500), zurich)
+    first = tmp_path / "first.jsonl"
+    finops("book", FAILS, "--inventory", INVENTORY, "-q", "-o", first)
+    more = ("-q", "--no-timing", "--sent", first)
+    left = by_name(
+        finops("book", FAILS, "--inventory", INVENTORY, "--delta", changes, *more).stdout
+    )
+    right = by_name(finops("book", FAILS, "--inventory", whole, *more).stdout)
+    for name, line in left.items():
+        assert {**line, "provenance": None} == {**right[name], "provenance": None}
+    assert left["B-1"]["book"]["change"] == "changed"
+    assert left["B-6"]["book"]["change"] == "same"
+    assert finops("book", FAILS, "--delta", changes).returncode == 2
+    twice = write(tmp_path / "twice.jsonl", box(1), box(2))
+    done = finops("book", FAILS, "--inventory", INVENTORY, "--delta", twice, "-q")
+    assert by_name(done.stdout)["B-1"]["error"]["problems"][0]["rule"] == "book.inventory_in_doubt"

@@ -5,6 +5,7 @@ records.
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,21 +29,17 @@ def test_doctor_reports_each_missing_extra_with_its_fix(
     assert "ollama serve" in found["ollama"]["cure"]
     has_llama = found["extra llama"]["state"] == "ok"
     llama = ("triage file", "resolver file", "live record") if has_llama else ("llama.cpp",)
+    for_users = [name for name in extras.names() if name not in ("dev", "docs")]
+    solver = ("CP-SAT",) if find_spec("ortools") is not None else ()
     assert {
         "python",
         "finops",
         "kb",
-        "extra data",
-        "extra evaluate",
-        "extra export",
-        "extra llama",
-        "extra train",
-        "extra unsloth",
-        "extra xlsx",
-        "extra guard",
+        *(f"extra {name}" for name in for_users),
         "guard",
         "ollama",
         *llama,
+        *solver,
     } == set(found)
     assert all(found[name]["state"] == "ok" for name in ("python", "finops", "kb"))
     assert {found[name]["state"] for name in llama} == {"ok" if has_llama else "absent"}

@@ -45,6 +45,7 @@ main()
         ("train --stage triage -o {tmp}/t", "torch"),
         ("list examples/monday.expected.jsonl -o {tmp}/list.xlsx", "openpyxl"),
         ("run {book} --accept", "openpyxl"),
+        ("book {fails} -o {tmp}/plans.jsonl", "networkx"),
     ],
 )
 def test_command_without_its_package_names_the_package(

@@ -85,13 +85,28 @@ class InventoryFile:
         self._table = TemporaryTable(
             "CREATE TABLE sources (cusip TEXT, kind TEXT, id TEXT, line INTEGER, body BLOB,"
             " PRIMARY KEY (cusip, kind, id)) WITHOUT ROWID",
+            "CREATE TABLE changed (cusip TEXT, kind TEXT, id TEXT, line INTEGER,"
+            " PRIMARY KEY (cusip, kind, id)) WITHOUT ROWID",
             "CREATE TABLE doubts (cusip TEXT PRIMARY KEY, problem BLOB) WITHOUT ROWID",
         )
+        self._delta: Path | None = None
+        self._read(path)
+        self._date(as_of)
+
+    def apply_delta(self, path: Path) -> None:
+        """Read a file of changes: an equal key replaces its line, and `qty` 0 removes it.
+
+        Raises UsageError for a file whose faults have no CUSIP.
+        """
+        self._delta = path
+        self._read(path)
+        self._date(None)
+
+    def _read(self, path: Path) -> None:
         faults = RowFaults(path)
         for given in read_rows(path, _LAYOUT):
             faults.add(given.line, self._take(given))
         faults.refuse()
-        self._date(as_of)
 
     def close(self) -> None:
         """Delete the index."""
@@ -182,6 +197,8 @@ class InventoryFile:
         self.kinds.add(line.kind)
         id = line.id if line.id is not None else (line.dtc or "")
         key = (line.cusip, line.kind, id)
+        if self._delta is not None:
+            return self._change(line, key, number)
         statement = "INSERT OR IGNORE INTO sources VALUES (?, ?, ?, ?, ?)"
         if self._table.insert(statement, (*key, number, exact_json.encode(line))):
             return []
@@ -191,10 +208,23 @@ class InventoryFile:
         accepted = f"one line for {line.kind} {id!r}; line {first} has it: give the second an id"
         return [unusable("book.duplicate_source", "id", id, accepted)]
 
+    def _change(self, line: InventoryLine, key: tuple[str, str, str], number: int) -> list[Problem]:
+        """Replace or remove the line of a key, once for a file of changes."""
+        statement = "INSERT OR IGNORE INTO changed VALUES (?, ?, ?, ?)"
+        if not self._table.insert(statement, (*key, number)):
+            accepted = f"one change of {line.kind} {key[2]!r}"
+            return [unusable("book.duplicate_source", "id", key[2], accepted)]
+        row = (*key, number, exact_json.encode(line))
+        self._table.insert("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)", row)
+        if line.qty == 0:
+            self._table.insert("DELETE FROM sources WHERE cusip = ? AND kind = ? AND id = ?", key)
+        return []
+
     def _doubt(self, cusip: str, number: int, problems: Sequence[Problem]) -> None:
         first = problems[0]
         message = (
-            f"the inventory of {cusip} is in doubt: {self.path}:{number}: {first.message}; {_CURE}"
+            f"the inventory of {cusip} is in doubt: {self._delta or self.path}:{number}:"
+            f" {first.message}; {_CURE}"
         )
         problem = Problem(
             rule="book.inventory_in_doubt",
