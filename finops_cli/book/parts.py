@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from finops_cli.book.allocation.fill import Part
 from finops_cli.book.allocation.plan import PoolPlan
 from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, can_serve, is_late
@@ -54,13 +56,24 @@ def make_parts(settled: Settled, plan: PoolPlan) -> list[FailPlan]:
     return found
 
 
-def note(plan: FailPlan, finding: Finding) -> FailPlan:
-    """Add a finding to the part of a fail."""
-    from msgspec.structs import replace
+def note_budget(plan: FailPlan, unlent: int) -> FailPlan:
+    """Say that the budget keeps shares from a fail that lacks them, or gets them late.
 
+    `unlent`: shares of the lenders that the budget does not pay for.
+    """
     place = plan.part.place
-    if place is None:
+    lacking = plan.uncovered + plan.late
+    if place is None or not lacking or not unlent:
         return plan
+    finding = Finding(
+        rule="book.budget",
+        path="/book",
+        expected=min(lacking, unlent),
+        actual=0,
+        message=(
+            f"the lenders have {unlent:,} more shares, which the borrow budget does not pay for"
+        ),
+    )
     changed = replace(place, findings=(*place.findings, finding))
     return plan._replace(part=replace(plan.part, place=changed))
 

@@ -10,12 +10,12 @@ from finops_cli.book.allocation.levels import NAMES
 from finops_cli.book.allocation.plan import PoolPlan, plan_pool
 from finops_cli.book.allocation.pool import BookPool, make_pool
 from finops_cli.book.budget import Budget
-from finops_cli.book.parts import FailPlan, make_parts
+from finops_cli.book.certificates import BookTotal, PoolCertificate, TotalLine
+from finops_cli.book.parts import FailPlan, make_parts, note_budget
 from finops_cli.book.proof.certificate import certify
 from finops_cli.book.settle import BookInput, Settled, judge_gridlock, settle
 from finops_cli.book.summary import BookSummary
 from finops_cli.domain import exact_json
-from finops_cli.domain.certificate import BookTotal, PoolCertificate, TotalLine
 
 
 def plan_book(
@@ -35,8 +35,9 @@ def plan_book(
             continue
         pool = _cap(settled, budget)
         plan = _plan(settled, pool, given)
-        planned = make_parts(settled, plan)
-        _put(planned, settled, given)
+        unlent = _count_unlent(settled, pool)
+        planned = [note_budget(each, unlent) for each in make_parts(settled, plan)]
+        put_parts(planned, settled, given)
         summary.add(pool, plan, planned)
         proof.add(pool, plan, settled)
     proof.finish(summary, budget)
@@ -45,6 +46,17 @@ def plan_book(
     if given.sent is not None:
         summary.firm_unknown = given.sent.list_unknown()
     return summary
+
+
+def _count_unlent(settled: Settled, pool: BookPool) -> int:
+    """Count the shares of lenders that a budget keeps out of a pool."""
+    if pool.borrow_cap is None:
+        return 0
+    lendable, capped = (
+        sum(source.qty for source in one.sources if source.kind == "BORROW")
+        for one in (settled.free, pool)
+    )
+    return lendable - capped
 
 
 def _cap(settled: Settled, budget: Budget | None) -> BookPool:
@@ -73,8 +85,8 @@ def _plan(settled: Settled, pool: BookPool, given: BookInput) -> PoolPlan:
     return plan_pool(pool, given.kb.book, sent, firm_borrows)
 
 
-def _put(fails: list[FailPlan], settled: Settled, given: BookInput) -> None:
-    """Keep the parts, with one verdict on the gridlock for each set of related brokers."""
+def put_parts(fails: list[FailPlan], settled: Settled, given: BookInput) -> None:
+    """Put parts into the index, with one verdict on the gridlock for each set of brokers."""
     verdicts: dict[tuple[str, ...], int] = {}
     rows = []
     for each in fails:

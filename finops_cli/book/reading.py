@@ -9,15 +9,17 @@ from typing import NamedTuple
 from finops_cli.book.allocation.pool import DrawingFail
 from finops_cli.book.index import CASH, DRAWS, OTHER, BookIndex, IndexedFail
 from finops_cli.book.sources import snapshot_key
+from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.finding import Damage
 from finops_cli.domain.triage import Triage
-from finops_cli.files.jsonl import Batch
+from finops_cli.files.jsonl import Batch, InputLine
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.pipeline.input_source import InputSource
 from finops_cli.pipeline.pipeline import Pipeline
-from finops_cli.pipeline.sequences import StageOutcome
 from finops_cli.rules.deadlines import deadline_day
 from finops_cli.rules.handoff import find_exemption
+from finops_cli.rules.triage import triage
 
 _BILLION = 10**9
 
@@ -45,29 +47,56 @@ def index_fails(source: InputSource, pipeline: Pipeline, index: BookIndex) -> No
 
 
 def _index_batch(batch: Batch, pipeline: Pipeline, index: BookIndex, seen: SeenIds) -> None:
-    outcomes = [
-        (number, pipeline.begin(number, line).outcome)
+    found = [
+        (number, _read(line, pipeline))
         for number, line in enumerate(batch.lines, start=batch.first)
     ]
-    named = [(each.given_id, number) for number, each in outcomes if each.given_id is not None]
+    named = [(each.given_id, number) for number, each in found if each.given_id is not None]
     repeated = seen.register(named)
     rows = []
-    for number, outcome in outcomes:
-        fail, answer = outcome.fail, outcome.triage
-        if fail is None or answer is None or answer.value is None or number in repeated:
+    for number, each in found:
+        fail = each.fail
+        if fail is None or number in repeated:
             continue
-        drawing = _find_drawing(fail, answer.value)
+        answer = triage(fail, pipeline.kb)
+        drawing = _find_drawing(fail, answer)
         snapshot = None
         if drawing.role != OTHER and (fail.inventory is not None or fail.ftrs):
             snapshot = _name_snapshot(fail)
             index.add_snapshot(drawing.cusip, snapshot, fail)
-        rows.append(
-            (
-                drawing.cusip,
-                _indexed(number, fail, answer.value, outcome, pipeline, drawing.role, snapshot),
-            )
-        )
+        days_left = each.days_left if each.has_law else _days_left(fail, pipeline)
+        queued = _queue(fail, answer, days_left, number)
+        related = tuple(sorted({one.dtc for one in fail.related_fails}))
+        has_name = fail.fail_id is not None
+        rows.append((drawing.cusip, IndexedFail(queued, drawing.role, has_name, related, snapshot)))
     index.add(rows)
+
+
+class _Read(NamedTuple):
+    """A line of the first pass. `fail` is None for one that the second pass rejects."""
+
+    given_id: str | None
+    fail: FailRecord | None = None
+    has_law: bool = False
+    """True where the plan follows the law's days."""
+    days_left: int | None = None
+    """The law's days."""
+
+
+def _read(line: InputLine, pipeline: Pipeline) -> _Read:
+    """Read a line as the triage stage does, without what only an output line needs."""
+    if isinstance(line, Damage):
+        return _Read(line.fail_id)
+    fail, given_id, _ = pipeline.parse(line)
+    if fail is None or (pipeline.inputs.is_strict and pipeline.inputs.find_warnings(fail)):
+        return _Read(given_id)
+    clock = pipeline.clock
+    if clock is None or not clock.is_regulation:
+        return _Read(given_id, fail)
+    law = clock.compute(fail)
+    if not isinstance(law, Clock):
+        return _Read(given_id)
+    return _Read(given_id, fail, has_law=True, days_left=law.deadline_days)
 
 
 def _find_drawing(fail: FailRecord, triage: Triage) -> _Drawing:
@@ -82,37 +111,20 @@ def _find_drawing(fail: FailRecord, triage: Triage) -> _Drawing:
     return _Drawing(fail.cusip, CASH)
 
 
-def _indexed(
-    number: int,
-    fail: FailRecord,
-    triage: Triage,
-    outcome: StageOutcome,
-    pipeline: Pipeline,
-    role: int,
-    snapshot: str | None,
-) -> IndexedFail:
-    return IndexedFail(
-        fail=DrawingFail(
-            fail_id=fail.fail_id or f"line-{number:09d}",
-            owed=fail.qty,
-            tier=triage.priority_tier,
-            days_left=_days_left(fail, outcome, pipeline),
-            score=int(triage.priority_score * _BILLION),
-            least=fail.min_partial_qty or 1,
-            line=number,
-        ),
-        role=role,
-        has_name=fail.fail_id is not None,
-        related=tuple(sorted({each.dtc for each in fail.related_fails})),
-        snapshot=snapshot,
+def _queue(fail: FailRecord, answer: Triage, days_left: int | None, number: int) -> DrawingFail:
+    return DrawingFail(
+        fail_id=fail.fail_id or f"line-{number:09d}",
+        owed=fail.qty,
+        tier=answer.priority_tier,
+        days_left=days_left,
+        score=int(answer.priority_score * _BILLION),
+        least=fail.min_partial_qty or 1,
+        line=number,
     )
 
 
-def _days_left(fail: FailRecord, outcome: StageOutcome, pipeline: Pipeline) -> int | None:
-    """Count the settlement days to the deadline that the plan follows: the law's or the card's."""
-    clock = pipeline.clock
-    if clock is not None and clock.is_regulation and outcome.clock is not None:
-        return outcome.clock.deadline_days
+def _days_left(fail: FailRecord, pipeline: Pipeline) -> int | None:
+    """Count the settlement days to the deadline of the card."""
     deadline = deadline_day(fail, pipeline.kb.triage)
     return None if deadline is None else deadline - fail.age_days
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,21 +16,24 @@ import msgspec
 from finops_cli.book.allocation.fill import Part, Parts
 from finops_cli.book.allocation.levels import NAMES
 from finops_cli.book.allocation.plan import PoolPlan
-from finops_cli.book.parts import make_parts
-from finops_cli.book.planning import cap_pool
+from finops_cli.book.certificates import BookTotal, PoolCertificate, TotalLine
+from finops_cli.book.parts import FailPlan, make_parts
+from finops_cli.book.planning import cap_pool, put_parts
 from finops_cli.book.proof.certificate_check import check_certificate
 from finops_cli.book.sent import SentPlan
 from finops_cli.book.settle import BookInput, Settled, settle
 from finops_cli.checking.outputs import Verdict, finding_of
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import parse_moment
+from finops_cli.domain import exact_json
 from finops_cli.domain.allotment import AllottedShares, BookPlace
-from finops_cli.domain.certificate import BookTotal, PoolCertificate, TotalLine
 from finops_cli.domain.finding import Finding, Problem
-from finops_cli.files.jsonl import lines_of
+from finops_cli.files.jsonl import BATCH_LINES, lines_of
 from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.pipeline.clock import ClockConfig, ClockMode
+from finops_cli.pipeline.input_source import InputSource
 from finops_cli.pipeline.parse import decode
+from finops_cli.pipeline.pipeline import Pipeline
 
 _CONFLICT = b"book.snapshot_conflict"
 
@@ -144,11 +148,14 @@ def read_clock(outputs: Path, given: ClockConfig) -> ClockConfig:
     return given
 
 
-def check_book(outputs: Path, certificate: Path, given: BookInput) -> Iterator[Verdict]:
+def check_book(
+    outputs: Path, certificate: Path, given: BookInput, source: InputSource, pipeline: Pipeline
+) -> Iterator[Verdict]:
     """Check the output lines of a book and the lines of its certificate against its input.
 
-    `given` has the index of the fails and the inventory. A verdict for each line of the
-    certificate follows, in the order of the securities.
+    `given` has the index of the fails and the inventory. Yields a verdict for each line of the
+    certificate, in the order of the securities, then one for each output line whose plan is not
+    that of its part.
     """
     files = _Files(outputs, certificate)
     sent = SentPlan(outputs)
@@ -160,6 +167,7 @@ def check_book(outputs: Path, certificate: Path, given: BookInput) -> Iterator[V
             needs_price=files.total is not None and files.total[1].borrow_budget is not None,
         )
         yield from _check(files, inside)
+        yield from _check_plans(outputs, inside, source, pipeline)
     finally:
         sent.close()
         files.table.close()
@@ -217,13 +225,15 @@ def _check_pool(
     if found:
         return found
     found = check_certificate(pool, parts, certificate, given.kb.book, settled.facts.pending)
-    return found or _compare_lines(settled, parts, stated)
+    planned = make_parts(settled, PoolPlan(parts))
+    put_parts(planned, settled, given)
+    return found or _compare_lines(planned, stated)
 
 
-def _compare_lines(settled: Settled, parts: Parts, stated: list[_Stated | None]) -> list[Finding]:
+def _compare_lines(planned: list[FailPlan], stated: list[_Stated | None]) -> list[Finding]:
     """Compare the allotment and the place of each line with those that its parts give."""
     found = []
-    for made, line in zip(make_parts(settled, PoolPlan(parts)), stated, strict=True):
+    for made, line in zip(planned, stated, strict=True):
         if line is None or line.book is None or made.part.place is None:
             found.append(
                 _finding("book.not_optimal", f"/{made.fail.fail_id}/book", "a place", None)
@@ -240,6 +250,27 @@ def _compare_lines(settled: Settled, parts: Parts, stated: list[_Stated | None])
                 path = f"/{line.fail_id}/{name}"
                 found.append(_finding("book.not_optimal", path, right, given))
     return found
+
+
+def _check_plans(
+    outputs: Path, given: BookInput, source: InputSource, pipeline: Pipeline
+) -> Iterator[Verdict]:
+    """Plan each fail with its part again, and compare the plan with that of its line."""
+    with outputs.open("rb") as file:
+        lines = (line for line, _ in lines_of(file))
+        for batch in source.batches(0, BATCH_LINES):
+            parts = given.index.attach(batch.first, len(batch.lines))
+            for number, one, part in zip(count(batch.first), batch.lines, parts, strict=False):
+                line = next(lines, None)
+                stated = None if line is None else decode(line)
+                if part is None or not isinstance(stated, dict):
+                    continue
+                made = pipeline.process(number, one, part).line
+                expected = None if made.status == "rejected" else made.resolution
+                right, actual = exact_json.encode(expected), stated.get("resolution")
+                if exact_json.decode(right) != actual and stated.get("status") != "rejected":
+                    fault = _finding("waterfall.applies", "/resolution", expected, actual)
+                    yield Verdict(number, ok=False, findings=[fault])
 
 
 class _Sums:

@@ -227,10 +227,11 @@ def _prove(
     )
     index = BookIndex()
     try:
-        index_fails(given, config.open(), index)
+        pipeline = config.open()
+        index_fails(given, pipeline, index)
         name = "" if inventory is None else str(inventory.path)
         book = BookInput(kb=kb, index=index, inventory=inventory, inventory_name=name)
-        yield from check_book(judged, certificate, book)
+        yield from check_book(judged, certificate, book, given, pipeline)
     finally:
         index.close()
 

@@ -65,6 +65,11 @@ def enlarge(line: dict[str, Any]) -> None:
     line["allotment"][0]["qty"] += 1
 
 
+def first_step(line: dict[str, Any]) -> dict[str, Any]:
+    step: dict[str, Any] = line["resolution"]["resolution_steps"][0]
+    return step
+
+
 SPOILED_LINES: dict[str, tuple[int, Callable[[dict[str, Any]], object], str]] = {
     "less": (0, move, "book."),
     "more": (0, enlarge, "book."),
@@ -73,6 +78,12 @@ SPOILED_LINES: dict[str, tuple[int, Callable[[dict[str, Any]], object], str]] = 
     "place": (1, lambda line: line["book"].update(place=1), "book.not_optimal"),
     "alone": (1, lambda line: line["book"].update(alone=7), "book.not_optimal"),
     "uncovered": (2, lambda line: line["book"].update(uncovered=7), "book."),
+    "plan": (0, lambda line: first_step(line).update(qty=1), ""),
+    "chased": (
+        5,
+        lambda line: line["resolution"]["resolution_steps"][0].update(dtc="DTC-0007"),
+        "",
+    ),
     "nothing": (1, lambda line: line.update(allotment=None, book=None), "book.not_optimal"),
 }
 

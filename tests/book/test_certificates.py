@@ -12,9 +12,9 @@ import pytest
 from finops_cli.book.allocation.fill import Part, Parts, add_recalls
 from finops_cli.book.allocation.plan import PoolPlan, plan_pool
 from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, is_late, make_pool
+from finops_cli.book.certificates import PoolCertificate
 from finops_cli.book.proof.certificate import Pending, certify
 from finops_cli.book.proof.certificate_check import check_certificate
-from finops_cli.domain.certificate import PoolCertificate
 from finops_cli.kb.rulebook import KnowledgeBase
 from tests.support.book_pools import Allotment, draw_pool, list_allotments, value_of
 

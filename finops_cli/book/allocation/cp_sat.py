@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from finops_cli.book.allocation.groups import Groups
 from finops_cli.book.allocation.levels import NAMES, levels_of_arc
-from finops_cli.domain.certificate import Unproved
+from finops_cli.book.certificates import Unproved
 from finops_cli.solvers.cp_sat import minimise, open_cp_sat
 
 _BITS = 30

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from finops_cli.book.allocation.flow import solve_flow
 from finops_cli.book.allocation.groups import Groups
 from finops_cli.book.allocation.levels import GroupFlow, measure
-from finops_cli.domain.certificate import Trust, Unproved
+from finops_cli.book.certificates import Trust, Unproved
 from finops_cli.kb.chapters.book import BookRules
 
 

@@ -9,7 +9,7 @@ from finops_cli.book.allocation.fill import Parts, add_recalls, fill, plan_alone
 from finops_cli.book.allocation.groups import Sent, group_pool, trim_sent
 from finops_cli.book.allocation.least_partials import solve_groups
 from finops_cli.book.allocation.pool import BookPool
-from finops_cli.domain.certificate import Trust, Unproved
+from finops_cli.book.certificates import Trust, Unproved
 from finops_cli.kb.chapters.book import BookRules
 
 

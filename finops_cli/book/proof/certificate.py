@@ -9,9 +9,9 @@ from finops_cli.book.allocation.groups import Groups, group_pool
 from finops_cli.book.allocation.levels import PROVED, GroupFlow, measure, name_levels
 from finops_cli.book.allocation.plan import PoolPlan
 from finops_cli.book.allocation.pool import KINDS, TIERS, BookPool, DrawingFail, can_serve, is_late
+from finops_cli.book.certificates import Clear, Cut, PendingClear, PoolCertificate
 from finops_cli.book.proof.prices import make_prices
 from finops_cli.book.proof.sentences import describe_clear, describe_cut, describe_in_time
-from finops_cli.domain.certificate import Clear, Cut, PendingClear, PoolCertificate
 from finops_cli.domain.enums import Tier
 
 

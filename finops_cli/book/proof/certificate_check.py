@@ -10,6 +10,7 @@ from finops_cli.book.allocation.groups import Groups, group_pool
 from finops_cli.book.allocation.levels import NAMES, PROVED, GroupFlow, measure, name_levels
 from finops_cli.book.allocation.plan import PoolPlan
 from finops_cli.book.allocation.pool import TIERS, BookPool, can_serve, is_late
+from finops_cli.book.certificates import Cut, PoolCertificate
 from finops_cli.book.proof.certificate import (
     Pending,
     describe_fails,
@@ -19,7 +20,6 @@ from finops_cli.book.proof.certificate import (
     list_pending_clears,
 )
 from finops_cli.book.proof.prices import find_wrong_price, make_prices
-from finops_cli.domain.certificate import Cut, PoolCertificate
 from finops_cli.domain.finding import Finding
 from finops_cli.kb.chapters.book import BookRules
 

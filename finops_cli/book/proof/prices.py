@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from finops_cli.book.allocation.groups import Groups
 from finops_cli.book.allocation.levels import PROVED, GroupFlow, levels_of_arc
-from finops_cli.domain.certificate import GroupPrice, Prices
+from finops_cli.book.certificates import GroupPrice, Prices
 
 
 class _Arc(NamedTuple):
