@@ -12,7 +12,7 @@ from finops_cli.book.allocation.pool import BookPool, can_serve
 
 @dataclass(slots=True)
 class _Account:
-    """What one security may borrow so far, and what its fails lack without borrowing."""
+    """The shares that one security may borrow so far, and those that its fails lack without."""
 
     cost: Fraction
     """US dollars of collateral for a share."""
@@ -26,7 +26,7 @@ class _Account:
     def add(self, owed: int, days_left: int | None) -> int:
         """Add a fail; returns the shares that all fails so far lack without borrowing.
 
-        Sources reach nested sets of fails, so the lack is that of the worst deadline.
+        Sources reach nested sets of fails, so the worst deadline gives the lack.
         """
         self.owed[days_left] = self.owed.get(days_left, 0) + owed
         worst, sum_owed = 0, 0

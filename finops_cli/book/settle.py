@@ -65,7 +65,7 @@ class Settled(NamedTuple):
     drawing: dict[str, IndexedFail]
     """By `fail_id`."""
     sent: dict[str, list[SentPart]]
-    """What was sent, by `fail_id`; a fail that was not planned before is absent."""
+    """The parts that were sent, by `fail_id`; a fail that was not planned before is absent."""
     firm: list[FirmPart]
     findings: dict[str, list[Finding]]
     """By `fail_id`."""

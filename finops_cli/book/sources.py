@@ -140,7 +140,7 @@ def find_differences(
 
 
 def refuse_difference(difference: Difference, cusip: str, where: str) -> Problem:
-    """Make the problem of a record whose inventory is not that of its pool."""
+    """Make the problem of a record whose inventory differs from its pool."""
     accepted = f"{difference.pool}, as {where} has it for {cusip}; correct one of the two"
     return unusable(CONFLICT, difference.field, difference.own, accepted)
 

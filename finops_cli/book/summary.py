@@ -1,4 +1,4 @@
-"""What a desk reads first of a plan of the book: the numbers by tier, and the worst securities."""
+"""The summary of a plan of the book: numbers by tier, and the worst securities."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class WorstPool(NamedTuple):
     """Shares by tier, the most urgent first."""
     fails: int
     says: str
-    """What its fails owe, what reaches them, and what is missing."""
+    """The shares that its fails owe, those that reach them, and those that are missing."""
     first: str
-    """Who is first in the queue, and gets what there is."""
+    """The first fail of the queue, and the fails that get the box."""
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ def _name_first(fails: Sequence[FailPlan]) -> str:
         if shares.kind == "BOX"
     ]
     if not boxed:
-        return f"{sentence}; there is no box to give."
+        return f"{sentence}; the box is empty."
     names = name_fails([f"{name} {qty:,}" for name, qty in boxed])
     return f"{sentence}. The box goes to {names}."
 

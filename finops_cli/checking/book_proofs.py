@@ -39,7 +39,7 @@ _CONFLICT = b"book.snapshot_conflict"
 
 
 class _Stated(msgspec.Struct, frozen=True):
-    """What an output line says of the book."""
+    """The facts about the book in an output line."""
 
     fail_id: str
     status: str = ""
@@ -75,12 +75,12 @@ class _Files:
                 self._take_proof(number, line)
 
     def output(self, name: str) -> _Stated | None:
-        """Return what the output line of a fail says; None where there is none."""
+        """Return what the output line of a fail says; None for a fail without a line."""
         rows = self.table.select("SELECT body FROM outputs WHERE name = ?", (name,))
         return msgspec.json.decode(rows[0][0], type=_Stated) if rows else None
 
     def take_proof(self, cusip: str) -> _Proved | None:
-        """Return the proof of a security; None where there is none."""
+        """Return the proof of a security; None for one without a line."""
         rows = self.table.select("SELECT line, body FROM proofs WHERE cusip = ?", (cusip,))
         if not rows:
             return None
@@ -255,7 +255,7 @@ def _compare_lines(planned: list[FailPlan], stated: list[_Stated | None]) -> lis
 def _check_plans(
     outputs: Path, given: BookInput, source: InputSource, pipeline: Pipeline
 ) -> Iterator[Verdict]:
-    """Plan each fail with its part again, and compare the plan with that of its line."""
+    """Plan each fail with its part again, and compare the plan with its line."""
     with outputs.open("rb") as file:
         lines = (line for line, _ in lines_of(file))
         for batch in source.batches(0, BATCH_LINES):
@@ -274,7 +274,7 @@ def _check_plans(
 
 
 class _Sums:
-    """What the total line of a certificate adds up."""
+    """The sums that the last line of a certificate must have."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()

@@ -124,7 +124,7 @@ _LEGS = (
     ("p1", "p0", 1999999999999, 438899437121),
     ("p2", "p0", 807006951173, 535416458749),
 )
-"""Who delivers to whom, the shares of X, and the cash that is paid for them."""
+"""The giver and the taker of each leg, its shares of X, and the cash that is paid for them."""
 _BALANCES = {
     ("p0", "X"): 790630908448,
     ("p0", "CASH"): 970404346411,

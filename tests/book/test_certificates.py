@@ -65,7 +65,7 @@ def test_certificate_of_a_plan_is_accepted(seed: int, kb: KnowledgeBase) -> None
     "seed", [*range(24), *(pytest.param(n, marks=pytest.mark.slow) for n in range(24, 400))]
 )
 def test_worse_plan_has_no_certificate(seed: int, kb: KnowledgeBase) -> None:
-    """Rule: a worse plan has no certificate, and that of the best plan does not fit it."""
+    """Rule: a worse plan has no certificate; the one of the best plan does not fit it."""
     pool = draw_pool(seed, receives_late=seed % 2 == 1)
     best = plan_pool(pool, kb.book)
     certificate = prove(pool, best)

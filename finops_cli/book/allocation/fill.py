@@ -36,7 +36,7 @@ def fill(pool: BookPool, groups: Groups, flow: GroupFlow, sent: Sent) -> Parts:
 
 
 class _Filling:
-    """What each source has left while the groups are filled."""
+    """The shares that each source has left while the groups are filled."""
 
     def __init__(self, pool: BookPool, groups: Groups) -> None:
         self._pool = pool

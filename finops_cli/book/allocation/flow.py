@@ -93,7 +93,7 @@ class _Costs:
             lowest * base ** (LADDER - 1 - place) for place in range(LADDER)
         ]
         self.stay = self._weights[PROVED]
-        """What a share saves that stays where it was sent."""
+        """The saving of a share that stays where it was sent."""
 
     def of(self, b: int | None, a: int) -> int:
         """Return the cost of the arc from source group `b` to fail group `a`; None: uncovered."""

@@ -1,4 +1,4 @@
-"""Who is served where a counterparty takes no part below a least one (kb: `book.least_partial`)."""
+"""Choose the fails to serve where counterparties take no small part (kb: `book.least_partial`)."""
 
 from __future__ import annotations
 

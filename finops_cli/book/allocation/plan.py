@@ -14,7 +14,7 @@ from finops_cli.kb.chapters.book import BookRules
 
 
 class PoolPlan(NamedTuple):
-    """Who gets which shares, and how far it is proved that nothing is better."""
+    """The shares of each fail, and how far it is proved that no plan is better."""
 
     parts: Parts
     trust: Trust = "proved"

@@ -75,7 +75,7 @@ class DrawingFail(NamedTuple):
 
 
 class BookPool(NamedTuple):
-    """The problem of one security: who owes how much, and what there is."""
+    """The problem of one security: the debts of its fails and the shares of its sources."""
 
     cusip: str
     fails: tuple[DrawingFail, ...]
