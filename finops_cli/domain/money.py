@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 from finops_cli.domain import limits
 
-AMOUNT_PATTERN = r"^ *\$? *([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})(\.[0-9]{1,30})? *([KMBkmb]?) *$"
+AMOUNT_PATTERN = (
+    r"^ *\$? *([0-9]{1,3}(?:,[0-9]{3}){1,9}|[0-9]{1,30})(\.[0-9]{1,30})? *([KMBkmb]?) *$"
+)
 _AMOUNT = re.compile(AMOUNT_PATTERN)
 _PERCENT = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*%?")
 _SCALE = {"": Decimal(1), "K": Decimal(10) ** 3, "M": Decimal(10) ** 6, "B": Decimal(10) ** 9}

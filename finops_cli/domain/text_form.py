@@ -140,6 +140,8 @@ def parse(text: str) -> dict[str, Any] | list[Problem]:
     fields: dict[str, Any] = {}
     problems: list[Problem] = []
     for pair in text.strip().removeprefix(HEADING).split("|"):
+        if len(problems) == limits.PROBLEMS:
+            break
         label, colon, value = (part.strip() for part in pair.partition(":"))
         field = _BY_LABEL.get(label)
         if field is None or not colon:

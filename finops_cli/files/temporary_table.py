@@ -16,7 +16,8 @@ class TemporaryTable:
 
     def __init__(self, *statements: str) -> None:
         """Make the tables of `statements`."""
-        self._db = sqlite3.connect("", isolation_level=None)
+        # the garbage of a reader that raised may be collected in another thread
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, self._db.close)  # a reader of a faulty file raises before close()
         for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-4096"):
             self._db.execute(f"PRAGMA {setting}")

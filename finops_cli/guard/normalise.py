@@ -112,8 +112,8 @@ def _sign(character: str) -> str:
     """Normalise one character: nothing for an invisible one, a blank for an entity of several
     characters.
     """
-    if len(character) > 1:
-        return " "
+    if len(character) != 1:  # an entity of a control character stands for nothing
+        return " " if character else ""
     if character in _ASCII_MARKS:
         return _ASCII_MARKS[character]
     category = unicodedata.category(character)

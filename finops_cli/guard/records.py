@@ -19,6 +19,7 @@ from finops_cli.domain import limits
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.clock_facts import ClockFacts
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.money import plain
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.guard.placeholders import PLACEHOLDER, WITHHELD, Masked, Reader
 from finops_cli.kb.chapters.guard import Kind
@@ -208,7 +209,7 @@ class Mask:
             return [self.anything(inner, *names, depth=depth + 1) for inner in value]
         if not isinstance(value, str | int | Decimal) or isinstance(value, bool):
             return value
-        text = f"{value:f}".partition(".")[0] if isinstance(value, Decimal) else str(value)
+        text = plain(value).partition(".")[0] if isinstance(value, Decimal) else str(value)
         masked = self._named(names, text)
         return value if masked == text else masked
 

@@ -75,13 +75,18 @@ def lora(base: Path, sentences: Path, *more: str) -> list[str]:
     return [*ADAPTED, f"base.folder={base / 'model'}", f"data.folder={sentences}", *more]
 
 
+def override(flags: Sequence[str]) -> list[str]:
+    """Return the flags without those whose key a later one sets too, which a recipe refuses."""
+    return list({flag.partition("=")[0]: flag for flag in flags}.values())
+
+
 ENDED = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
 def training_request(stage: StageName, preset: str | None, flags: Sequence[str]) -> TrainingRequest:
     kb_dir = bundled_kb_dir()
     resolved = resolve_recipe(
-        RecipeRequest(stage, preset, None, [("--set", flag) for flag in flags])
+        RecipeRequest(stage, preset, None, [("--set", flag) for flag in override(flags)])
     )
     return TrainingRequest(
         resolved=resolved,

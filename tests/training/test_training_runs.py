@@ -29,6 +29,7 @@ from tests.support.training_runs import (
     SMALL,
     files,
     lora,
+    override,
     run_training,
     training_request,
 )
@@ -285,7 +286,7 @@ def test_train_command_prints_result_plan_and_steps(finops: Finops, tmp_path: Pa
     """
     flags = [
         part
-        for flag in [*SCRATCHPAD, "training.max_steps=4", "evaluation.samples=1"]
+        for flag in override([*SCRATCHPAD, "training.max_steps=4", "evaluation.samples=1"])
         for part in ("--set", flag)
     ]
     done = finops(
