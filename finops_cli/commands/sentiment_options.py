@@ -14,7 +14,7 @@ from finops_cli.domain.enums import GuardMode
 from finops_cli.models.backends import AUTO
 
 if TYPE_CHECKING:
-    from finops_cli.models.sentiment.backends import SentimentRequest
+    from finops_cli.models.sentiment.request import SentimentRequest
 
 Texts = Annotated[
     str,
@@ -45,7 +45,9 @@ SentimentBackend = Annotated[
         help=(
             "Program that answers (default: auto).\n\n\b\n"
             f"{AUTO}: the first of these that is ready\n"
-            "baseline: a text classifier that ships\n"
+            "ollama: a model on Ollama servers\n"
+            "llama-cpp: a model file on this machine\n"
+            "baseline: the text classifier that ships\n"
         ),
     ),
 ]
@@ -151,7 +153,7 @@ def sentiment_request(
     context: typer.Context, backend: str, workers: int | None, options: SentimentOptions
 ) -> SentimentRequest:
     """Collect the options of a call that concern the backend."""
-    from finops_cli.models.sentiment.backends import SentimentRequest
+    from finops_cli.models.sentiment.request import SentimentRequest
 
     return SentimentRequest(
         backend=backend,

@@ -92,7 +92,7 @@ TrainerOption = Annotated[
     ),
 ]
 Kind = Annotated[
-    Literal["llm", "tfidf"],
+    Literal["llm", "tfidf", "calibration"],
     typer.Option(
         "--kind",
         metavar="NAME",
@@ -102,6 +102,8 @@ Kind = Annotated[
             "llm:   a language model, from its recipe\n"
             "tfidf: a text classifier for sentiment;\n"
             "       --data is a file of labelled texts\n"
+            "calibration: the temperature of a sentiment\n"
+            "       model; --base is its GGUF file\n"
         ),
     ),
 ]
@@ -144,6 +146,11 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a stage's model."""
+    if kind == "calibration":
+        from finops_cli.commands.train_baseline import calibrate_model
+
+        calibrate_model(context, stage, base=base, data=data, as_json=as_json)
+        return
     if kind == "tfidf":
         from finops_cli.commands.train_baseline import train_baseline
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from finops_cli.training.sentiment.measure import BaselineReport
 
 _TAKEN = ("stage", "kind", "data", "output", "overwrite", "as_json", "quiet")
+_TAKEN_BY_CALIBRATION = ("stage", "kind", "base", "data", "as_json", "quiet")
 
 
 def train_baseline(
@@ -40,7 +41,7 @@ def train_baseline(
         write_tfidf,
     )
 
-    _refuse_options(context, stage)
+    _refuse_options(context, stage, "tfidf", _TAKEN)
     refuse_without_sklearn()
     folder = output if output is not None else Path("runs") / stage / "tfidf"
     refuse_to_replace(folder / MODEL_FILE, overwrite)
@@ -54,16 +55,36 @@ def train_baseline(
     typer.echo(encode_value(report) if as_json else _render(report))
 
 
-def _refuse_options(context: typer.Context, stage: str) -> None:
+def calibrate_model(
+    context: typer.Context, stage: str, *, base: Path | None, data: Path | None, as_json: bool
+) -> None:
+    """Fit the temperature of a model file, and write it beside the file."""
+    from finops_cli.kb.load import load_kb
+    from finops_cli.models.sentiment.gguf_calibration import calibration_path
+    from finops_cli.pipeline.output import encode_value
+    from finops_cli.training.sentiment.examples import file_source, generated_source
+    from finops_cli.training.sentiment.gguf_temperature import fit_gguf
+
+    _refuse_options(context, stage, "calibration", _TAKEN_BY_CALIBRATION)
+    if base is None:
+        raise UsageError("--kind calibration needs a model file", "give it with --base FILE.gguf")
+    kb = load_kb(kb_dir_of(context))
+    source = generated_source(kb) if data is None else file_source(data, kb)
+    made = fit_gguf(base, source, kb)
+    shown = f"temperature {made.temperature} of {made.rows:,} texts: {calibration_path(base)}"
+    typer.echo(encode_value(made) if as_json else wrap_label("calibration", shown))
+
+
+def _refuse_options(context: typer.Context, stage: str, kind: str, taken: tuple[str, ...]) -> None:
     if stage != "sentiment":
         raise UsageError(
-            f"--kind tfidf goes with --stage sentiment, not with --stage {stage}",
+            f"--kind {kind} goes with --stage sentiment, not with --stage {stage}",
             "leave --kind out, or give --stage sentiment",
         )
     for parameter in context.command.params:
-        if parameter.name not in _TAKEN and is_typed(context, str(parameter.name)):
+        if parameter.name not in taken and is_typed(context, str(parameter.name)):
             names = " or ".join(parameter.opts)
-            raise UsageError(f"--kind tfidf does not take {names}", f"remove {names}")
+            raise UsageError(f"--kind {kind} does not take {names}", f"remove {names}")
 
 
 def _render(report: BaselineReport) -> str:

@@ -72,6 +72,27 @@ def sentiment_prompt(text: str) -> str:
     return f"{system_prompt('sentiment')}\n\n{neutralise(text)}"
 
 
+def sentiment_text(text: str) -> str:
+    """Build the whole prompt of the third model, as training renders its rows: without a system
+    message.
+    """
+    return f"{_USER}{sentiment_prompt(text)}<|im_end|>\n{_ANSWER}"
+
+
+def sentiment_prompt_sha256() -> str:
+    """Compute the digest of the prompt of the third model, without a text."""
+    return hashlib.sha256(sentiment_text("").encode()).hexdigest()
+
+
+def sentiment_prefix() -> str:
+    """Return the text that every prompt of the third model begins with."""
+    return f"{_USER}{system_prompt('sentiment')}\n\n"
+
+
+_USER = "<|im_start|>user\n"
+_ANSWER = f"<|im_start|>assistant\n{EMPTY_THINK}"
+
+
 def case_json(case: ResolverInput) -> str:
     """Encode `case` as compact JSON in the field order of the resolver's model card.
 

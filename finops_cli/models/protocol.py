@@ -124,6 +124,10 @@ class CompletionRequest(NamedTuple):
     """The answer must match this schema from the first token."""
     max_tokens: int | None = None
     """Maximum number of tokens in the answer."""
+    choices: tuple[str, ...] = ()
+    """The only answers. A runtime that knows their logits reports them and generates nothing."""
+    top_logprobs: int = 0
+    """Number of the likeliest first tokens that a server should list; 0: none."""
     is_repeat: bool = False
     """True if this prompt was sent before, so that a server may have it in its cache."""
 
@@ -137,6 +141,12 @@ class Completion(NamedTuple):
     tokens: int | None = None
     generating_ms: float | None = None
     """Time of the text in milliseconds; None if the backend does not report it."""
+    choice_logits: tuple[float, ...] = ()
+    """The logit of each choice of the request."""
+    are_whole: bool = False
+    """True if these are the logits of whole answers, not of their first tokens."""
+    first_logprobs: tuple[tuple[str, float], ...] = ()
+    """The likeliest first tokens with the logarithms of their probabilities."""
 
 
 class TextModel(Protocol):

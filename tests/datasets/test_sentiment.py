@@ -164,11 +164,11 @@ def test_sentence_texts_are_well_formed_ascii() -> None:
         assert row.text.isascii()
         assert row.text.isprintable()
         assert not re.search(r"[{}]|  | [,.;:?]|\bpercent percent\b|\$ ", row.text), row
-        assert re.match(r"[A-Z]", row.text), row
+        assert re.match(r"[A-Z0-9]", row.text), row
         assert not re.search(r"[.?] [a-z]", row.text), row
         assert re.search(r"[.?]$|(Regards|Thanks|Best|wishes|regards|thanks), ", row.text), row
         assert not re.search(r"\b(?=\w*\d)[0-9A-Z]{9}\b", row.text), row
-        assert 40 <= len(row.text) <= 300, row
+        assert 25 <= len(row.text) <= 300, row
 
 
 def test_sentence_second_slot_differs_from_the_first() -> None:
@@ -178,7 +178,7 @@ def test_sentence_second_slot_differs_from_the_first() -> None:
         r"gains of .+ in (.+) and its losses in (.+) are",
     ):
         pairs = [found.groups() for _, row in rows() if (found := re.search(twos, row.text))]
-        assert len(pairs) > 100
+        assert len(pairs) > 50
         assert [pair for pair in pairs if pair[0] == pair[1]] == []
 
 
@@ -278,7 +278,8 @@ def test_invalid_grammar_is_refused_with_file_and_key(
 def test_grammar_with_few_held_out_templates_is_refused(tmp_path: Path) -> None:
     """A cell without enough templates of each split is refused."""
     file = tmp_path / "grammar.toml"
-    file.write_text(FILE.read_text().replace('split = "test", ', "", 100))
+    lines = FILE.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if 'split = "test"' not in line))
     with pytest.raises(KnowledgeError, match=r"cell earnings_call\.positive: .* 0 of split test"):
         load_grammar(file)
 

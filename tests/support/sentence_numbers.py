@@ -22,6 +22,14 @@ _UP = [
     "widened",
     "up",
     "above",
+    "jumped",
+    "expanded",
+    "accelerated",
+    "moved higher",
+    "surged",
+    "soared",
+    "went up",
+    "swelled",
 ]
 _UP += ["fault"]  # hard to find fault with, hard to defend
 _DOWN = [
@@ -33,10 +41,18 @@ _DOWN = [
     "narrowed",
     "cutting",
     "cuts",
-    "lower",
     "reduced",
     "shrank",
     "below",
+    "slipped",
+    "eased",
+    "contracted",
+    "moved lower",
+    "lower",
+    "slid",
+    "sank",
+    "tumbled",
+    "went down",
 ]
 _DOWN += ["defend"]
 _DIRECTION = re.compile(rf"\b({'|'.join(_UP + _DOWN)})\b")

@@ -46,13 +46,21 @@ def compile_models(c: Compiler) -> ModelSettings:
     settings = ModelSettings(
         unrepairable_fields=c.words("model.unrepairable_fields"),
         attempts=c.wholes("model.attempts", ("structural", "retry"), highest=10),
-        models=c.texts("model.models", ("triage", "resolver")),
+        models=c.texts("model.models", ("triage", "resolver", "sentiment")),
         seed=c.whole("model.seed", highest=2**31),
         tokens=c.wholes(
-            "model.tokens", ("triage_reserve", "resolver_reserve", "floor_pct", "calibration_from")
+            "model.tokens",
+            (
+                "triage_reserve",
+                "resolver_reserve",
+                "sentiment_reserve",
+                "floor_pct",
+                "calibration_from",
+            ),
         ),
         timeouts=c.floats(
-            "model.timeouts", ("probe", "connect", "load", "triage", "resolver", "silence")
+            "model.timeouts",
+            ("probe", "connect", "load", "triage", "resolver", "sentiment", "silence"),
         ),
         retries=c.wholes("model.retries", ("crashed", "server"), highest=100),
         backoff=c.floats("model.backoff", ("first", "factor", "longest", "jitter")),

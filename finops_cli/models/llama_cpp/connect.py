@@ -27,8 +27,9 @@ from finops_cli.models.llama_cpp.messages import Load, Sampling
 from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
 from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.ollama_options import Value
-from finops_cli.models.prompts import common_prefix, prompts_sha256
+from finops_cli.models.prompts import common_prefix, prompts_sha256, sentiment_prefix
 from finops_cli.models.protocol import Origin, names_by_stage
+from finops_cli.models.sentiment.classifier import STAGE
 
 _RELEVANT = (
     "num_ctx",
@@ -85,7 +86,7 @@ def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
         stage: typed_parameters(bundled.modelfile(name)) for stage, name in modelfiles.items()
     }
     bare_profiles = {
-        stage: build_profile(files[stage], options[stage], common_prefix(name), request.workers)
+        stage: build_profile(files[stage], options[stage], _prefix_of(stage, name), request.workers)
         for stage, name in modelfiles.items()
     }
     digests = {stage: sha256_of_file(files[stage]) for stage in request.stages}
@@ -112,6 +113,12 @@ def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
         timeout=request.timeout,
         must_alternate=must_alternate,
     )
+
+
+def _prefix_of(stage: StageName, modelfile: str) -> str:
+    """Return the text that all prompts of a stage begin with."""
+    own = {STAGE: sentiment_prefix}.get(stage)
+    return common_prefix(modelfile) if own is None else own()
 
 
 def _settings_text(request: BackendRequest, options: Mapping[str, Mapping[str, Value]]) -> str:

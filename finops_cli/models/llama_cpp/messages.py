@@ -63,6 +63,10 @@ class Generate(Struct, frozen=True, kw_only=True, tag=True):
     """Maximum number of tokens; None: as many as the context allows."""
     schema: bytes | None = None
     """A JSON Schema that the answer must match."""
+    choices: tuple[str, ...] = ()
+    """The only answers, where they are a few words: nothing is generated, and the result has the
+    logit of the first token of each.
+    """
 
 
 class Cancel(Struct, frozen=True, tag=True):
@@ -98,6 +102,10 @@ class GenerationResult(Struct, frozen=True, kw_only=True, tag=True):
     tokens: int = 0
     generating_ms: float = 0.0
     """Time from the first token of the answer to the last, in milliseconds."""
+    choice_logits: tuple[float, ...] = ()
+    """The logit of each choice of the request, in order."""
+    are_whole: bool = False
+    """True if each choice is a single token, so that its logit is that of the whole answer."""
 
 
 ToWorker = Load | Generate | Cancel

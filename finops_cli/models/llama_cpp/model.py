@@ -121,6 +121,8 @@ class LlamaCppModel:
                     tuple(retries.overcome),
                     result.tokens,
                     result.generating_ms or None,
+                    choice_logits=result.choice_logits,
+                    are_whole=result.are_whole,
                 )
             except ModelError as failure:
                 suspect = suspect or isinstance(failure, failures.Crashed)
@@ -222,6 +224,7 @@ class Model:
             stops=profile.stops,
             max_tokens=max_tokens,
             schema=schema,
+            choices=request.choices,
         )
         return process.generate(generate, seconds, max(seconds, self._settings.timeouts["silence"]))
 

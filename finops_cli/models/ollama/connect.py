@@ -21,8 +21,9 @@ from finops_cli.models.ollama import api, hosts, versions
 from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
 from finops_cli.models.ollama.model import OllamaModel, Profile, settings_text
 from finops_cli.models.ollama.timeouts import TimedTransport
-from finops_cli.models.prompts import Conversation, prompts_sha256
+from finops_cli.models.prompts import Conversation, prompts_sha256, sentiment_text
 from finops_cli.models.protocol import Origin, names_by_stage
+from finops_cli.models.sentiment.classifier import STAGE
 from finops_cli.models.tasks import RUN_TASKS
 from finops_cli.rules.handoff import NotApplicable
 from finops_cli.verify.codecs import FAIL
@@ -105,9 +106,16 @@ def build_profile(stage: StageName, declared: str | None, model: str, kb: Knowle
             f" num_ctx {context:,} of {path}",
             "lower the reserve in the knowledge base, or raise num_ctx in the Modelfile",
         )
-    return Profile(
-        model=model, options=options, probe=build_probe(stage, name, kb).text, modelfile=name
-    )
+    return Profile(model=model, options=options, probe=_probe_text(stage, name, kb), modelfile=name)
+
+
+def _probe_text(stage: StageName, modelfile: str, kb: KnowledgeBase) -> str:
+    """Return the prompt that warms a model up: of a text, or of a record."""
+    own = {STAGE: sentiment_text}.get(stage)
+    return build_probe(stage, modelfile, kb).text if own is None else own(_PROBE_TEXT)
+
+
+_PROBE_TEXT = "Operating profit rose to $12.5 million, and the outlook was left unchanged."
 
 
 def build_probe(stage: StageName, modelfile: str, kb: KnowledgeBase) -> Conversation:

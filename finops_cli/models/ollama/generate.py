@@ -55,6 +55,8 @@ class Generated(NamedTuple):
     """Tokens generated."""
     generating_ms: float | None = None
     """Time for generating, in milliseconds."""
+    first_logprobs: tuple[tuple[str, float], ...] = ()
+    """The likeliest first tokens with their logprobs; empty where the server lists none."""
 
 
 _NOT_REPORTED = msgspec.Raw(b"null")
@@ -71,8 +73,24 @@ class _Piece(Struct):
     """Statistics are not decoded here: a count of an odd type must not cost a complete answer."""
     eval_count: msgspec.Raw = _NOT_REPORTED
     eval_duration: msgspec.Raw = _NOT_REPORTED
+    logprobs: msgspec.Raw = _NOT_REPORTED
+    """Since November 2025: the likeliest tokens at each place, if the request asks for them."""
     error: Any = None
     """May be of any type."""
+
+
+class _Token(Struct):
+    token: str
+    logprob: float
+
+
+class _Place(Struct):
+    token: str
+    logprob: float
+    top_logprobs: tuple[_Token, ...] = ()
+
+
+_PLACES: msgspec.json.Decoder[tuple[_Place, ...]] = msgspec.json.Decoder(tuple[_Place, ...])
 
 
 _CONTENT = ("response", "thinking", "done", "done_reason", "error")
@@ -199,7 +217,7 @@ def _finish_stream(
                 f"the server returned {len(thinking):,} characters in `thinking` and no `response`"
             )
             raise failures.ReasoningOnly(message, text)
-        return _build_generated(text, pieces[end])
+        return _build_generated(text, pieces[end], _read_logprobs(pieces))
     if instead is not None:
         instead.received = text
         raise instead from because
@@ -246,7 +264,22 @@ def _join_reasoning(thinking: str, response: str, is_complete: bool) -> str:
     return f"{OPENED}{neutralise(thinking)}{closing}{response}"
 
 
-def _build_generated(text: str, last: _Piece) -> Generated:
+def _read_logprobs(pieces: list[_Piece]) -> tuple[tuple[str, float], ...]:
+    """Return the likeliest tokens at the first place of the answer that is not blank or a mark."""
+    for piece in pieces:
+        try:
+            places = _PLACES.decode(piece.logprobs)
+        except (ValueError, RecursionError):
+            continue  # not reported, or of another shape: the confidence is then unknown
+        for place in places:
+            if place.token.strip().strip('"'):
+                return tuple((each.token, each.logprob) for each in place.top_logprobs)
+    return ()
+
+
+def _build_generated(
+    text: str, last: _Piece, first_logprobs: tuple[tuple[str, float], ...]
+) -> Generated:
     if last.done_reason == "length":
         cut = failures.Truncated("the answer was cut at its length", text)
         cut.prompt_tokens = _read_count(last.prompt_eval_count, _STREAM_BYTES)
@@ -262,6 +295,7 @@ def _build_generated(text: str, last: _Piece) -> Generated:
         _read_count(last.prompt_eval_count, _STREAM_BYTES),
         _read_count(last.eval_count, _STREAM_BYTES),
         round(took_ns / 1e6, 3) if took_ns else None,
+        first_logprobs,
     )
 
 

@@ -135,7 +135,11 @@ class OllamaModel:
                     generated = generate(endpoint.client, body, self._patience(request.stage))
                     text = self._require_whole_text(request, generated, bool(retries.overcome))
                     return Completion(
-                        text, tuple(retries.overcome), generated.tokens, generated.generating_ms
+                        text,
+                        tuple(retries.overcome),
+                        generated.tokens,
+                        generated.generating_ms,
+                        first_logprobs=generated.first_logprobs,
                     )
             except ModelError as failure:
                 if is_sent:
@@ -222,6 +226,8 @@ class OllamaModel:
         }
         if request.schema is not None:
             body["format"] = request.schema
+        if request.top_logprobs:
+            body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
         return body
 
     def _patience(self, stage: StageName) -> Patience:

@@ -7,32 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import NamedTuple
 
-from finops_cli.domain.enums import OnViolation
-from finops_cli.errors import UsageError
+from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backends import AUTO, NotApplicable
 from finops_cli.models.sentiment.classifier import Classifier
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentimentRequest:
-    """The options of a call that concern the backend. None and () mean the default."""
-
-    backend: str = AUTO
-    hosts: tuple[str, ...] = ()
-    model: str | None = None
-    """The name of the model on an Ollama server."""
-    gguf: Path | None = None
-    baseline: Path | None = None
-    """A file that `finops train --stage sentiment --kind tfidf` wrote."""
-    timeout: float | None = None
-    """Seconds for one answer."""
-    workers: int | None = None
-    on_violation: OnViolation = "fallback"
-    gguf_is_from_environment: bool = False
+from finops_cli.models.sentiment.request import SentimentRequest
 
 
 class SelectedClassifier(NamedTuple):
@@ -108,6 +89,58 @@ def _refuse_foreign_options(spec: SentimentBackendSpec, request: SentimentReques
                 )
 
 
+def _open_ollama(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
+    from finops_cli.models.sentiment.ollama import open_classifier
+
+    classifier, notices = open_classifier(request, kb)
+    return SelectedClassifier(classifier, "as asked", notices)
+
+
+def _find_ollama(
+    request: SentimentRequest, kb: KnowledgeBase
+) -> SelectedClassifier | NotApplicable:
+    """Open Ollama if it answers and has the model. Hosts that the call names must work."""
+    from finops_cli.models.ollama.hosts import is_reachable, judge_address, resolve_hosts
+
+    try:
+        urls = resolve_hosts(request.hosts)
+        for url in urls:
+            judge_address(url, kb.models.external_servers)
+        if not any(is_reachable(url, kb.models.timeouts["probe"]) for url in urls):
+            return NotApplicable(f"no Ollama answers at {', '.join(urls)}")
+        selected = _open_ollama(request, kb)
+    except UsageError as error:
+        if request.hosts:
+            raise
+        return NotApplicable(error.one_line())
+    except (MissingPiece, Unfinished) as error:
+        return NotApplicable(error.one_line())
+    return selected._replace(why=f"Ollama answers at {', '.join(urls)} and has the model")
+
+
+def _open_llama_cpp(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
+    from finops_cli.models.sentiment.llama_cpp import open_classifier
+
+    classifier, notices = open_classifier(request, kb)
+    return SelectedClassifier(classifier, "as asked", notices)
+
+
+def _find_llama_cpp(
+    request: SentimentRequest, kb: KnowledgeBase
+) -> SelectedClassifier | NotApplicable:
+    """Open and load the named model file. A file that the call itself names must work."""
+    if request.gguf is None:
+        return NotApplicable()
+    try:
+        selected = _open_llama_cpp(request, kb)
+        selected.classifier.prepare("sentiment")
+    except (UsageError, MissingPiece, OSError) as error:
+        if not request.gguf_is_from_environment:
+            raise
+        return NotApplicable(error.one_line() if isinstance(error, FinopsError) else str(error))
+    return selected._replace(why="a model file is named")
+
+
 def _open_baseline(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
     from finops_cli.models.sentiment.baseline import BaselineClassifier
 
@@ -119,6 +152,20 @@ def _open_baseline(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClas
 SENTIMENT_BACKENDS: dict[str, SentimentBackendSpec] = {
     spec.name: spec
     for spec in (
+        SentimentBackendSpec(
+            name="ollama",
+            summary="a model on Ollama servers",
+            open=_open_ollama,
+            options={"hosts": "--host", "model": "--sentiment-model"},
+            find=_find_ollama,
+        ),
+        SentimentBackendSpec(
+            name="llama-cpp",
+            summary="a model file on this machine",
+            open=_open_llama_cpp,
+            options={"gguf": "--sentiment-gguf"},
+            find=_find_llama_cpp,
+        ),
         SentimentBackendSpec(
             name="baseline",
             summary="the text classifier that ships",

@@ -96,6 +96,7 @@ class DecodingNetwork:
         load = model.load
         self.context = load.context
         self.token_texts, self.vocabulary = model.token_texts, model.vocabulary
+        self._tokenize = model.tokenize
         self.can_rewind = not (
             lib.llama_model_is_recurrent(model.handle) or lib.llama_model_is_hybrid(model.handle)
         )
@@ -194,6 +195,11 @@ class DecodingNetwork:
             self._logits = np.frombuffer(raw, np.float32).reshape(rows, self.vocabulary)
             self._logits_key = key
         return self._logits
+
+    def tokenize_choices(self, choices: tuple[str, ...]) -> list[list[int]]:
+        """Return the tokens of each choice, as they follow the prompt of a chat."""
+        found = [self._tokenize(choice) for choice in choices]
+        return [tokens if isinstance(tokens, list) and tokens else [0] for tokens in found]
 
     def sampler(self, sampling: Sampling, seed: int) -> TokenSampler | None:
         """Make the sampler of one answer; None if the likeliest token is always chosen."""

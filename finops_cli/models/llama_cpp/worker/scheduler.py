@@ -40,6 +40,8 @@ class DecodingContext(Protocol):
 
     def logits(self, rows: int) -> Any: ...
 
+    def tokenize_choices(self, choices: tuple[str, ...]) -> list[list[int]]: ...
+
     def sampler(self, sampling: Sampling, seed: int) -> Sampler | None: ...
 
 
@@ -120,9 +122,15 @@ class Scheduler:
             limit = max(1, min(request.max_tokens, limit))
         slot = self._slots.index(None)
         sequence = Sequence(request, prompt, limit, grammar=grammar)
+        if request.choices:
+            sequence.choices = self._network.tokenize_choices(request.choices)
+            if len({tokens[0] for tokens in sequence.choices}) < len(request.choices):
+                sequence.refuse("the vocabulary has no separate first token for each choice")
+                self._send(sequence.result())
+                return
         sequence.sampler = self._network.sampler(request.sampling, request.seed)
         sequence.evaluated = self._network.begin(slot, prompt)
-        if self._network.can_rewind:
+        if self._network.can_rewind and not request.choices:
             sequence.prompt_lookup = PromptLookup(prompt, sequence.evaluated, self._ngrams)
         self._slots[slot] = sequence
         self._send(Begun(request.number))
@@ -206,6 +214,10 @@ class Scheduler:
         likeliest = logits.argmax(axis=1).tolist() if greedy else None
         for entry in entries:
             sequence = entry.sequence
+            if sequence.choices is not None:
+                sequence.choose(logits[entry.row])
+                self._finish(entry.slot, sequence)
+                continue
             for ahead in range(1 + len(entry.drafts)):
                 row = entry.row + ahead
                 token = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass, field
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Any, Protocol
 
 from finops_cli.models.llama_cpp.messages import End, Generate, GenerationResult
 from finops_cli.models.llama_cpp.worker.prompt_lookup import PromptLookup
@@ -48,6 +48,9 @@ class Sequence:
     """None: the likeliest token is chosen."""
     grammar: GrammarConstraint | None = None
     prompt_lookup: PromptLookup | None = None
+    choices: list[list[int]] | None = None
+    """The tokens of each choice; None for a request without choices."""
+    choice_logits: tuple[float, ...] = ()
     end: End | None = None
     error: str = ""
     """The reason why the request was refused."""
@@ -92,6 +95,16 @@ class Sequence:
         if self.tokens_left <= 0:
             self.end = "length"
 
+    def choose(self, logits: Any) -> None:
+        """Take the logits of the choices, and end with the likeliest one.
+
+        Shape: logits (vocabulary,) float32.
+        """
+        self.choice_logits = tuple(float(logits[tokens[0]]) for tokens in self.choices or ())
+        best = max(range(len(self.choice_logits)), key=self.choice_logits.__getitem__)
+        self._text += self.request.choices[best].encode()
+        self.end = "stop"
+
     def refuse(self, error: str) -> None:
         """End the sequence without an answer."""
         self.end, self.error = "refused", error
@@ -114,4 +127,6 @@ class Sequence:
             prompt_tokens=len(self.prompt),
             tokens=self.generated,
             generating_ms=generating_ms,
+            choice_logits=self.choice_logits,
+            are_whole=all(len(tokens) == 1 for tokens in self.choices or ()),
         )
