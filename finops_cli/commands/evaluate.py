@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finops_cli.commands.evaluate_sentiment import (
+    SentimentEvaluation,
+    choose_data,
+    evaluate_texts,
+    refuse_other_options,
+)
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.messages import report
 from finops_cli.commands.options import (
     AsJson,
-    BackendOption,
     Overwrite,
     Quiet,
     Resume,
@@ -23,7 +28,9 @@ from finops_cli.commands.options import (
 )
 from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
 from finops_cli.commands.run_pipeline import StagedInput, run_pipeline
+from finops_cli.commands.sentiment_options import SentimentGguf, SentimentModel
 from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
+from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +44,7 @@ Stages = Annotated[
         metavar=STAGE_METAVAR,
         callback=check_stage,
         autocompletion=complete_stage,
-        help="Stage to evaluate. For sentiment, only the baselines are measured.",
+        help="Stage to evaluate.",
     ),
 ]
 Rows = Annotated[
@@ -87,6 +94,43 @@ WithBaselines = Annotated[
         help="Compare with text classifiers on the same records (needs scikit-learn).",
     ),
 ]
+Phrasebank = Annotated[
+    Path | None,
+    typer.Option(
+        "--phrasebank",
+        metavar="FILE",
+        help="Your own copy of financial_phrasebank, with --stage sentiment.",
+    ),
+]
+
+
+def _check_evaluated(name: str) -> str:
+    from finops_cli.models.backends import backend_names
+    from finops_cli.models.sentiment.backends import sentiment_backend_names
+
+    names = list(dict.fromkeys([*backend_names(), *sentiment_backend_names()]))
+    if name not in names:
+        raise BadChoice(name, names)
+    return name
+
+
+EvaluatedBackend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        callback=_check_evaluated,
+        show_default=False,
+        help=(
+            "Program that answers (default: auto).\n\n\b\n"
+            "auto: the first of these that is ready\n"
+            "ollama: models on Ollama servers\n"
+            "llama-cpp: model files on this machine\n"
+            "engine: the rules; for triage and resolver\n"
+            "baseline: the classifier; for sentiment\n"
+        ),
+    ),
+]
 Folder = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="DIR", help="Folder for the report and the results."),
@@ -106,8 +150,11 @@ def evaluate(
     profile: AsProfile = "coverage",
     data: Data = None,
     output: Folder = Path("evaluation"),
-    backend: BackendOption = "auto",
+    backend: EvaluatedBackend = "auto",
     workers: Workers = None,
+    phrasebank: Phrasebank = None,
+    sentiment_model: SentimentModel = None,
+    sentiment_gguf: SentimentGguf = None,
     *,
     models: ModelOptions,
     resume: Resume = False,
@@ -123,9 +170,25 @@ def evaluate(
     from finops_cli.evaluation.samples import SampleOptions
 
     if stage not in GRADED_STAGES:
-        _refuse_options(context, stage)
-        _measure_baselines(context, stage, seed, rows, output, overwrite, timing, as_json, quiet)
+        refuse_other_options(context)
+        texts = SentimentEvaluation(
+            rows=rows,
+            seed=seed,
+            data=choose_data(data, phrasebank),
+            output=output,
+            backend=backend,
+            workers=workers,
+            sentiment_model=sentiment_model,
+            sentiment_gguf=sentiment_gguf,
+            overwrite=overwrite,
+            baselines=baselines,
+            timing=timing,
+            quiet=quiet,
+        )
+        with lock_results(output, overwrite):
+            _conclude(context, evaluate_texts(context, texts, models), output, as_json, quiet)
         return
+    _refuse_sentiment_options(context, stage)
     if data is not None and str(data) == "-":
         raise UsageError("--data -: records are read more than once", "give a file")
     models = replace(models, keep_raw=True)
@@ -189,45 +252,12 @@ def _run_and_grade(
         raise
 
 
-def _measure_baselines(
-    context: typer.Context,
-    stage: str,
-    seed: int,
-    rows: int | None,
-    output: Path,
-    overwrite: bool,
-    timing: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    from finops_cli.evaluation.baselines import refuse_missing
-    from finops_cli.evaluation.results_dir import begin_without_answers, lock_results
-    from finops_cli.evaluation.run import evaluate_baselines
-    from finops_cli.kb.load import load_kb
-
-    refuse_missing()
-    with lock_results(output, overwrite):
-        begin_without_answers(output, overwrite)
-        _conclude(
-            context,
-            evaluate_baselines(stage, seed, rows, output, load_kb(kb_dir_of(context)), timing),
-            output,
-            as_json,
-            quiet,
-        )
-
-
-def _refuse_options(context: typer.Context, stage: str) -> None:
-    """Raises UsageError for an option of a backend: none serves the model of this stage."""
-    ours = ("stage", "rows", "seed", "output", "overwrite", "timing", "as_json", "quiet")
-    for parameter in context.command.params:
-        if parameter.name not in ours and is_typed(context, str(parameter.name)):
-            names = " or ".join([*parameter.opts, *parameter.secondary_opts])
-            raise UsageError(
-                f"--stage {stage} does not take {names}: no backend serves its model, so that only"
-                " its baselines are measured",
-                f"remove {names}",
-            )
+def _refuse_sentiment_options(context: typer.Context, stage: str) -> None:
+    for name in ("phrasebank", "sentiment_model", "sentiment_gguf"):
+        if is_typed(context, name):
+            option = f"--{name.replace('_', '-')}"
+            what = f"{option} goes with --stage sentiment, not {stage}"
+            raise UsageError(what, f"remove {option}")
 
 
 def _conclude(

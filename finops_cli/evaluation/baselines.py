@@ -21,8 +21,7 @@ from finops_cli.datasets.sentiment.grammar import load_grammar
 from finops_cli.datasets.splits import Split, content_key, first_in_split
 from finops_cli.datasets.triage_examples import fails
 from finops_cli.domain import exact_json, text_form
-from finops_cli.domain.stage_names import StageName
-from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.errors import MissingPiece
 from finops_cli.evaluation.metrics import Matrix
 from finops_cli.evaluation.outcomes import NAME_CHARS, Outcome
 from finops_cli.evaluation.stats import Proportion, in_ms, pct, percentile, proportion, times_ms
@@ -160,25 +159,6 @@ def sentences(split: Split, seed: int, count: int) -> Iterator[Example]:
     for index in range(count):
         said = sentence(index, seed, split, grammar)
         yield Example(f"{split} {index}", said.text, {SENTIMENT_TARGET: said.label})
-
-
-LABELLED_STAGES: dict[StageName, Callable[[Split, int, int], Iterator[Example]]] = {
-    "sentiment": sentences
-}
-"""Functions from split, seed and number to texts, for stages whose answers are labels of texts."""
-
-
-def labelled_texts(stage: StageName) -> Callable[[Split, int, int], Iterator[Example]]:
-    """Return the function that makes the labelled texts of a stage.
-
-    Raises UsageError if the stage has none.
-    """
-    if stage not in LABELLED_STAGES:
-        raise UsageError(
-            f"--stage {stage}: no backend serves its model, and it has no baselines",
-            "give a stage that `finops evaluate --help` lists",
-        )
-    return LABELLED_STAGES[stage]
 
 
 def baselines(

@@ -11,14 +11,12 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from finops_cli.domain import exact_json
 from finops_cli.evaluation import grading, outcomes
 from finops_cli.evaluation.aggregate import aggregate
 from finops_cli.evaluation.baselines import (
     Baselines,
     baselines,
     eval_examples,
-    labelled_texts,
     missing,
     train_examples,
 )
@@ -26,6 +24,7 @@ from finops_cli.evaluation.graded_stages import GRADED_STAGES, Record
 from finops_cli.evaluation.metrics import Metrics
 from finops_cli.evaluation.results_dir import ANSWERS, EVALUATION, RECORDS, refuse_other_answers
 from finops_cli.evaluation.samples import SampleOptions
+from finops_cli.evaluation.sentiment import SentimentMetrics, SentimentOutcome
 from finops_cli.evaluation.stats import percentile, times_ms
 from finops_cli.evaluation.verdict import Verdict, compare_with_baselines, verdict
 from finops_cli.files.digests import sha256_of_file
@@ -34,6 +33,8 @@ from finops_cli.files.safe_io import reading, whole, write_json
 from finops_cli.files.terminal import printable
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import ModelNames, Origin
+from finops_cli.models.sentiment.classifier import STAGE
+from finops_cli.pipeline.sentiment.pipeline import SentimentPipeline
 from finops_cli.version import __version__
 
 
@@ -64,7 +65,7 @@ class Reference(Struct, frozen=True):
 class Evaluation(Struct, frozen=True, kw_only=True):
     """The content of `evaluation.json`, of `--json` and of the page.
 
-    An evaluation of the sentiment stage contains only baselines.
+    An evaluation of the sentiment stage has `sentiment` in place of `metrics`.
     """
 
     made_from: MadeFrom
@@ -72,6 +73,8 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     baselines: Baselines
     verdict: Verdict
     engine: Reference | None = None
+    sentiment: SentimentMetrics | None = None
+    """The measures of a sentiment backend; null for other stages."""
 
 
 class BaselineOptions(NamedTuple):
@@ -150,36 +153,21 @@ def _given(wanted: SampleOptions, folder: Path, kb: KnowledgeBase) -> Iterator[R
                 yield given
 
 
-def evaluate_baselines(
-    stage: str, seed: int, rows: int | None, folder: Path, kb: KnowledgeBase, timed: bool
+def conclude_sentiment(
+    outcome: SentimentOutcome, records: str, pipeline: SentimentPipeline, folder: Path
 ) -> Evaluation:
-    """Evaluate the baselines of a stage that no backend serves.
-
-    Raises MissingPiece if scikit-learn is not installed, UsageError for a stage without labelled
-    texts.
-    """
-    labelled = labelled_texts(stage)
-    sizes = kb.evaluation.rows
-    held_out = list(labelled("eval", seed, rows or sizes[stage]))
-    with whole(folder / RECORDS) as file:
-        for example in held_out:
-            file.write(exact_json.encode(example._asdict()) + b"\n")
-    ran = baselines(
-        labelled("train", seed, sizes["baseline_train"]), held_out, folder, kb.evaluation, timed
-    )
-    earned = Verdict(
-        None,
-        f"No backend serves the {stage} model yet: it would have to beat these baselines.",
-        [],
-    )
-    wanted = SampleOptions(stage="triage", rows=rows, seed=seed, profile="coverage", data=None)
+    """Put the measures of a sentiment backend into the form of every evaluation."""
+    data = Path(records)
+    wanted = SampleOptions(stage="triage", rows=None, seed=0, profile="coverage", data=data)
+    redaction = pipeline.redaction
+    guard = None if redaction is None else redaction.mode
+    origin = pipeline.backend.origin
     return Evaluation(
-        made_from=_made_from(
-            stage, wanted, folder / RECORDS, Origin("none", is_model=False), None, kb
-        ),
+        made_from=_made_from(STAGE, wanted, folder / RECORDS, origin, guard, pipeline.kb),
         metrics=None,
-        baselines=ran,
-        verdict=earned,
+        baselines=outcome.baselines,
+        verdict=outcome.verdict,
+        sentiment=outcome.metrics,
     )
 
 

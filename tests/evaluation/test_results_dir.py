@@ -214,11 +214,10 @@ def test_evaluate_into_a_file_or_dangling_link_is_refused(tmp_path: Path, finops
 @pytest.mark.parametrize(
     "option",
     [
-        ("--data", "x.jsonl"),
-        ("--backend", "engine"),
+        ("--profile", "market"),
         ("--resume",),
-        ("--no-baselines",),
-        ("--guard", "on"),
+        ("--prose", "keep"),
+        ("--triage-model", "x"),
     ],
 )
 def test_sentiment_evaluation_refuses_options_without_effect(

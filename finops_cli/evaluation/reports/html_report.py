@@ -70,7 +70,7 @@ def page(evaluation: Evaluation, settings: EvaluationSettings) -> str:
     """Render an evaluation as a page that loads nothing from the network."""
     made, metrics = evaluation.made_from, evaluation.metrics
     if metrics is None:
-        title = f"{made.stage}: the baselines"
+        title = f"{made.stage}: {_name_of(made)} against the baselines"
     else:
         model = made.models.get(metrics.stage)
         title = f"{made.stage}: {model or made.backend} against the rules"
@@ -81,7 +81,7 @@ def page(evaluation: Evaluation, settings: EvaluationSettings) -> str:
     ]
     if metrics is not None:
         parts += _answers(metrics, settings)
-    parts += [*_baselines(evaluation.baselines, evaluation.engine), *_made_from(made)]
+    parts += [*_baselines(_with_model(evaluation), evaluation.engine), *_made_from(made)]
     head = (
         '<meta charset="utf-8"><meta name="viewport"'
         f' content="width=device-width"><title>{escape(title)}</title>'
@@ -90,6 +90,18 @@ def page(evaluation: Evaluation, settings: EvaluationSettings) -> str:
         "<!doctype html><html"
         f" lang=en><head>{head}<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
+
+
+def _name_of(made: MadeFrom) -> str:
+    return made.models.get(made.stage) or made.backend
+
+
+def _with_model(evaluation: Evaluation) -> Baselines:
+    """Put a sentiment backend before the baselines: all have the same measures."""
+    ran, found = evaluation.baselines, evaluation.sentiment
+    if found is None:
+        return ran
+    return Baselines(ran.train_rows, [found.answers, *ran.results])
 
 
 def _answers(metrics: Metrics, settings: EvaluationSettings) -> Iterator[str]:

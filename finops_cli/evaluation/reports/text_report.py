@@ -12,6 +12,7 @@ from finops_cli.evaluation.drift import DimensionDrift, Drift
 from finops_cli.evaluation.metrics import Metrics
 from finops_cli.evaluation.reports.columns import COLUMNS
 from finops_cli.evaluation.run import Evaluation, MadeFrom, Reference
+from finops_cli.evaluation.sentiment import SentimentMetrics
 from finops_cli.evaluation.stats import Proportion
 from finops_cli.files.terminal import printable
 from finops_cli.kb.chapters.evaluation import EvaluationSettings
@@ -33,7 +34,31 @@ def _rows(evaluation: Evaluation, settings: EvaluationSettings) -> Iterator[str]
         yield from _answers(made, metrics, settings)
         yield from _speed(metrics)
         yield from _engine(evaluation.engine)
+    if evaluation.sentiment is not None:
+        yield from _sentiment(evaluation.sentiment)
     yield from _baselines(evaluation.baselines)
+
+
+def _sentiment(found: SentimentMetrics) -> Iterator[str]:
+    """Render the accuracy, the report of each class and the calibration of a backend."""
+    answers = found.answers
+    yield _row("right", _proportion(answers.classified.right))
+    for name, each in answers.classified.classes.items():
+        yield _row("", f"{name}: precision {_pct(each.precision)}  recall {_pct(each.recall)}")
+    for expected, said in answers.classified.confusion.items():
+        counts = "  ".join(f"{name} {count:,}" for name, count in said.items())
+        yield _row("confusion", f"{expected}: {counts}")
+    yield _row("confidence", "  ".join(f"{name} {n:,}" for name, n in found.confidence.items()))
+    if found.calibration_error is not None:
+        yield _row("calibration", f"expected error {found.calibration_error}")
+        yield _row("", f"confident (0.9 and more): {_proportion(found.confident)}")
+        yield _row("", f"right of these: {_proportion(found.confident_right)}")
+    if answers.p50_ms is not None:
+        yield _row("latency ms", f"p50 {answers.p50_ms:,}  p95 {answers.p95_ms:,}")
+
+
+def _pct(part: Proportion) -> str:
+    return "none" if part.pct is None else f"{part.pct:.1f} %"
 
 
 def _answers(made: MadeFrom, metrics: Metrics, settings: EvaluationSettings) -> Iterator[str]:

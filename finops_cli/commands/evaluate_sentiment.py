@@ -1,0 +1,112 @@
+"""`finops evaluate --stage sentiment`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from finops_cli.commands.options import is_typed, kb_dir_of
+from finops_cli.commands.run_options import ModelOptions
+from finops_cli.commands.run_summary import wrap_label
+from finops_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from finops_cli.evaluation.run import Evaluation
+
+_NOT_TAKEN = (
+    "profile",
+    "resume",
+    "triage_model",
+    "resolver_model",
+    "triage_gguf",
+    "resolver_gguf",
+    "prose",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentimentEvaluation:
+    """The options of an evaluation of the sentiment stage."""
+
+    rows: int | None
+    seed: int
+    data: Path | None
+    output: Path
+    backend: str
+    workers: int | None
+    sentiment_model: str | None
+    sentiment_gguf: Path | None
+    overwrite: bool
+    baselines: bool
+    timing: bool
+    quiet: bool
+
+
+def evaluate_texts(
+    context: typer.Context, wanted: SentimentEvaluation, models: ModelOptions
+) -> Evaluation:
+    """Measure a sentiment backend on held-out texts. The folder is locked by the caller."""
+    from finops_cli.evaluation.baselines import refuse_missing
+    from finops_cli.evaluation.results_dir import begin_without_answers
+    from finops_cli.evaluation.run import conclude_sentiment
+    from finops_cli.evaluation.sentiment import evaluate_sentiment, open_source
+    from finops_cli.kb.load import load_kb
+    from finops_cli.models.sentiment.backends import select_classifier
+    from finops_cli.models.sentiment.request import SentimentRequest
+    from finops_cli.pipeline.redaction import RequireGuard
+    from finops_cli.pipeline.sentiment.pipeline import SentimentConfig
+
+    if wanted.baselines:
+        refuse_missing()
+    kb = load_kb(kb_dir_of(context))
+    source = open_source(wanted.data, wanted.rows, wanted.seed, kb)
+    # nobody wrote the texts that finops made; a user's texts are masked
+    guard = models.guard or ("off" if wanted.data is None else "require")
+    request = SentimentRequest(
+        backend=wanted.backend,
+        hosts=tuple(models.hosts or ()),
+        model=wanted.sentiment_model,
+        gguf=wanted.sentiment_gguf,
+        timeout=models.timeout,
+        workers=wanted.workers,
+        gguf_is_from_environment=not is_typed(context, "sentiment_gguf"),
+    )
+    selected = select_classifier(request, kb)
+    config = SentimentConfig(
+        kb_dir=kb_dir_of(context), timed=wanted.timing, guard=guard, keeps_raw=True
+    )
+    with closing(selected.classifier):
+        pipeline = config.open_with(selected.classifier, kb)
+        if isinstance(pipeline.redaction, RequireGuard):
+            raise pipeline.redaction.refuse(str(wanted.data))
+        if not wanted.quiet:
+            shown = f"{selected.classifier.origin.name} ({selected.why})"
+            typer.echo(wrap_label("backend", shown), err=True)
+        begin_without_answers(wanted.output, wanted.overwrite)
+        outcome = evaluate_sentiment(
+            source,
+            pipeline,
+            wanted.output,
+            wants_baselines=wanted.baselines,
+            timed=wanted.timing,
+        )
+    return conclude_sentiment(outcome, source.name, pipeline, wanted.output)
+
+
+def refuse_other_options(context: typer.Context) -> None:
+    """Raise UsageError for an option that only other stages have."""
+    for parameter in context.command.params:
+        if parameter.name in _NOT_TAKEN and is_typed(context, str(parameter.name)):
+            names = " or ".join([*parameter.opts, *parameter.secondary_opts])
+            raise UsageError(f"--stage sentiment does not take {names}", f"remove {names}")
+
+
+def choose_data(data: Path | None, phrasebank: Path | None) -> Path | None:
+    """Return the file of labelled texts. Raises UsageError for two of them."""
+    if data is not None and phrasebank is not None:
+        raise UsageError("--data and --phrasebank exclude each other", "give one of them")
+    return data or phrasebank
