@@ -20,6 +20,8 @@ from finops_cli.verify.schemas import show_value
 _UNANSWERED = ("rejected", "failed")
 _TEXTS = ("symbol", "counterparty_name")
 """The fields of the block that the guard may have masked."""
+_OPTIONAL = ("new_cusip",)
+"""The fields of the block that a record may not give."""
 
 
 def check_headline(given: dict[str, Any], kb: KnowledgeBase) -> list[Finding]:
@@ -59,7 +61,7 @@ def check_fail_block(given: dict[str, Any], fail: FailRecord) -> list[Finding]:
     kinds = [kind for kind in masked if isinstance(kind, str)] if isinstance(masked, list) else []
     return [
         _finding("check.fail", f"/fail/{name}", value, stated.get(name))
-        for name, value in expected.items()
+        for name, value in {**dict.fromkeys(_OPTIONAL), **expected}.items()
         if stated.get(name) != value and not _is_masked(name, value, stated.get(name), kinds)
     ]
 

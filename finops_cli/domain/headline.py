@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from finops_cli.domain.enums import Side
 from finops_cli.domain.fail import FailRecord
@@ -17,6 +17,7 @@ HeadlineAction = Literal[
     "DELIVER",
     "DELIVER_PART",
     "BORROW_OR_BUY",
+    "BUY",
     "PROPOSE_NET_SETTLEMENT",
     "CHASE",
     "MOVE_DEPOT",
@@ -45,10 +46,14 @@ class FailSummary(Struct, frozen=True, kw_only=True):
     """US dollars."""
     age_days: int
     """Settlement days."""
+    new_cusip: str | UnsetType = UNSET
+    """The security that a corporate action puts in the place of `cusip`; absent where none does."""
 
 
 def summarize(record: FailRecord) -> FailSummary:
     """Return the block of a record."""
+    event = record.corporate_action
+    replaces = event is not None and not event.pre_event_deliverable
     return FailSummary(
         cusip=record.cusip,
         symbol=record.symbol,
@@ -58,6 +63,7 @@ def summarize(record: FailRecord) -> FailSummary:
         counterparty_name=record.counterparty_name,
         market_value=Decimal(record.market_value),
         age_days=record.age_days,
+        new_cusip=(event.new_cusip if event and replaces else None) or UNSET,
     )
 
 

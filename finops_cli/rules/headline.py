@@ -5,10 +5,12 @@ Domain specification, section 10. The first row that fits decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from finops_cli.domain.clock import Clock
+from msgspec import UNSET
+
+from finops_cli.domain.clock import Clock, Obligation
 from finops_cli.domain.headline import By, FailSummary, Headline
 from finops_cli.domain.resolution import Resolution, Step
 from finops_cli.domain.triage import Triage
@@ -17,6 +19,7 @@ from finops_cli.kb.chapters.headline import HeadlineRow, HeadlineRules
 _RECEIPTS = ("CHASE_FTR", "NET_GRIDLOCK")
 _DUE = ("due_today", "breached")
 _REG_SHO = "SHO-"
+_PURCHASE = ("purchase",)
 
 
 class _Cover(NamedTuple):
@@ -83,7 +86,8 @@ def _of_plan(sentence: _Sentence, plan: Resolution) -> Headline:
             next=sources[0],
         )
     if sentence.must_close_out:
-        return sentence.say(rules.rows["close_out"], owed)
+        name = "purchase" if _must_buy(sentence.clock) else "close_out"
+        return sentence.say(rules.rows[name], owed)
     if cover.is_gridlock:
         parties = _parties(plan.gridlock_parties, rules)
         part = cover.receipts
@@ -118,15 +122,12 @@ class _Sentence:
     def say(self, row: HeadlineRow, qty: int, **places: int | str) -> Headline:
         """Return the headline of `row`; numbers of `places` are shares."""
         fail, phrases = self.fail, self.rules.phrases
-        security = fail.cusip if fail.symbol is None else f"{fail.symbol} ({fail.cusip})"
-        if self.triage.category == "CA_EVENT":
-            security = phrases["security_event"].format(security=security)
         texts = {
             name: _shares(value) if isinstance(value, int) else value
             for name, value in places.items()
         }
         text = row.text.format(
-            security=security,
+            security=self._security(),
             qty=_shares(fail.qty),
             counterparty=fail.counterparty_name or fail.counterparty,
             tail=phrases["tail"] if self.must_close_out else "",
@@ -135,16 +136,27 @@ class _Sentence:
         )
         return Headline(row.action, qty, self.by, text)
 
+    def _security(self) -> str:
+        fail, phrases = self.fail, self.rules.phrases
+        security = fail.cusip if fail.symbol is None else f"{fail.symbol} ({fail.cusip})"
+        if self.triage.category != "CA_EVENT":
+            return security
+        if fail.new_cusip is UNSET:
+            return phrases["security_event"].format(security=security)
+        return phrases["security_new"].format(security=security, new=fail.new_cusip)
+
     def _by(self) -> str:
         by, phrases = self.by, self.rules.phrases
         if by is None:
             return ""
-        if by.basis == "card":
-            name = "by_card" if by.date is None else "by_card_date"
-        else:
-            late = self.clock is not None and str(by.date) < self.clock.as_of[:10]
-            name = "overdue" if late else "by_clock"
+        name = "overdue" if self._is_late(by) else "by"
+        name += "_clock" if by.basis == "clock" else "_card" if by.date is None else "_card_date"
         return phrases[name].format(date=by.date, rule=by.rule)
+
+    def _is_late(self, by: By) -> bool:
+        if by.date is None:
+            return self.fail.age_days > int(by.rule.removeprefix("T+"))
+        return self.clock is not None and by.date < self.clock.as_of[:10]
 
 
 def _shares(qty: int) -> str:
@@ -163,10 +175,19 @@ def _due(triage: Triage, clock: Clock | None) -> By | None:
 def _must_close_out(triage: Triage, clock: Clock | None) -> bool:
     if "REG_SHO_CLOSEOUT" in triage.flags:
         return True
-    return clock is not None and any(
-        each.kind == "duty" and each.state in _DUE and each.rule.startswith(_REG_SHO)
-        for each in clock.obligations
-    )
+    return any(_close_outs(clock))
+
+
+def _must_buy(clock: Clock | None) -> bool:
+    """Return true where a borrow does not close out: a duty that is due takes a purchase alone."""
+    return any(each.remedy == _PURCHASE for each in _close_outs(clock))
+
+
+def _close_outs(clock: Clock | None) -> Iterator[Obligation]:
+    """Yield the duties of Regulation SHO that are due today or breached."""
+    for each in () if clock is None else clock.obligations:
+        if each.kind == "duty" and each.state in _DUE and each.rule.startswith(_REG_SHO):
+            yield each
 
 
 def _may_buy_in(triage: Triage, clock: Clock | None) -> bool:

@@ -19,6 +19,7 @@ _ROWS = (
     "deliver",
     "deliver_part",
     "close_out",
+    "purchase",
     "net",
     "chase",
     "escalate",
@@ -42,9 +43,11 @@ _PLACES = (
 )
 _PHRASES = {
     "by_clock": ("date", "rule"),
-    "overdue": ("date", "rule"),
+    "overdue_clock": ("date", "rule"),
     "by_card": ("rule",),
+    "overdue_card": ("rule",),
     "by_card_date": ("date", "rule"),
+    "overdue_card_date": ("date", "rule"),
     "tail": (),
     "meanwhile": ("sources",),
     "box": (),
@@ -59,6 +62,7 @@ _PHRASES = {
     "escalate": ("qty",),
     "others": ("party", "count"),
     "security_event": ("security",),
+    "security_new": ("security", "new"),
 }
 
 
