@@ -11,6 +11,7 @@ from finops_cli.commands.dataset_report import ProfileOption, show_reports
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
 from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
+from finops_cli.domain.enums import GuardMode
 
 StageOption = Annotated[
     str | None,
@@ -54,7 +55,24 @@ Phrasebank = Annotated[
     typer.Option(
         "--phrasebank",
         metavar="FILE",
-        help="Your own copy of financial_phrasebank, with --stage sentiment.",
+        help="Your own copy of financial_phrasebank, with --stage sentiment: text, CSV, the ZIP"
+        " file of its authors, or Parquet.",
+    ),
+]
+TextGuard = Annotated[
+    GuardMode,
+    typer.Option(
+        "--guard",
+        metavar="POLICY",
+        show_default=False,
+        help=(
+            "Treatment of personal data in --phrasebank\n(default: require).\n\n\b\n"
+            "require: redact it; stop if the scanner is\n"
+            "         not installed\n"
+            "on:      redact it; withhold each text if the\n"
+            "         scanner is not installed\n"
+            "off:     leave the texts unchanged\n"
+        ),
     ),
 ]
 WorkerCount = Annotated[
@@ -78,6 +96,7 @@ def generate(
     profile: ProfileOption = "coverage",
     parquet: Parquet = False,
     phrasebank: Phrasebank = None,
+    guard: TextGuard = "require",
     workers: WorkerCount = 2,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -94,6 +113,7 @@ def generate(
         parquet=parquet,
         workers=workers,
         phrasebank=phrasebank,
+        guard=guard,
     )
 
     def show_message(text: str) -> None:

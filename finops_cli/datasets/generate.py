@@ -12,14 +12,16 @@ from finops_cli import extras
 from finops_cli.datasets.dataset_card import card
 from finops_cli.datasets.report import Report, nested, requirements
 from finops_cli.datasets.requirements import Requirement
-from finops_cli.datasets.stage_type import Stage
+from finops_cli.datasets.stage_type import MaskText, Stage
 from finops_cli.datasets.stages import STAGES, stage_named
 from finops_cli.datasets.triage_examples import Profile
 from finops_cli.datasets.writer import DatasetOptions, Written, file_name, write_dataset, write_rows
+from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.kb.load import load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.redaction import RequireGuard, redaction_policy
 
 T = TypeVar("T")
 OnMessage = Callable[[str], None]
@@ -41,6 +43,8 @@ class GenerateOptions:
     workers: int
     phrasebank: Path | None = None
     """The user's own copy of financial_phrasebank."""
+    guard: GuardMode = "require"
+    """The treatment of personal data in that copy."""
 
 
 class _Made(NamedTuple):
@@ -103,7 +107,8 @@ def _make(
     rows = options.rows if options.rows is not None else stage.default_rows(kb)
     if stage.import_rows is not None and options.phrasebank is not None:
         imported = _refuse_empty(
-            stage.import_rows(options.phrasebank, on_message), options.phrasebank
+            stage.import_rows(options.phrasebank, on_message, _open_mask(options, kb)),
+            options.phrasebank,
         )
         written = write_rows(stage.name, imported, options.folder)
         order = _dataset_options(stage, written.rows.total(), options, kb_dir)
@@ -118,6 +123,14 @@ def _make(
         for file in files:
             _write_parquet(file)
     return _Made(order, written, judged)
+
+
+def _open_mask(options: GenerateOptions, kb: KnowledgeBase) -> MaskText:
+    """Open the mask of `--guard`. Raises MissingPiece if it is required and not installed."""
+    policy = redaction_policy(options.guard, asks_models=False, kb=kb)
+    if isinstance(policy, RequireGuard):
+        raise policy.refuse(str(options.phrasebank))
+    return (lambda text: text) if policy is None else (lambda text: policy.text(text)[0])
 
 
 def _refuse_empty(rows: Iterator[T], source: Path) -> Iterator[T]:

@@ -25,6 +25,10 @@ Features = Iterable[tuple[str, str]]
 """The (dimension, value) pairs that the dataset report counts."""
 
 
+MaskText = Callable[[str], str]
+"""Masks the personal data in a text."""
+
+
 class TaskAnswers(NamedTuple):
     """Answers that are JSON objects."""
 
@@ -81,10 +85,10 @@ class Stage:
     """Return the number of training rows up to which no text repeats; None without a
     limit.
     """
-    import_rows: Callable[[Path, Callable[[str], None]], Iterator[tuple[Row, Features]]] | None = (
-        None
-    )
-    """Read rows from the user's own file (`--phrasebank`)."""
+    import_rows: (
+        Callable[[Path, Callable[[str], None], MaskText], Iterator[tuple[Row, Features]]] | None
+    ) = None
+    """Read rows from the user's own file (`--phrasebank`), with personal data masked."""
     scratchpad: Scratchpad | None = None
     """Its examples with a scratchpad, for `data.format=scratchpad`; None where it has none."""
     in_default_set: bool = True

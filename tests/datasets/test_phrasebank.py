@@ -146,6 +146,8 @@ def test_phrasebank_split_is_80_to_20_by_text(tmp_path: Path) -> None:
 def test_phrasebank_missing_file_is_refused_with_a_fix(tmp_path: Path) -> None:
     """A missing file raises UsageError with its name and a fix."""
     with pytest.raises(
-        UsageError, match=r"missing\.txt: cannot be read", check=cured_by("give an unzipped")
+        UsageError,
+        match=r"missing\.txt: cannot be read",
+        check=cured_by("give financial_"),
     ):
         next(read_phrasebank(tmp_path / "missing.txt"))

@@ -84,8 +84,9 @@ def _read_phrasebank(path: Path) -> Iterator[Sentence]:
         if isinstance(item, Sentence):
             yield item
         elif isinstance(item, Damage):
+            # the values are not quoted: nobody has read them for personal data
+            accepted = "; ".join(f"{each.path[1:]}: {each.accepted}" for each in item.problems)
             raise UsageError(
-                f"{item.file}: line {item.line}: "
-                + "; ".join(each.message for each in item.problems),
+                f"{item.file}: line {item.line} cannot be used; accepted: {accepted}",
                 "correct the line or remove it",
             )

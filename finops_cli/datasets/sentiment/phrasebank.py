@@ -2,10 +2,11 @@
 
 finops neither ships nor downloads it.
 
-Two formats are accepted: the original text files (such as `Sentences_50Agree.txt`), with
-`sentence@label` on each line; and CSV, `label,sentence` without a header, or with a header that
-names both columns in any order. The originals are ISO 8859-1; a copy that is valid UTF-8 is read as
-UTF-8.
+Four formats are accepted: the original text files (such as `Sentences_50Agree.txt`), with
+`sentence@label` on each line; CSV, `label,sentence` without a header, or with a header that names
+both columns in any order; the ZIP file of the authors; and Parquet with the same columns, whose
+labels may be the numbers 0, 1 and 2. The originals are ISO 8859-1; a copy that is valid UTF-8 is
+read as UTF-8. No script of a data set is ever run.
 """
 
 from __future__ import annotations
@@ -13,13 +14,20 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from finops_cli.datasets.sentiment.examples import Sentence
+from finops_cli.datasets.sentiment.packed_phrasebank import (
+    LabelledRow,
+    OpenFile,
+    open_member,
+    parquet_rows,
+)
 from finops_cli.domain.finding import Damage
 from finops_cli.domain.sentiment import LABELS, Label
 from finops_cli.errors import UsageError
@@ -27,11 +35,12 @@ from finops_cli.files.csv_rows import csv_rows
 from finops_cli.files.jsonl import lines_of
 from finops_cli.verify.schemas import unusable
 
-_CURE = "give an unzipped text file or CSV file of financial_phrasebank"
+_CURE = "give financial_phrasebank as text, CSV, Parquet or the ZIP file of its authors"
 _LABEL_COLUMNS, _SENTENCE_COLUMNS = ("label", "sentiment"), ("sentence", "text")
 _A_LINE = "sentence@label, or in a CSV file label,sentence"
 _ACCEPTED = f"one of {', '.join(LABELS)}"
 _CHUNK = 1024 * 1024
+_ZIP_MAGIC, _PARQUET_MAGIC = b"PK", b"PAR1"
 
 
 class PhrasebankRead(Struct, frozen=True, kw_only=True):
@@ -51,12 +60,6 @@ class PhrasebankRead(Struct, frozen=True, kw_only=True):
 Item = Sentence | Damage | PhrasebankRead
 
 
-class _Row(NamedTuple):
-    line: int
-    sentence: str
-    label: str
-
-
 class _First(NamedTuple):
     line: int
     label: Label
@@ -66,23 +69,22 @@ def read_phrasebank(path: Path) -> Iterator[Item]:
     """Yield sentences and damaged lines, then PhrasebankRead.
 
     `sentiment.text_split` gives their splits. Texts that differ only in case and spaces are the
-    same text. Raises UsageError if `path` cannot be read.
+    same text. Raises UsageError if `path` cannot be read, MissingPiece for Parquet without pyarrow.
     """
     try:
-        encoding = _encoding(path)
+        file, rows = _open_rows(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})", _CURE) from error
-    rows = _csv(path, encoding) if path.suffix.lower() == ".csv" else _lines(path, encoding)
     seen: dict[str, _First] = {}
     counts = {Sentence: 0, Damage: 0, type(None): 0}
     for row in rows:
-        item = row if isinstance(row, Damage) else _read(str(path), row, seen)
+        item = row if isinstance(row, Damage) else _read(file, row, seen)
         counts[type(item)] += 1
         if item is not None:
             yield item
     sentences, damaged, duplicates = counts.values()
     yield PhrasebankRead(
-        file=str(path),
+        file=file,
         rows=sum(counts.values()),
         sentences=sentences,
         damaged=damaged,
@@ -90,7 +92,26 @@ def read_phrasebank(path: Path) -> Iterator[Item]:
     )
 
 
-def _read(file: str, row: _Row, seen: dict[str, _First]) -> Sentence | Damage | None:
+def _open_file(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def _open_rows(path: Path) -> tuple[str, Iterator[LabelledRow | Damage]]:
+    """Return the name of the file in messages, and its rows, by its kind."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == _PARQUET_MAGIC:
+        return str(path), parquet_rows(path)
+    name = str(path)
+    open_file: OpenFile = partial(_open_file, path)
+    if head.startswith(_ZIP_MAGIC):
+        name, open_file = open_member(path)
+    encoding = _encoding(open_file)
+    is_csv = name.lower().removesuffix(")").endswith(".csv")
+    return name, (_csv if is_csv else _lines)(name, open_file, encoding)
+
+
+def _read(file: str, row: LabelledRow, seen: dict[str, _First]) -> Sentence | Damage | None:
     """Return the sentence or the damage of a row; None for a duplicate."""
     text, word = " ".join(row.sentence.split()), row.label.strip().lower()
     try:
@@ -114,8 +135,8 @@ def _read(file: str, row: _Row, seen: dict[str, _First]) -> Sentence | Damage | 
     return Damage(file, row.line, (unusable("input.duplicate", "label", label, accepted),))
 
 
-def _lines(path: Path, encoding: str) -> Iterator[_Row | Damage]:
-    with path.open("rb") as file:
+def _lines(name: str, open_file: OpenFile, encoding: str) -> Iterator[LabelledRow | Damage]:
+    with open_file() as file:
         for number, (raw, _) in enumerate(lines_of(file), start=1):
             line = raw.decode(
                 encoding, "replace"
@@ -123,19 +144,19 @@ def _lines(path: Path, encoding: str) -> Iterator[_Row | Damage]:
             if not line:
                 continue
             sentence, at, label = line.rpartition("@")
-            yield _Row(number, sentence, label) if at else _no_row(path, number, line)
+            yield LabelledRow(number, sentence, label) if at else _no_row(name, number, line)
 
 
-def _csv(path: Path, encoding: str) -> Iterator[_Row | Damage]:
+def _csv(name: str, open_file: OpenFile, encoding: str) -> Iterator[LabelledRow | Damage]:
     """Read a CSV file.
 
     The first row gives the columns: by their names, or `label,sentence` if it has no names.
     """
     columns: tuple[int, int] | None = None
-    with path.open(encoding=encoding, newline="") as text:
+    with TextIOWrapper(open_file(), encoding, newline="") as text:
         for number, cells, fault in csv_rows(text, ","):
             if fault is not None:
-                yield _no_row(path, number, fault)
+                yield _no_row(name, number, fault)
                 continue
             if columns is None:
                 columns = _header(cells)
@@ -143,9 +164,9 @@ def _csv(path: Path, encoding: str) -> Iterator[_Row | Damage]:
                     continue
                 columns = (0, 1)
             if len(cells) > max(columns):
-                yield _Row(number, cells[columns[1]], cells[columns[0]])
+                yield LabelledRow(number, cells[columns[1]], cells[columns[0]])
             else:
-                yield _no_row(path, number, ",".join(cells))
+                yield _no_row(name, number, ",".join(cells))
 
 
 def _header(cells: list[str]) -> tuple[int, int] | None:
@@ -156,17 +177,17 @@ def _header(cells: list[str]) -> tuple[int, int] | None:
     return (labels[0], sentences[0]) if labels and sentences else None
 
 
-def _no_row(path: Path, line: int, what: str) -> Damage:
-    return Damage(str(path), line, (unusable("schema.format", "row", what, _A_LINE),))
+def _no_row(name: str, line: int, what: str) -> Damage:
+    return Damage(name, line, (unusable("schema.format", "row", what, _A_LINE),))
 
 
-def _encoding(path: Path) -> str:
+def _encoding(open_file: OpenFile) -> str:
     """Detect the encoding: UTF-8 if all bytes are valid.
 
     Text in ISO 8859-1 with letters beyond ASCII is almost never valid UTF-8.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as file:
+    with open_file() as file:
         try:
             for chunk in iter(partial(file.read, _CHUNK), b""):
                 decoder.decode(chunk)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from finops_cli.datasets.requirements import Requirement
 from finops_cli.datasets.rows import Message, Row, TemplateArguments, differences
@@ -20,7 +21,7 @@ from finops_cli.datasets.sentiment.examples import (
 from finops_cli.datasets.sentiment.grammar import load_grammar
 from finops_cli.datasets.sentiment.phrasebank import PhrasebankRead, read_phrasebank
 from finops_cli.datasets.splits import Split, intended_split
-from finops_cli.datasets.stage_type import Features
+from finops_cli.datasets.stage_type import Features, MaskText
 from finops_cli.datasets.triage_examples import Profile
 from finops_cli.domain import exact_json
 from finops_cli.domain.finding import Damage, Finding
@@ -92,19 +93,20 @@ def max_distinct_sentences() -> int:
 
 
 def phrasebank_rows(
-    path: Path, on_message: Callable[[str], None]
+    path: Path, on_message: Callable[[str], None], mask: MaskText
 ) -> Iterator[tuple[Row, Features]]:
-    """Yield rows and features from a copy of financial_phrasebank.
+    """Yield rows and features from a copy of financial_phrasebank, their texts masked.
 
-    Damaged lines and the totals go to `on_message`.
+    Damaged lines and the totals go to `on_message`, masked too, because they quote the file.
     """
     for number, item in enumerate(read_phrasebank(path)):
         if isinstance(item, Sentence):
+            masked = replace(item, text=mask(item.text))
             features = (("label", item.label), ("register", item.register))
-            yield sentiment_row(f"P-{number:06d}", item), features
+            yield sentiment_row(f"P-{number:06d}", masked), features
         elif isinstance(item, Damage):
             problems = (f"{item.file}:{item.line}: {each.message}" for each in item.problems)
-            on_message("; ".join(problems))
+            on_message(mask("; ".join(problems)))
         elif isinstance(item, PhrasebankRead):
             on_message(
                 f"{item.file}: {item.sentences:,} sentences, {item.duplicates:,} duplicates"

@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from finops_cli.datasets.sentiment.examples import Sentence, sentence
 from finops_cli.datasets.sentiment.grammar import TemplateSplit, load_grammar
 from finops_cli.datasets.sentiment.labelled_files import digest_split, read_labelled
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.redaction import RequireGuard, redaction_policy
 
 
 class LabelledSource(NamedTuple):
@@ -45,8 +48,15 @@ def split_sizes(kb: KnowledgeBase) -> Iterator[tuple[TemplateSplit, int]]:
 
 
 def file_source(path: Path, kb: KnowledgeBase) -> LabelledSource:
-    """Read a user's labelled texts. Raises UsageError for a file without any."""
+    """Read a user's labelled texts, with the personal data masked.
+
+    Raises UsageError for a file without any, MissingPiece where the guard is not installed.
+    """
+    guard = redaction_policy("require", asks_models=False, kb=kb)
+    if guard is None or isinstance(guard, RequireGuard):
+        raise RequireGuard(asks_models=False).refuse(str(path))
     rows: dict[TemplateSplit, list[Sentence]] = {"train": [], "calibration": [], "test": []}
     for row in read_labelled(path):
-        rows[digest_split(row.text, kb)].append(row)
+        masked = replace(row, text=guard.text(row.text)[0])
+        rows[digest_split(masked.text, kb)].append(masked)
     return LabelledSource(rows, path.name, sha256_of_file(path)[0])
