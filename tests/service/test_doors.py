@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from finops_cli.service.auth.tokens import make_token
-from tests.service.conftest import Server, httpx
+from tests.service.conftest import Server
 from tests.support.records import a_fail
 
 pytestmark = pytest.mark.slow

@@ -7,9 +7,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.service.conftest import TOKENS, Server, httpx
+from tests.service.conftest import TOKENS, Server
 from tests.support.program import ROOT, Finops
 from tests.support.records import a_fail, jsonl, rows
 

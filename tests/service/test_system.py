@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import jsonschema
 import pytest
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb
-from tests.service.conftest import Server, httpx, start
+from tests.service.conftest import Server, start
 from tests.support.program import Finops
 from tests.support.records import a_fail
 

@@ -1,0 +1,117 @@
+"""The audit log: a chain of entries, each with the hash of the one before it.
+
+Whoever changes or removes an entry breaks the chain behind it. The log shows tampering; it cannot
+prevent it: who owns the machine and every copy of the head can write a new chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+FIRST = "0" * 64
+"""The hash before the first entry."""
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True):
+    """Who did what."""
+
+    seq: int
+    at: str
+    who: str
+    role: str
+    action: str
+    subject: str
+    request_id: str
+    details: dict[str, Any]
+    prev: str
+    hash: str
+
+
+class Actor(NamedTuple):
+    """Who does something, and in which request."""
+
+    who: str
+    role: str
+    request_id: str
+
+
+class BrokenChain(NamedTuple):
+    """The first entry that does not fit."""
+
+    seq: int
+    reason: str
+
+
+def append(
+    connection: sqlite3.Connection,
+    at: datetime,
+    actor: Actor,
+    action: str,
+    subject: str,
+    details: Mapping[str, Any],
+) -> None:
+    """Append an entry, in the transaction of what it tells about."""
+    last = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
+    seq, prev = (1, FIRST) if last is None else (last["seq"] + 1, last["hash"])
+    told = _canonical(details)
+    fields = (seq, at.isoformat(), *actor[:2], action, subject, actor.request_id, told)
+    connection.execute(
+        "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*fields, prev, hash_of(prev, fields)),
+    )
+
+
+def hash_of(prev: str, fields: tuple[Any, ...]) -> str:
+    """Return the SHA-256 of an entry and the hash before it, in hexadecimal."""
+    return hashlib.sha256((prev + _canonical(fields)).encode()).hexdigest()
+
+
+def read_entries(
+    connection: sqlite3.Connection, after: int = 0, at_most: int = 100
+) -> list[AuditEntry]:
+    """Return up to `at_most` entries after the entry `after`."""
+    rows = connection.execute(
+        "SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, at_most)
+    )
+    return [AuditEntry(**{**dict(row), "details": json.loads(row["details"])}) for row in rows]
+
+
+def verify(
+    connection: sqlite3.Connection, heads: Mapping[int, str] | None = None
+) -> BrokenChain | int:
+    """Return the number of entries of an unbroken chain, else the first entry that does not fit.
+
+    `heads` are hashes of entries that were kept elsewhere.
+    """
+    prev, count = FIRST, 0
+    for row in _rows(connection):
+        count += 1
+        fields = tuple(row)[:8]
+        if row["seq"] != count:
+            return BrokenChain(row["seq"], f"entry {count} is missing")
+        if row["prev"] != prev:
+            return BrokenChain(row["seq"], "does not name the hash of the entry before it")
+        if row["hash"] != hash_of(prev, fields):
+            return BrokenChain(row["seq"], "was changed")
+        if heads is not None and heads.get(count, row["hash"]) != row["hash"]:
+            return BrokenChain(row["seq"], "differs from the hash that was kept elsewhere")
+        prev = row["hash"]
+    missing = [seq for seq in heads or {} if seq > count]
+    if missing:
+        return BrokenChain(min(missing), "is missing, and a hash of it was kept elsewhere")
+    return count
+
+
+def _rows(connection: sqlite3.Connection) -> Iterator[sqlite3.Row]:
+    yield from connection.execute("SELECT * FROM audit ORDER BY seq")
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
