@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from finops_cli.service.auth.access import TokenSource
     from finops_cli.service.config import ServeConfig
     from finops_cli.service.records.answering import Answering
+    from finops_cli.service.store.database import Database
 
 _PORT = 8765
 _MODULES = ("fastapi", "uvicorn", "httptools", "prometheus_client")
@@ -153,23 +154,42 @@ def _require_packages() -> None:
 
 
 def _run(context: typer.Context, models: ModelOptions, config: ServeConfig, backend: str) -> None:
+    from finops_cli.service.store.database import Database
+
+    config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    source, token = _open_tokens(config)
+    answering = _open_answering(context, models, config, backend)
+    database = Database(config.data)
+    try:
+        _serve(config, answering, source, database, token)
+    finally:
+        database.close()
+
+
+def _serve(
+    config: ServeConfig,
+    answering: Answering,
+    source: TokenSource,
+    database: Database,
+    token: str | None,
+) -> None:
     from dataclasses import replace
 
     from finops_cli.service.app import build_service
     from finops_cli.service.server import SecondInterrupt, listen, serve
 
-    config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    source, token = _open_tokens(config)
-    answering = _open_answering(context, models, config, backend)
     opened = listen(config)
     if config.socket is None:
         config = replace(config, port=opened.getsockname()[1])
     log = sys.stderr if config.has_access_log else None
-    service = build_service(config, answering, source, log=log)
+    service = build_service(config, answering, source, database, log=log)
+    service.audit.note("start", {"kb": answering.kb.version, "guard": answering.guard})
     try:
         serve(service, config, opened, lambda: _show_address(config, token))
     except SecondInterrupt as error:
         raise KeyboardInterrupt from error
+    finally:
+        service.audit.note("stop", {})
 
 
 def _open_answering(

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from finops_cli.errors import FinopsError
-from finops_cli.pipeline.sequences import SEQUENCES
+from finops_cli.pipeline.sequences import Command
+from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.access import Access, TokenSource
 from finops_cli.service.auth.tokens import Now, utc_now
 from finops_cli.service.config import ServeConfig
@@ -32,8 +33,11 @@ from finops_cli.service.records.spool import SpoolBudget
 from finops_cli.service.records.streams import Streams
 from finops_cli.service.requests import facts_of
 from finops_cli.service.routes import NamedRoute
+from finops_cli.service.store.database import Database
 from finops_cli.service.system_routes import SystemRoutes
 
+_RECORD_COMMANDS: tuple[Command, ...] = ("run", "triage", "resolve")
+"""The commands that answer one record at a time."""
 _STATUS_NAMES = {404: "not-found", 405: "method"}
 
 
@@ -43,6 +47,8 @@ class Service:
 
     app: ASGIApp
     answering: Answering
+    database: Database
+    audit: AuditLog
     load: LoadDoor
     metrics: Metrics
     routes: tuple[NamedRoute, ...]
@@ -52,6 +58,7 @@ def build_service(
     config: ServeConfig,
     answering: Answering,
     tokens: TokenSource,
+    database: Database,
     *,
     log: TextIO | None = None,
     now: Now = utc_now,
@@ -73,17 +80,28 @@ def build_service(
         budget=SpoolBudget(kb.serve.limits["spool_bytes"]),
     )
     system = SystemRoutes(answering, metrics, load, config.data)
-    routes = _routes(answering, streams, system)
+    audit = AuditLog(database, now)
+    routes = _routes(answering, streams, system, audit)
     inner.router.routes.extend(routes)
     access = Access(tokens, kb.serve, now, is_secure=config.has_tls)
     hosts = allowed_hosts(config.host, config.port, config.allow_hosts)
     app: ASGIApp = AccessDoor(load, access)
     app = OriginDoor(app, hosts, is_socket=config.socket is not None)
-    app = IdentityDoor(app, ServiceLog(metrics, log))
-    return Service(app=app, answering=answering, load=load, metrics=metrics, routes=tuple(routes))
+    app = IdentityDoor(app, ServiceLog(metrics, log), audit)
+    return Service(
+        app=app,
+        answering=answering,
+        database=database,
+        audit=audit,
+        load=load,
+        metrics=metrics,
+        routes=tuple(routes),
+    )
 
 
-def _routes(answering: Answering, streams: Streams, system: SystemRoutes) -> list[NamedRoute]:
+def _routes(
+    answering: Answering, streams: Streams, system: SystemRoutes, audit: AuditLog
+) -> list[NamedRoute]:
     knowledge = KnowledgeRoutes(answering.kb)
     settings = answering.kb.serve
     return [
@@ -91,7 +109,7 @@ def _routes(answering: Answering, streams: Streams, system: SystemRoutes) -> lis
             NamedRoute(
                 f"/v1/{command}", RecordEndpoint(command, answering, streams), methods=["POST"]
             )
-            for command in SEQUENCES
+            for command in _RECORD_COMMANDS
         ),
         NamedRoute("/v1/check", CheckEndpoint(answering, settings).answer, methods=["POST"]),
         NamedRoute("/v1/clock", ClockEndpoint(answering, settings).answer, methods=["POST"]),
@@ -99,6 +117,8 @@ def _routes(answering: Answering, streams: Streams, system: SystemRoutes) -> lis
         NamedRoute("/v1/kb/{id}", knowledge.entry),
         NamedRoute("/v1/schemas/{name}", knowledge.schema),
         NamedRoute("/v1/models", system.models),
+        NamedRoute("/v1/audit", audit.entries),
+        NamedRoute("/v1/audit/verify", audit.verification),
         NamedRoute("/metrics", system.metrics),
         NamedRoute("/openapi.json", system.openapi),
         NamedRoute("/healthz", system.health),

@@ -55,6 +55,7 @@ def _parameter(
 
 _SWITCH = {"type": "boolean", "default": False}
 _WORD = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
 _OPTIONS = (
     _parameter(
         "as_of",
@@ -131,6 +132,16 @@ OPERATIONS = (
         errors=(404,),
     ),
     _shows("/v1/models", "Show what answers."),
+    _shows(
+        "/v1/audit",
+        "Show the audit log.",
+        parameters=(
+            _parameter("after", "The number of an entry: show those after it.", _COUNT),
+            _parameter("limit", "How many entries to show, up to 1,000.", _COUNT),
+        ),
+        errors=(422,),
+    ),
+    _shows("/v1/audit/verify", "Check the chain of the audit log."),
     _shows("/metrics", "Show the figures of the service."),
     _shows("/healthz", "Show that the service runs.", is_open=True),
     _shows("/readyz", "Show whether the service is ready.", is_open=True, errors=(503,)),

@@ -7,6 +7,7 @@ import pytest
 
 from finops_cli.service.auth.tokens import make_token
 from tests.service.conftest import Server
+from tests.support.program import Finops
 from tests.support.records import a_fail
 
 pytestmark = pytest.mark.slow
@@ -115,3 +116,27 @@ def test_too_many_wrong_tokens_are_refused(tmp_path_factory: pytest.TempPathFact
     finally:
         stop(server)
     assert statuses == [401] * 10 + [429]
+
+
+def test_audit_log_has_what_was_denied(server: Server) -> None:
+    """A denied request is an entry with its template, never its path. Only the audit right reads
+    the log, whose chain verifies.
+    """
+    with server.client("reader") as reader:
+        assert reader.get("/v1/audit").status_code == 403
+        assert reader.post("/v1/triage", json=a_fail(fail_id="SECRET")).status_code == 403
+    with server.client("auditor") as auditor:
+        entries = auditor.get("/v1/audit", params={"limit": 1000}).json()
+        assert auditor.get("/v1/audit/verify").json() == {"ok": True, "entries": len(entries)}
+        assert auditor.get("/v1/audit", params={"after": "x"}).status_code == 422
+    assert entries[0]["action"] == "start"
+    denied = [each for each in entries if each["who"] == "reader"]
+    assert {(each["action"], each["details"]["status"]) for each in denied} == {("denied", 403)}
+    assert "SECRET" not in str(entries)
+
+
+def test_second_service_on_a_data_folder_is_refused(server: Server, finops: Finops) -> None:
+    """Two services never share a data folder: the second ends with 2 and says why."""
+    done = finops("serve", "--port", "0", "--data", server.data, "--guard", "off")
+    assert done.returncode == 2
+    assert b"another finops" in done.stderr

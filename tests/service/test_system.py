@@ -48,7 +48,7 @@ def test_openapi_document_describes_the_answers(server: Server) -> None:
     jsonschema.Draft202012Validator(schema).validate(line)
 
 
-def test_openapi_document_has_every_route() -> None:
+def test_openapi_document_has_every_route(tmp_path: Path) -> None:
     """The table of operations and the routes of the application name the same paths."""
     from finops_cli.models.engine import Engine
     from finops_cli.service.app import build_service
@@ -56,11 +56,14 @@ def test_openapi_document_has_every_route() -> None:
     from finops_cli.service.config import ServeConfig
     from finops_cli.service.openapi import OPERATIONS
     from finops_cli.service.records.answering import Answering
+    from finops_cli.service.store.database import Database
 
     kb = load_kb(bundled_kb_dir())
     answering = Answering(kb, Engine(kb), bundled_kb_dir(), "off")
-    service = build_service(ServeConfig(data=Path()), answering, SingleToken("x"))
+    database = Database(tmp_path)
+    service = build_service(ServeConfig(data=tmp_path), answering, SingleToken("x"), database)
     answering.close()
+    database.close()
     routes = {route.path for route in service.routes}
     assert {each.path for each in OPERATIONS} == routes
 

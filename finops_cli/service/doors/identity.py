@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.log import ServiceLog
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.requests import RequestFacts, keep_facts, new_request_id
@@ -23,6 +25,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 _STATIC = "/static/"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -30,9 +33,10 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class IdentityDoor:
     """The outermost door."""
 
-    def __init__(self, app: ASGIApp, log: ServiceLog) -> None:
+    def __init__(self, app: ASGIApp, log: ServiceLog, audit: AuditLog) -> None:
         self._app = app
         self._log = log
+        self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,6 +65,8 @@ class IdentityDoor:
         except ServiceError as error:
             if status:
                 raise
+            if error.status in _DENIED:
+                await self._audit.denied(HTTPConnection(scope), error)
             await error.response(scope["path"], request_id)(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass  # nobody is there to answer

@@ -1,1 +1,1 @@
-"""What the service keeps: files, jobs, fails, decisions, and the audit log, in SQLite."""
+"""What the service keeps, in SQLite: the audit log."""

@@ -49,6 +49,10 @@ class BrokenChain(NamedTuple):
     reason: str
 
 
+SERVICE = Actor("service", "", "")
+"""The service itself, which starts and stops."""
+
+
 def append(
     connection: sqlite3.Connection,
     at: datetime,
