@@ -23,12 +23,14 @@ from finops_cli.models import bundled
 CASE_HEADING = "Resolve this fail:"
 EMPTY_THINK = "<think>\n\n</think>\n\n"
 _CONTROL = re.compile(
-    r"<(?=[|\uff5c]|/?think>|/?tool_|/?s>|(?:start|end)_of_|(?:eos|bos|pad|unk)>|\w+\|>)"
-    r"|\[(?=/?INST\]|\|)",
-    re.IGNORECASE,
+    r"<(?=[|\uff5c]|/?\w{1,40}\|?>|/?tool_|(?i:start|end)_of_)"
+    r"|\[(?=\||(?i:/?inst|gmask)\]"
+    r"|/?(?:TOOL_[A-Z]+|AVAILABLE_TOOLS|SYSTEM_PROMPT|THINK|BOS|EOS|CLS|SEP|PAD|UNK|MASK)\])"
 )
-"""The opening bracket of every text that the models' tokenizers read as a control token: `<|im_end
-`, `<think>`, `</think>` ...
+"""The opening bracket of every text that a tokenizer may read as a control token: `<|im_end|>`,
+`<think>`, `<extra_id_1>`, `[INST]`, `[TOOL_CALLS]` ... Each family of models has its own, so all
+texts of these forms count. Words in square brackets are listed, because placeholders of the guard
+look alike (`[WITHHELD]`).
 """
 
 

@@ -121,9 +121,39 @@ def test_neutralise_breaks_each_token_that_ends_a_turn(kb: KnowledgeBase) -> Non
         assert not has_turn_token(neutralise(f"a{token}b"), kb.models), token
 
 
+@pytest.mark.parametrize(
+    "token",
+    [
+        *(
+            "<<SYS>>",
+            "<</SYS>>",
+            "[TOOL_CALLS]",
+            "[/AVAILABLE_TOOLS]",
+            "[SYSTEM_PROMPT]",
+            "[gMASK]",
+        ),
+        *(
+            "<sop>",
+            "<eop>",
+            "<fim_prefix>",
+            "<extra_id_1>",
+            "<unused0>",
+            "<reserved_106>",
+            "<mask>",
+        ),
+        *("<start_function_call>", "<tool_response>", "<channel|>", "<0x0A>", "</role>", "<_end>"),
+        *("<user>", "<|tool_call|>", "[|endofturn|]", "<\uff5ctool\u2581calls\u2581begin\uff5c>"),
+    ],
+)
+def test_neutralise_breaks_tokens_of_unlisted_templates(token: str) -> None:
+    """A token that has the form of a chat template's is broken although the kb does not list it."""
+    assert token not in neutralise(f"a{token}b")
+
+
 def test_neutralise_leaves_ordinary_text_unchanged() -> None:
     """Comparison signs, arrows and bars in ordinary text stay unchanged."""
-    assert neutralise("3 < 4, a<b, <-- see note, x|y") == "3 < 4, a<b, <-- see note, x|y"
+    text = "3 < 4, a<b, <-- see note, x|y, 5 << 6, [sic], [A], [B-2], [WITHHELD], <a note>, rate<5%"
+    assert neutralise(text) == text
 
 
 def test_prompt_digests_of_two_stages_differ() -> None:
