@@ -175,6 +175,7 @@ def _of_the_plan(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Kn
         brokers | {fail.dtc for fail in case.related_fails},
     )
     receipts = [step.qty for step in reversed(steps) if step.action in _RECEIPTS]
+    applied = sum(step.qty for step in steps if step.action == "APPLY_BOX")
     return known_numbers(
         (case, parties, plan.additional_ftrs_chased),
         [text for _, text, _ in _texts(plan)],
@@ -182,6 +183,7 @@ def _of_the_plan(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Kn
             *map(len, listed),
             *Counter(step.action for step in steps).values(),
             sum(ftr.qty for ftr in case.ftrs),
+            max(0, case.inventory.box_qty - applied),
         ),
         (
             *accumulate(receipts),

@@ -25,8 +25,10 @@ from tests.support.sentences import (
     places_of_plan,
     places_of_triage,
     plan_random_case,
+    read_examples,
     read_forms,
     read_groups,
+    read_records,
 )
 
 SEED = 20261129
@@ -179,6 +181,41 @@ def test_right_blind_sentences_are_not_blamed(
     assert len(found) >= 75
     assert [text for text, rules in found.items() if set(rules) - {UNJUDGED}] == []
     assert sum(map(bool, found.values())) <= 0.1 * len(found)
+
+
+def judge_records(group: str, kb: KnowledgeBase) -> dict[tuple[str, str], list[str]]:
+    """Return the rules that each sentence of a group about a record of the examples breaks."""
+    records, found = read_examples(kb), {}
+    for record, fields in read_records("record_sentences.toml", group).items():
+        stage1, stage2 = records[record]
+        for field, texts in fields.items():
+            for text in texts:
+                if field == "reason":
+                    findings = stage1.find(text, kb)
+                else:
+                    assert stage2 is not None
+                    findings = stage2.find(field, text, kb)
+                found[record, text] = [each.rule for each in findings]
+    return found
+
+
+def test_wrong_sentences_of_the_records_do_not_pass(kb: KnowledgeBase) -> None:
+    """No wrong sentence of an attack on twelve records passes, and at least 93 % are findings."""
+    found = judge_records("wrong", kb)
+    assert len(found) >= 230
+    assert [text for text, rules in found.items() if not rules] == []
+    assert sum(set(rules) != {UNJUDGED} for rules in found.values()) >= 0.93 * len(found)
+
+
+def test_right_sentences_of_the_records_are_not_blamed(kb: KnowledgeBase) -> None:
+    """Of right sentences of an attack none is blamed, and at most 7 % are not judged. Those that a
+    documented rule refuses are listed apart.
+    """
+    found = judge_records("right", kb)
+    assert len(found) >= 175
+    assert [text for text, rules in found.items() if set(rules) - {UNJUDGED}] == []
+    assert sum(map(bool, found.values())) <= 0.07 * len(found)
+    assert all(set(rules) - {UNJUDGED} for rules in judge_records("refused", kb).values())
 
 
 def write_right_sentences(kb: KnowledgeBase) -> list[tuple[str, Stage1 | Stage2]]:

@@ -118,6 +118,12 @@ def read_groups(file: str, group: str) -> dict[str, list[str]]:
     return {field: list(texts) for field, texts in table[group].items()}
 
 
+def read_records(file: str, group: str) -> dict[str, dict[str, list[str]]]:
+    """Read the sentences of a group by record and field."""
+    table = tomllib.loads((_HERE / file).read_text(encoding="utf-8"))
+    return {record: dict(fields) for record, fields in table[group].items()}
+
+
 def half_of(form: tuple[str, str]) -> int:
     """Return 0 for the forms that the check was developed on, 1 for those that measure it.
 
@@ -135,6 +141,20 @@ def first_of_monday(kb: KnowledgeBase) -> tuple[Stage1, Stage2]:
     case = handoff(fail, answer, kb)
     assert not isinstance(case, NotApplicable)
     return Stage1(fail, answer), Stage2(case, resolve(case, kb))
+
+
+def read_examples(kb: KnowledgeBase) -> dict[str, tuple[Stage1, Stage2 | None]]:
+    """Return the records of three examples with their answers, by `fail_id`."""
+    found: dict[str, tuple[Stage1, Stage2 | None]] = {}
+    for name in ("monday", "corporate-action", "gridlock"):
+        for line in (EXAMPLES / f"{name}.jsonl").read_bytes().splitlines():
+            fail = parse_fail_line(line)[0]
+            assert fail is not None
+            answer = triage(fail, kb)
+            case = handoff(fail, answer, kb)
+            plan = None if isinstance(case, NotApplicable) else Stage2(case, resolve(case, kb))
+            found[str(fail.fail_id)] = Stage1(fail, answer), plan
+    return found
 
 
 def plan_random_case(rng: Random, kb: KnowledgeBase) -> Stage2:

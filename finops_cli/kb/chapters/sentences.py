@@ -45,6 +45,9 @@ GRAMMAR = (
     "article",
     "above",
     "below",
+    "at_least",
+    "at_most",
+    "inverted",
     "another",
     "attribute",
     "deadline",
@@ -52,6 +55,11 @@ GRAMMAR = (
     "contribution",
     "opening",
     "following",
+    "filling",
+    "further",
+    "larger",
+    "smaller",
+    "alone",
 )
 """The parts of `sentence.grammar`."""
 _VALUES: dict[str, tuple[str, ...]] = {
@@ -61,7 +69,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "direction": ("FTD", "FTR"),
     "flag": (*get_args(Flag), *get_args(HandoffFlag)),
     "level": get_args(EscalationLevel),
-    "milestone": ("chase", "net", "box", "depot", "recall", "borrow", "all", "step"),
+    "milestone": ("chase", "net", "box", "depot", "recall", "borrow", "all", "end", "step"),
     "negation": ("no", "behind", "condition", "vague"),
 }
 """The meanings that a role may have. Those of the others are the keys of `verify.sentences`."""

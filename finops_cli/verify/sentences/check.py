@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
+from operator import ge, gt, le, lt
 from typing import Literal
 
 from finops_cli.domain import limits
@@ -35,7 +36,12 @@ Support = Literal["supported", "contradicted", "unknown", "passed over"]
 _WORD = re.compile(r"[^\W\d_]+")
 _AFTER_STEP = re.compile(r"(\bafter (?:the )?steps? )(\d{1,2}\b)", re.IGNORECASE)
 """A step as the time of a number, which must not be removed as a reference to it."""
+_ORDERED_ACTIONS = (("action",),)
+_ORDERED_PARTIES = (("party:chase",), ("party:net",))
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+"""Letters and marks of full width, as the ASCII ones that they stand for."""
 _ENDED = re.compile(r"[.!?][)\"'\u201d\u2019]*\s*\Z")
+_COMPARISONS = {"above": gt, "below": lt, "at least": ge, "at most": le}
 _PRECISE = frozenset(
     (
         "number:age:days",
@@ -117,12 +123,14 @@ class _Reader:
         if fault is not None:
             yield _finding(NO_SENTENCE, path, expected, text, f"{field} {fault}")
             return
-        digits = _AFTER_STEP.sub(r"\1#\2", write_digits(text))
+        digits = _AFTER_STEP.sub(r"\1#\2", write_digits(text.translate(_FULL_WIDTH)))
         stripped = strip_phrases(digits, self._accepted, self._name)
         clauses = read_clauses(stripped, self._rules)
         judged = [(claim, self._judge(claim)) for clause in clauses for claim in clause.claims]
         wrong = [claim for claim, support in judged if support == "contradicted"]
-        wrong += self._find_disorder(stripped, [claim for claim, _ in judged])
+        claims = [claim for claim, _ in judged]
+        wrong += self._find_disorder(stripped, claims)
+        wrong += self._find_incomplete(stripped, claims)
         if wrong:
             message = f"{field} says {self._explain(wrong)}"
             yield _finding(CONTRADICTED, path, expected, text, message)
@@ -144,16 +152,28 @@ class _Reader:
     def _find_disorder(self, text: str, claims: list[Claim]) -> Iterator[Claim]:
         """Find two steps whose order a text turns round: "first the box, then the chase"."""
         stems = {stem(word) for word in _WORD.findall(text.lower())}
-        grammar, order = self._rules.grammar, self._truths.order
+        grammar, truths = self._rules.grammar, self._truths
         if stems.isdisjoint(grammar["opening"]) or stems.isdisjoint(grammar["following"]):
             return
-        told = [
-            str(each.value) for each in claims if each.roles == ("action",) and not each.negated
-        ]
-        for first, second in pairwise(dict.fromkeys(each for each in told if each in order)):
-            if max(_places(order, second)) < min(_places(order, first)):
-                said = f"{first} before {second}"
-                yield Claim(("order",), said, f"first {first}, then {second}")
+        for roles, order in (
+            (_ORDERED_ACTIONS, truths.order),
+            (_ORDERED_PARTIES, truths.party_order),
+        ):
+            told = [str(each.value) for each in claims if each.roles in roles and not each.negated]
+            for first, second in pairwise(dict.fromkeys(each for each in told if each in order)):
+                if max(_places(order, second)) < min(_places(order, first)):
+                    said = f"{first} before {second}"
+                    yield Claim(("order",), said, f"first {first}, then {second}")
+
+    def _find_incomplete(self, text: str, claims: list[Claim]) -> Iterator[Claim]:
+        """Find a gridlock "among" some of its parties only; "and 1 more" names the others."""
+        if any(stem(word) in self._rules.grammar["further"] for word in _WORD.findall(text)):
+            return
+        among = [each for each in claims if each.roles == ("party:among",) and not each.negated]
+        named = {each.value for each in among}
+        if len(named) > 1 and named < self._truths.true.get("party:among", set()):
+            text = " and ".join(sorted(str(each) for each in named))
+            yield Claim(("party:among",), text, f"gridlock among {text} alone")
 
     def _is_undecided(self, claim: Claim) -> bool:
         """Test for a claim that the answer neither bears out nor refutes."""
@@ -171,8 +191,8 @@ class _Reader:
         """Test for a true value; a number with fewer decimals may be rounded half-up."""
         true = self._truths.true.get(role, set())
         if comparison and isinstance(value, Decimal):
-            sign = 1 if comparison == "above" else -1
-            return any(isinstance(each, Decimal) and sign * (each - value) >= 0 for each in true)
+            is_within = _COMPARISONS[comparison]
+            return any(isinstance(each, Decimal) and is_within(each, value) for each in true)
         if value in true:
             return True
         if not isinstance(value, Decimal) or not value or role.startswith(("quantity", "bare:sh")):

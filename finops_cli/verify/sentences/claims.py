@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 Value = Decimal | str | tuple[str, Decimal]
 """A number, a name or a word; or a participant with a number."""
+Comparison = Literal["", "above", "below", "at least", "at most"]
 Label = tuple[str, str]
 """The role and the meaning of a word that a number belongs to, such as ("quantity", "recall")."""
 
@@ -21,7 +22,7 @@ class Claim(NamedTuple):
     text: str
     """The words, for a message."""
     negated: bool = False
-    comparison: Literal["", "above", "below"] = ""
+    comparison: Comparison = ""
     """The value is a limit: "coverage below 25%"."""
     doubtful: tuple[str, ...] = ()
     """Roles that the value may have instead, where the grammar is not clear."""
@@ -53,6 +54,8 @@ class Context:
     negated: bool = False
     """True where a negated verb gives the role of the participant."""
     hypothetical: bool = False
+    is_vague: bool = False
+    """A claim is hypothetical: "it would be critical"."""
     has_step_list: bool = False
     """The clause lists several steps after which it counts; none of them alone is meant."""
     milestone: str | None = None

@@ -45,7 +45,7 @@ def _read_clause(items: list[Item], is_question: bool, rules: SentenceRules) -> 
         reader = Segment(segment, context, rules)
         context.claims += reader.read()
         has_bare_number |= reader.has_bare_number
-        is_vague |= any("vague" in item.means("negation") for item in segment)
+        is_vague |= context.is_vague or any("vague" in item.means("negation") for item in segment)
     words = [item for item in items if item.kind in ("word", "phrase")]
     unknown = [
         item.text

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Literal
 
 from finops_cli.kb.chapters.sentences import SentenceRules, stem
-from finops_cli.verify.sentences.claims import Claim, Context, Label
+from finops_cli.verify.sentences.claims import Claim, Comparison, Context, Label
 from finops_cli.verify.sentences.tokens import Item
 
 _UNITS = {
     **dict.fromkeys(("age", "overdue", "left", "transit", "notice"), ("days", "")),
     **dict.fromkeys(("coverage", "cp_rate", "adv_rate"), ("percent", "")),
+    "uncovered": ("percent",),
     "value": ("usd", ""),
 }
 """The units of the numbers of a label; all others have numbers without a unit."""
@@ -30,11 +30,24 @@ _AFTER = {
 """The numbers that a step changes, by their roles."""
 _PARTS = frozenset(f"number:{name}_part" for name in ("age", "value", "regulatory", "cp"))
 """The parts of the base score."""
+SOURCES = {
+    **{name: name for name in ("chase", "net", "box", "depot", "recall", "borrow")},
+    "apply": "box",
+}
+"""The step that the words for a source of shares stand for."""
 _OBJECTS = frozenset(("residual", "left", "owed", "total"))
 """Quantities that can be the object of a verb: "borrow the residual 4,000"."""
 _VERBS = frozenset(("chase", "net", "apply", "depot", "recall", "borrow", "cash", "escalate"))
+_LIMITS: dict[Comparison, Comparison] = {
+    "below": "at least",
+    "above": "at most",
+    "at least": "below",
+    "at most": "above",
+}
+"""The kinds of a limit, each with its opposite."""
 _BEFORE_LIMIT = 3
 _BEHIND = 3
+_BEHIND_PERCENT = 6
 """Items that the label of a number other than of shares may be behind it."""
 
 
@@ -73,8 +86,9 @@ class Labels:
         value = _amount(item)
         if i and "step" in self._items[i - 1].means("milestone"):
             return None
-        if self._counts_parties(i):
-            return Claim(("count:parties",), value, item.text)
+        counted = self._counted(i)
+        if counted is not None:
+            return Claim((f"count:{counted}",), value, item.text, False, self._comparison(i))
         before, after = self._before(i, item), self._after(i, item)
         if before == [("quantity", "deliver")] and after:
             before = []  # deliver 8,000 from the box: the source counts
@@ -89,6 +103,13 @@ class Labels:
                 labels = [("quantity", "residual")]
         if not labels and self._milestone is not None and item.unit in ("", "shares"):
             labels = [("quantity", "left"), ("quantity", "covered")]
+        if not labels and self._milestone is not None and item.unit == "percent":
+            labels = [("number", "coverage")]
+        comes_from = any(each.means("party") == ("from",) for each in self._items)
+        if not self._labels and comes_from and item.unit in ("", "shares"):
+            sender = self._party_of(i)  # "8,000 from the box, 12,000 from DTC-0161"
+            if sender is not None:
+                return Claim(("pair:chase", "pair:net", "pair:owed"), (sender, value), item.text)
         if not labels:
             self.has_bare_number = True
             return Claim((f"bare:{item.unit}",), value, item.text) if item.unit else None
@@ -128,7 +149,10 @@ class Labels:
         is_whole = self._is_whole(i)
         kind, first = labels[0]
         if labels == [("quantity", "receipts")] and not item.unit:
-            return ("count:receipts", "quantity:receipts")
+            near = self._items[i + 1 : i + _BEHIND]
+            words = {stem(word) for each in near for word in each.text.split()}
+            some = bool(words & self._grammar["further"]) or self._party_of(i) is not None
+            return ("count:some_receipts" if some else "count:receipts", "quantity:receipts")
         if not is_whole and self._party_of(i) is not None:
             if kind == "quantity" and first in _PAIRED:
                 return (f"pair:{first}",)
@@ -136,6 +160,7 @@ class Labels:
                 return ("pair:age",)
         roles = [self._contribution(_role(each, item.unit), item) for each in labels]
         roles = [self._after_milestone(role) for role in roles]
+        roles = self._of_source(i, roles)
         if not item.unit and not self._comparison(i):  # "age 18": the part of the score
             roles += [f"{role}_part" for role in roles if f"{role}_part" in _PARTS]
         if is_whole:
@@ -160,24 +185,48 @@ class Labels:
             return role
         return f"{_AFTER[role][0]}@{self._milestone}"
 
+    def _of_source(self, i: int, roles: list[str]) -> list[str]:
+        """Return the roles of "the box brings coverage to 62.5%", or covers 25%."""
+        if roles != ["number:coverage"] or self._items[i].unit != "percent":
+            return roles
+        sources = {
+            SOURCES[each]
+            for item in self._items[:i]
+            for each in item.means("quantity")
+            if each in SOURCES
+        }
+        if len(sources) != 1:
+            return roles
+        source = sources.pop()
+        after = f"number:coverage@{source}"
+        return (
+            [after] if self._items[i - 1].text.lower() == "to" else [f"number:part@{source}", after]
+        )
+
     def _contribution(self, role: str, item: Item) -> str:
         """Return the role of "the age adds 18 points": the weighted part of the base score."""
         part = role if role.endswith("_part") else f"{role}_part"
         adds = any(stem(each.text) in self._grammar["contribution"] for each in self._items)
         return f"{part}:points" if part in _PARTS and adds and not item.unit else role
 
-    def _counts_parties(self, i: int) -> bool:
-        """Test for "two counterparties": the participants are counted, not the shares."""
-        following = self._items[i + 1] if i + 1 < len(self._items) else None
-        is_plain = not self._items[i].unit and self._items[i].text.isdigit()
-        return is_plain and following is not None and "parties" in following.means("quantity")
+    def _counted(self, i: int) -> str | None:
+        """Return `parties` for "two counterparties": they are counted, not the shares."""
+        if i + 1 == len(self._items) or self._items[i].unit or not self._items[i].text.isdigit():
+            return None
+        meant = self._items[i + 1].means("quantity")
+        return next((each for each in ("parties", "flags") if each in meant), None)
 
-    def _comparison(self, i: int) -> Literal["", "above", "below"]:
-        """Test for "coverage below 25%": the number is a limit."""
-        near = {stem(each.text) for each in self._items[max(0, i - _BEFORE_LIMIT) : i]}
-        if near & self._grammar["below"]:
-            return "below"
-        return "above" if near & self._grammar["above"] else ""
+    def _comparison(self, i: int) -> Comparison:
+        """Test for "coverage below 25%": the number is a limit. "Not below" is at least."""
+        if i and stem(self._items[i - 1].text) in self._grammar["article"]:
+            return ""  # "more than the 1,200 needed" compares something else
+        near = self._items[max(0, i - _BEFORE_LIMIT) : i]
+        stems = {stem(each.text) for each in near}
+        for name in _LIMITS:
+            if stems & self._grammar[name.replace(" ", "_")]:
+                is_negated = any("no" in each.means("negation") for each in near)
+                return _LIMITS[name] if is_negated else name
+        return ""
 
     def _is_denied(self, i: int) -> bool:
         return any("no" in each.means("negation") for each in self._items[i + 1 :])
@@ -213,10 +262,11 @@ class Labels:
     def _after(self, i: int, item: Item) -> list[Label]:
         """List the labels of the first labelled item between a number and the next one."""
         end = next((n for n in self._numbers if n > i), len(self._items))
+        reach = _BEHIND_PERCENT if item.unit == "percent" else _BEHIND
         fitting = [
             (at, label)
             for at, label in self._labels
-            if i < at < end and _fits(label, item) and (label[0] != "number" or at <= i + _BEHIND)
+            if i < at < end and _fits(label, item) and (label[0] != "number" or at <= i + reach)
         ]
         return [label for at, label in fitting if at == fitting[0][0]]
 

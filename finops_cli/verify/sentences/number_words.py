@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from decimal import ROUND_HALF_UP, Decimal
+
+from finops_cli.domain.money import plain
 
 _UNITS = [
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -20,16 +23,27 @@ _WORD = rf"(?:{'|'.join(sorted(_WORDS, key=len, reverse=True))})"
 _NUMBER = re.compile(
     r"(?<![\d.])(?<!\d[ ])\b(?:(?P<article>an?)[ ])?"
     rf"(?P<number>{_WORD}(?:(?:[ -]|[ ]and[ ]){_WORD}){{0,15}})\b"
-    r"(?P<point>[ ]point(?:[ ](?:zero|one|two|three|four|five|six|seven|eight|nine)){1,6}\b)?",
+    r"(?P<point>[ ]point(?:[ ](?:zero|one|two|three|four|five|six|seven|eight|nine)){1,6}\b"
+    r"(?:[ ](?P<scale>thousand|million|billion)\b)?)?",
     re.IGNORECASE,
 )
 _COUNTED = re.compile(
     r"[ -](?:(?:settlement|business|trading|calendar|full|more|further|whole)[ -])?"
     r"(?:days?|d|shares?|shs?|per ?cent|pct|percentage|points?|dollars?|usd"
-    r"|receives|receipts|counterpart(?:y|ies)|brokers|participants)\b",
+    r"|receives|receipts?|flags?|counterpart(?:y|ies)|brokers|participants|parties)\b",
     re.IGNORECASE,
 )
 _SMALL = 20
+_DAY = re.compile(r"\bT[ ]?(?:plus[ ]|\+)\Z", re.IGNORECASE)
+"""The beginning of a day: "T plus thirteen"."""
+_NEAR = 8
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "eighth": 8, "tenth": 10}
+_FRACTION = re.compile(
+    r"\b(?:(?P<count>an?|one|two|three|four|seven)[ -])?"
+    r"(?P<part>half|third|quarter|fifth|eighth|tenth)s?[ ]of[ ](?=the|our|all|it)",
+    re.IGNORECASE,
+)
+_PERCENT_DIGITS = 3
 
 
 def write_digits(text: str) -> str:
@@ -39,9 +53,19 @@ def write_digits(text: str) -> str:
     that the record holds: "ten days" becomes "10 days".
     """
     lowered = text.lower()
+    if " of " in lowered and any(part in lowered for part in _PARTS):
+        text = _FRACTION.sub(_replace_fraction, text)
     if not any(word in lowered for word in _WORDS):
         return text  # the search below takes longer than the rest of the check
     return _NUMBER.sub(_replace, text)
+
+
+def _replace_fraction(found: re.Match[str]) -> str:
+    """Write "a quarter of the" as "25% of the"; a recurring fraction is rounded half-up."""
+    count = (found["count"] or "a").lower()
+    percent = Decimal(100 * _VALUES.get(count, 1)) / _PARTS[found["part"].lower()]
+    rounded = percent.quantize(Decimal(10) ** -_PERCENT_DIGITS, ROUND_HALF_UP).normalize()
+    return f"{plain(rounded)}% of "
 
 
 def _replace(found: re.Match[str]) -> str:
@@ -49,12 +73,16 @@ def _replace(found: re.Match[str]) -> str:
     if found["article"] and words[0] not in ("hundred", "dozen", *_SCALES):
         return found[0]
     value = _value_of(words)
+    if _DAY.search(found.string, max(0, found.start() - _NEAR), found.start()):
+        return str(value)
     counted = _COUNTED.match(found.string, found.end())
     if found["point"] is None and value < _SMALL and not counted:
         return found[0]
-    point = "".join(str(_VALUES[word]) for word in (found["point"] or "").lower().split()[1:])
-    lead = f"{found['article']} " if found["article"] and words[0] == "" else ""
-    return f"{lead}{value}{'.' if point else ''}{point}"
+    point = "".join(
+        str(_VALUES[word]) for word in (found["point"] or "").lower().split()[1:] if word in _VALUES
+    )
+    scale = f" {found['scale'].lower()}" if found["scale"] else ""
+    return f"{value}{'.' if point else ''}{point}{scale}"
 
 
 def _value_of(words: list[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, permutations
 from typing import get_args
 
 from msgspec import UnsetType
@@ -17,7 +17,12 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.deadlines import age_days, days_left
 from finops_cli.rules.gridlock import assess
 from finops_cli.verify.sentences.claims import Value
-from finops_cli.verify.sentences.truths import Truths, add_days_left, add_deadline
+from finops_cli.verify.sentences.truths import (
+    Truths,
+    add_days_left,
+    add_deadline,
+    add_tier_limits,
+)
 
 _RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
 _MILESTONES = {
@@ -30,6 +35,7 @@ _MILESTONES = {
     "SOURCE_BORROW": ("borrow",),
 }
 """The names by which a sentence calls the end of a step."""
+_SOURCE_NAMES = ("chase", "net", "box", "depot", "recall", "borrow")
 _NETS = ("OFFSET_FTR", "NET_GRIDLOCK")
 _FULL_SENTENCES = 3
 """Receipts that a narrative may tell one by one before it counts the rest."""
@@ -64,6 +70,11 @@ def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBa
         gap=True if plan.residual_short else None,
         gridlock=plan.gridlock_detected,
         partial_gridlock=is_partial,
+        full_gridlock=None if is_partial is None else plan.gridlock_detected and not is_partial,
+        deliver_nothing=not plan.total_coverable,
+        deliver_all=not plan.residual_short,
+        pending_counted=False,
+        pending_ignored=True,
         bottleneck=is_partial,
         done=False,
         open=True,
@@ -71,7 +82,8 @@ def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBa
     _add_milestones(truths, plan, case)
     fallbacks = (plan.fallback_strategy, plan.secondary_fallback)
     truths.order = (*(step.action for step in plan.resolution_steps), *fallbacks)
-    truths.add("party:gridlock", *plan.gridlock_parties)
+    for role in ("gridlock", "among"):
+        truths.add(f"party:{role}", *plan.gridlock_parties)
     truths.add("party:bottleneck", *(plan.gridlock_parties if is_partial is not False else ()))
     if case is not None:
         _add_case(truths, plan, case, kb)
@@ -130,9 +142,11 @@ def _add_steps(truths: Truths, plan: Resolution) -> None:
     if "BUY_IN_NOTICE" in actions:
         truths.undecided["action"].add("INITIATE_BUYIN")
     told = range(max(0, len(receipts) - _FULL_SENTENCES), len(receipts) + 1)
-    truths.add("count:receipts", *told, plan.additional_ftrs_chased)
+    truths.add("count:some_receipts", *told, plan.additional_ftrs_chased)
+    truths.add("count:receipts", len(receipts), len(receipts) + plan.additional_ftrs_chased)
     chased = {step.dtc for step in receipts if step.dtc is not None}
-    truths.add("count:parties", *range(1, len(chased) + 1), len(plan.gridlock_parties))
+    truths.add("count:parties", len(chased), len(plan.gridlock_parties))
+    truths.party_order = tuple(step.dtc for step in receipts if step.dtc is not None)
     for role, kinds in (("chase", ("CHASE_FTR",)), ("net", _NETS), ("receipts", _RECEIPTS)):
         _add_receipts(truths, role, [step for step in receipts if step.action in kinds])
     truths.undecided["party:chase"] |= {step.dtc for step in receipts if step.dtc is not None}
@@ -156,7 +170,7 @@ def _add_milestones(truths: Truths, plan: Resolution, case: ResolverInput | None
     """
     owed = None if case is None else case.ftd_qty
     left = 0 if owed is None else owed
-    for name in ("chase", "net", "box", "depot", "recall", "borrow", "all"):
+    for name in (*_SOURCE_NAMES, "all", "end"):
         _add_milestone(truths, name)
     for number, step in enumerate(plan.resolution_steps, start=1):
         left = step.remaining_short
@@ -172,10 +186,11 @@ def _add_milestones(truths: Truths, plan: Resolution, case: ResolverInput | None
             left = max(0, left - qty)
             _add_milestone(truths, _MILESTONES[strategy][0], left, owed)
     _add_milestone(truths, "all", left, owed)
-    _add_milestone(truths, "all", plan.residual_short, owed)
+    for name in ("all", "end"):
+        _add_milestone(truths, name, plan.residual_short, owed)
     if case is None:
         truths.forget(*(role for role in truths.true if role.startswith("quantity:covered@")))
-        truths.forget(*(f"number:coverage@{name}" for name in ("recall", "borrow", "all")))
+        truths.forget(*(f"number:coverage@{name}" for name in ("recall", "borrow", "all", "end")))
 
 
 def _add_milestone(
@@ -187,6 +202,28 @@ def _add_milestone(
     truths.add(f"quantity:covered@{name}", *([owed - left] if known else []))  # type: ignore[operator]
     percent = [Decimal(100 * (owed - left)) / owed] if known and owed else []  # type: ignore[operator]
     truths.add(f"number:coverage@{name}", *percent)
+
+
+def _add_parts(truths: Truths, plan: Resolution, owed: int) -> None:
+    """Add the part of the fail that each source covers, and which of two sources gives more."""
+    given: dict[str, int] = dict.fromkeys(_SOURCE_NAMES, 0)
+    for step in plan.resolution_steps:
+        for name in _MILESTONES.get(step.action, ()):
+            given[name] += step.qty
+    for strategy, qty in (
+        (plan.fallback_strategy, plan.fallback_qty),
+        (plan.secondary_fallback, plan.secondary_fallback_qty),
+    ):
+        if strategy in _MILESTONES:
+            given[_MILESTONES[strategy][0]] += qty
+    for name, qty in given.items():
+        truths.add(f"number:part@{name}", Decimal(100 * qty) / owed)
+    for larger, smaller in permutations(_SOURCE_NAMES, 2):
+        truths.add(
+            f"larger:{larger}:{smaller}", *(["yes"] if given[larger] > given[smaller] else [])
+        )
+    used = [name for name, qty in given.items() if qty and name != "net"]
+    truths.add("sole", *(used if len(used) == 1 else []))
 
 
 def _names(steps: Iterable[Step], action: str) -> list[str]:
@@ -212,6 +249,8 @@ def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: Knowled
     age = age_days(case, kb.scoring)
     truths.add("tier", given.priority_tier)
     truths.add("tier_before", str(kb.scoring.tier.of(given.priority_score)))
+    add_tier_limits(truths, given.priority_tier)
+    truths.add("count:flags", len(given.flags))
     truths.add("category", given.category)
     truths.add("level", given.escalation_level)
     truths.undecided["level"] |= {"L4", "NONE"}
@@ -230,7 +269,17 @@ def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: Knowled
     add_days_left(truths, days_left(case, age))
     if not isinstance(case.deadline_days, UnsetType):
         truths.state(has_deadline=None, no_deadline=None)
-    truths.state(no_stock=None if stock.box_qty == 0 else False, has_box=stock.box_qty > 0)
+    truths.state(
+        no_stock=None if stock.box_qty == 0 else False,
+        has_box=stock.box_qty > 0,
+        no_box=stock.box_qty == 0,
+        must_act=None if given.action == "MONITOR_PENDING_RECEIPT" else True,
+        at_cns=None if given.category != "CNS_FAIL" else True,
+        off_cns=None if given.category != "CNS_FAIL" else False,
+        nothing_owed=False,
+        still_owed=True,
+    )
+    _add_event(truths, case)
     _add_stock(truths, plan, case)
     _add_shares(truths, plan, case)
     _add_ages(truths, case, age)
@@ -241,6 +290,7 @@ def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: Knowled
 def _add_shares(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
     owed = case.ftd_qty
     truths.add("quantity:owed", owed)
+    _add_parts(truths, plan, owed)
     sold = [each for each in case.related_fails if each.side == "Sell"]
     truths.add("quantity:we_owe", owed, *(each.qty for each in sold))
     truths.add("pair:we_owe", *((each.dtc, Decimal(each.qty)) for each in sold))
@@ -256,6 +306,8 @@ def _add_shares(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
         truths.true["bare:shares"] |= truths.true[f"quantity:{role}"]
     percents = (Decimal(100 * qty) / owed for qty in (plan.total_coverable, plan.residual_short))
     truths.add("number:coverage", *percents)
+    lefts = {owed - plan.total_coverable, *(s.remaining_short for s in plan.resolution_steps)}
+    truths.add("number:uncovered", *(Decimal(100 * max(0, left)) / owed for left in lefts))
     truths.add("bare:percent", *truths.true["number:coverage"])
 
 
@@ -275,7 +327,8 @@ def _add_parties(truths: Truths, case: ResolverInput) -> None:
     for role in ("day:settlement", "day:any"):
         truths.add(role, *(ftr.settlement_date for ftr in case.ftrs))
     truths.add("number:cp_rate", *(ftr.cp_fail_rate_pct for ftr in case.ftrs))
-    truths.add("count:receipts", len(case.ftrs), len({ftr.dtc for ftr in case.ftrs}))
+    for role in ("receipts", "some_receipts"):
+        truths.add(f"count:{role}", len(case.ftrs), len({ftr.dtc for ftr in case.ftrs}))
     owing = {ftr.dtc for ftr in case.ftrs}
     truths.true.setdefault("count:parties", set()).add(Decimal(len(owing)))
     for role in ("bare:shares", "quantity:receipts"):
@@ -288,12 +341,26 @@ def _add_stock(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
     truths.add("quantity:depot", stock.depot_qty)
     truths.add("quantity:recallable", stock.recall_outstanding, *truths.true["quantity:recall"])
     truths.add("quantity:borrowable", stock.stock_loan_available, *truths.true["quantity:borrow"])
-    truths.add("quantity:pending", stock.pending_receives)
     if stock.depot_transit_days is not None:
         truths.add("number:transit", stock.depot_transit_days)
-    event = case.corporate_action
-    if event is not None and event.new_cusip is not None:
-        truths.add("cusip", event.new_cusip)
+    applied = sum(step.qty for step in plan.resolution_steps if step.action == "APPLY_BOX")
+    truths.add("quantity:box_left", stock.box_qty - applied)
+
+
+def _add_event(truths: Truths, case: ResolverInput) -> None:
+    """Add the option that a corporate action leaves, and what follows from it."""
+    event = case.corporate_action if case.triage.category == "CA_EVENT" else None
+    options = dict.fromkeys(("option_a", "option_b", "option_c"), False)
+    if event is not None:
+        renamed = "option_c" if event.new_cusip is None else "option_b"
+        options["option_a" if event.pre_event_deliverable else renamed] = True
+        truths.add("cusip_new", *([event.new_cusip] if event.new_cusip else []))
+        truths.add("cusip", *([event.new_cusip] if event.new_cusip else []))
+    truths.state(
+        **options,
+        old_security=options["option_a"] if event is not None else None,
+        needs_agreement=True if event is not None else None,
+    )
 
 
 def truths_of_step(truths: Truths, step: Step, case: ResolverInput | None) -> Truths:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from finops_cli.kb.chapters.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import Claim, Context
-from finops_cli.verify.sentences.labels import Labels
+from finops_cli.verify.sentences.labels import SOURCES, Labels
 from finops_cli.verify.sentences.tokens import Item
 
 _SIMPLE = frozenset(("action", "category", "direction", "flag", "level", "statement"))
@@ -27,6 +27,7 @@ class Segment:
         self._items = items
         self._context = context
         self._grammar = rules.grammar
+        self._filling = rules.boundaries | rules.grammar["filling"]
         self._labels = Labels(items, context, rules)
         self._negated = self._find_negated()
 
@@ -37,7 +38,7 @@ class Segment:
     def read(self) -> Iterator[Claim]:
         """Yield each claim, in the order of the words."""
         context = self._context
-        if any("condition" in item.means("negation") for item in self._items):
+        if self._begins_condition():
             context.hypothetical = True
         if self._is_bare_negation():
             last = context.claims.pop()
@@ -50,6 +51,7 @@ class Segment:
                 party_role = roles[0]
                 context.party_role, context.negated = party_role, i in self._negated
             yield from self._read_item(i, item, party_role)
+        yield from self._compare_sources()
         self._labels.leave_to_next()
 
     def _read_item(self, i: int, item: Item, party_role: str | None) -> Iterator[Claim]:
@@ -61,17 +63,64 @@ class Segment:
             if claim is not None:
                 yield claim
         elif item.kind == "cusip":
-            yield Claim(("cusip",), item.value, item.text)
+            is_new = any("option_b" in each.means("statement") for each in self._items)
+            yield Claim(("cusip_new" if is_new else "cusip",), item.value, item.text)
         elif item.kind == "day":
             yield Claim((self._role_of_day(i),), item.value, item.text, i - 1 in self._negated)
         elif item.kind == "level":
             yield Claim(("level",), item.value, item.text, negated)
+        elif self._is_imperative(i):
+            yield Claim(("action",), "DELIVER", item.text, negated)
         for role in item.meanings:
             if role in _SIMPLE and not self._is_passed_over(i, item, role):
                 own = "own_direction" if role == "direction" and self._is_this_fail(i) else role
                 yield from (Claim((own,), value, item.text, negated) for value in item.means(role))
         for value in item.means("tier"):
             yield from self._tier(i, item, value)
+
+    def _compare_sources(self) -> Iterator[Claim]:
+        """Yield what "more is borrowed than recalled" and "only the box" claim of sources."""
+        if any(item.kind == "number" for item in self._items) or self._context.hypothetical:
+            return
+        stems = [stem(item.text) for item in self._items]
+        if "than" in stems:
+            at = stems.index("than")
+            before, after = self._sources(0, at), self._sources(at + 1, len(stems))
+            words = set(stems[:at])
+            if len(before) == len(after) == 1:
+                pair = (*before, *after) if words & self._grammar["larger"] else (*after, *before)
+                if words & (self._grammar["larger"] | self._grammar["smaller"]):
+                    text = f"{pair[0]} larger than {pair[1]}"
+                    yield Claim((f"larger:{pair[0]}:{pair[1]}",), "yes", text)
+            return
+        for i, word in enumerate(stems):
+            if word in self._grammar["alone"]:
+                at = i + 1
+                while at < len(stems) and stems[at] in self._grammar["article"]:
+                    at += 1
+                for source in self._sources(at, at + 1):
+                    yield Claim(("sole",), source, f"only {source}")
+
+    def _sources(self, start: int, end: int) -> list[str]:
+        """List the sources of shares that the items from `start` to `end` name."""
+        named = (each for item in self._items[start:end] for each in item.means("quantity"))
+        return list(dict.fromkeys(SOURCES[each] for each in named if each in SOURCES))
+
+    def _begins_condition(self) -> bool:
+        """Test for "if the recall fails" and "should the recall fail"."""
+        return stem(self._items[0].text) in self._grammar["inverted"] or any(
+            "condition" in item.means("negation") for item in self._items
+        )
+
+    def _is_imperative(self, i: int) -> bool:
+        """Test for "deliver ..." as an order: only filling words stand before it."""
+        if self._items[i].text.lower() != "deliver" or self._context.hypothetical:
+            return False
+        return all(
+            not each.means("quantity")
+            and (stem(each.text) in self._filling or bool(each.means("negation")))
+            for each in self._items[:i]
+        )
 
     def _is_bare_negation(self) -> bool:
         """Test for the answer of a form: "Threshold security: no"."""
@@ -87,6 +136,8 @@ class Segment:
         is_pending, last = False, None
         for i, item in enumerate(self._items):
             if "no" in item.means("negation"):
+                if self._is_before_limit(i):
+                    continue
                 if last is not None and self._is_predicate(last, i):
                     negated ^= {last}
                 else:
@@ -94,6 +145,8 @@ class Segment:
             elif "behind" in item.means("negation"):
                 if last is not None and i - last <= _NEAR:
                     negated ^= {last}
+                elif item.means("statement"):
+                    pass  # "not yet due" alone is a statement
                 elif item.text.lower().startswith("not "):  # does not need to be escalated
                     is_pending = not is_pending
             elif item.kind == "level" or not _CLAIMS.isdisjoint(item.meanings):
@@ -102,6 +155,11 @@ class Segment:
                     negated.add(i)
                 is_pending, last = self._leaves_nothing(i), i
         return negated
+
+    def _is_before_limit(self, i: int) -> bool:
+        """Test for "not below": the negation turns the limit round."""
+        following = self._items[i + 1].text if i + 1 < len(self._items) else ""
+        return stem(following) in self._grammar["above"] | self._grammar["below"]
 
     def _is_predicate(self, claim: int, negation: int) -> bool:
         """Test for "escalation is not ...": only auxiliaries are between claim and negation."""
@@ -122,8 +180,15 @@ class Segment:
 
     def _is_passed_over(self, i: int, item: Item, role: str) -> bool:
         """Test for words that claim nothing where they stand."""
-        if role in ("action", "statement") and self._context.hypothetical:
-            return True
+        if self._context.hypothetical:
+            self._context.is_vague |= role in ("category", "flag")
+            return role != "level"
+        if (
+            role == "statement"
+            and "behind" in item.means("negation")
+            and self._negated & {*range(i)}
+        ):
+            return True  # "the buy-in is not yet due" says nothing about the deadline
         if role == "statement":  # "residual 4,000" is a quantity, "residual" alone a statement
             return bool(item.means("quantity")) and self._labels.counts_shares()
         if role in ("category", "direction"):
@@ -152,12 +217,20 @@ class Segment:
         is_plain = " " not in item.text and not item.text.isupper()
         if is_plain and (self._describes_next(i) or self._is_described(i)):
             return
+        if self._context.hypothetical:  # "HIGH would be an exaggeration"
+            self._context.is_vague = True
+            return
         before = self._items[i - 1].text.lower() if i else ""
-        near = {stem(each.text) for each in self._items[max(0, i - 2) : i]}
-        role = "tier_before" if before == "from" else "tier"
-        if near & (self._grammar["above"] | self._grammar["below"]):
-            role = "tier_limit"  # "below the CRITICAL band": no answer has it, so it is not judged
-        yield Claim((role,), value, item.text, i in self._negated)
+        role = "tier_before" if before.endswith("from") else "tier"
+        negated = i in self._negated
+        near = self._items[max(0, i - 2) : i]
+        stems = {stem(each.text) for each in near}
+        for limit in ("above", "below"):
+            if stems & self._grammar[limit]:
+                role = f"tier_{limit}"
+                negated ^= i >= 3 and "no" in self._items[i - 3].means("negation")
+                negated ^= any("no" in each.means("negation") for each in near)
+        yield Claim((role,), value, item.text, negated)
 
     def _describes_next(self, i: int) -> bool:
         for item in self._items[i + 1 : i + _NEAR - 1]:

@@ -16,7 +16,7 @@ _PATTERN = re.compile(
     |(?P<party>\bDTC[ #:-]{0,2}(?:no\.?[ ])?(?P<dtc>\d{1,4})(?![\d%]|\.\d)\b
       |\b(?:participant|broker|member)[ ](?P<member>\d{4})(?![\d%]|\.\d)\b)
     |(?P<cusip>\b(?=[0-9A-Z*@\#]{0,8}\d)[0-9A-Z*@\#]{8}\d\b(?![,.]?\d))
-    |(?P<day>\bT\s?(?:\+|plus)\s?(?P<n>\d{1,6})\b)
+    |(?P<day>\bT\s?(?:\+|plus|(?P<ago>-|minus))\s?(?P<n>\d{1,6})\b)
     |(?P<level>\b(?:L|level[ ])(?P<l>\d)\b)
     |(?P<range>(?<![\w.,])\$?\d{1,4}(?:\.\d+)?[kmb%]?[ ]?-
       [ ]?\$?\d{1,4}(?:\.\d+)?[kmb%]?(?![\w,]|\.\d))
@@ -97,7 +97,8 @@ def _raw_items(text: str) -> Iterator[Item]:
         elif kind == "cusip":
             yield Item("cusip", found[0], value=found[0].upper())
         elif kind == "day":
-            yield Item("day", found[0], value=f"T+{int(found['n'])}")
+            sign = "-" if found["ago"] else "+"
+            yield Item("day", found[0], value=f"T{sign}{int(found['n'])}")
         elif kind == "level":
             yield Item("level", found[0], value=f"L{found['l']}")
         else:

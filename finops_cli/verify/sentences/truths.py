@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import get_args
 
+from finops_cli.domain.enums import Tier
 from finops_cli.verify.sentences.claims import Value
 
 
@@ -30,6 +32,9 @@ class Truths:
     order: tuple[str, ...] = ()
     """The actions of a plan, first to last."""
 
+    party_order: tuple[str, ...] = ()
+    """The participants of its steps, first to last."""
+
     false: set[str] = field(default_factory=set)
     """Statements that the answer refutes. Any other that is not true cannot be judged."""
 
@@ -48,6 +53,14 @@ class Truths:
         """Remove roles whose true values are not all known."""
         for role in roles:
             self.true.pop(role, None)
+
+
+def add_tier_limits(truths: Truths, tier: str) -> None:
+    """Add the tiers that `tier` is above or below of: "higher than MEDIUM"."""
+    tiers = get_args(Tier)
+    rank = tiers.index(tier)
+    truths.add("tier_above", *tiers[:rank])
+    truths.add("tier_below", *tiers[rank + 1 :])
 
 
 def add_deadline(truths: Truths, deadline: str | None, age: int | None) -> None:
