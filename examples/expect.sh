@@ -21,3 +21,4 @@ expect resolve cards/cases.jsonl
 expect check cards/published.jsonl
 expect clock clock/fails.jsonl --as-of 2026-11-18T08:30
 expect clock clock/worked.jsonl
+expect sentiment sentiment/texts.jsonl --backend baseline

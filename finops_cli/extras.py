@@ -105,4 +105,6 @@ def _split(line: str) -> tuple[str, str]:
     clauses = [clause.strip() for clause in marker.split(" and ")]
     extra = next((found[2] for clause in clauses if (found := _EXTRA.fullmatch(clause))), "")
     others = [clause for clause in clauses if clause and not _EXTRA.fullmatch(clause)]
+    if len(others) == 1 and re.fullmatch(r"\([^()]*\)", others[0]):
+        others = [others[0][1:-1]]  # hatchling adds the parentheses with the extra
     return "; ".join(filter(None, (requirement.strip(), " and ".join(others)))), extra

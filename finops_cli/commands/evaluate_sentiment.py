@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from finops_cli.commands.evaluation_options import EvaluationOptions, TextOptions
 from finops_cli.commands.options import is_typed, kb_dir_of
 from finops_cli.commands.run_options import ModelOptions
 from finops_cli.commands.run_summary import wrap_label
@@ -28,26 +28,8 @@ _NOT_TAKEN = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentimentEvaluation:
-    """The options of an evaluation of the sentiment stage."""
-
-    rows: int | None
-    seed: int
-    data: Path | None
-    output: Path
-    backend: str
-    workers: int | None
-    sentiment_model: str | None
-    sentiment_gguf: Path | None
-    overwrite: bool
-    baselines: bool
-    timing: bool
-    quiet: bool
-
-
 def evaluate_texts(
-    context: typer.Context, wanted: SentimentEvaluation, models: ModelOptions
+    context: typer.Context, wanted: EvaluationOptions, texts: TextOptions, models: ModelOptions
 ) -> Evaluation:
     """Measure a sentiment backend on held-out texts. The folder is locked by the caller."""
     from finops_cli.evaluation.baselines import refuse_missing
@@ -63,14 +45,15 @@ def evaluate_texts(
     if wanted.baselines:
         refuse_missing()
     kb = load_kb(kb_dir_of(context))
-    source = open_source(wanted.data, wanted.rows, wanted.seed, kb)
+    data = _choose_data(wanted.data, texts.phrasebank)
+    source = open_source(data, wanted.rows, wanted.seed, kb)
     # nobody wrote the texts that finops made; a user's texts are masked
-    guard = models.guard or ("off" if wanted.data is None else "require")
+    guard = models.guard or ("off" if data is None else "require")
     request = SentimentRequest(
         backend=wanted.backend,
         hosts=tuple(models.hosts or ()),
-        model=wanted.sentiment_model,
-        gguf=wanted.sentiment_gguf,
+        model=texts.sentiment_model,
+        gguf=texts.sentiment_gguf,
         timeout=models.timeout,
         workers=wanted.workers,
         gguf_is_from_environment=not is_typed(context, "sentiment_gguf"),
@@ -82,7 +65,7 @@ def evaluate_texts(
     with closing(selected.classifier):
         pipeline = config.open_with(selected.classifier, kb)
         if isinstance(pipeline.redaction, RequireGuard):
-            raise pipeline.redaction.refuse(str(wanted.data))
+            raise pipeline.redaction.refuse(str(data))
         if not wanted.quiet:
             shown = f"{selected.classifier.origin.name} ({selected.why})"
             typer.echo(wrap_label("backend", shown), err=True)
@@ -105,7 +88,7 @@ def refuse_other_options(context: typer.Context) -> None:
             raise UsageError(f"--stage sentiment does not take {names}", f"remove {names}")
 
 
-def choose_data(data: Path | None, phrasebank: Path | None) -> Path | None:
+def _choose_data(data: Path | None, phrasebank: Path | None) -> Path | None:
     """Return the file of labelled texts. Raises UsageError for two of them."""
     if data is not None and phrasebank is not None:
         raise UsageError("--data and --phrasebank exclude each other", "give one of them")

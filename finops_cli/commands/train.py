@@ -146,18 +146,11 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a stage's model."""
-    if kind == "calibration":
-        from finops_cli.commands.train_baseline import calibrate_model
+    if kind != "llm":
+        from finops_cli.commands.train_baseline import SentimentTraining, train_sentiment
 
-        calibrate_model(context, stage, base=base, data=data, as_json=as_json)
-        return
-    if kind == "tfidf":
-        from finops_cli.commands.train_baseline import train_baseline
-
-        train_baseline(
-            context, stage, data=data, output=output, overwrite=overwrite, as_json=as_json,
-            quiet=quiet,
-        )  # fmt: skip
+        wanted = SentimentTraining(stage, base, data, output, overwrite, as_json, quiet)
+        train_sentiment(context, kind, wanted)
         return
     from finops_cli.commands.train_report import render_plan, render_result
     from finops_cli.kb.load import load_kb

@@ -1,9 +1,10 @@
-"""`finops train --stage sentiment --kind tfidf`."""
+"""`finops train --stage sentiment` with `--kind tfidf` or `--kind calibration`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -12,27 +13,42 @@ from finops_cli.commands.run_summary import wrap_label
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.training.sentiment.examples import LabelledSource
     from finops_cli.training.sentiment.measure import BaselineReport
 
 _TAKEN = ("stage", "kind", "data", "output", "overwrite", "as_json", "quiet")
 _TAKEN_BY_CALIBRATION = ("stage", "kind", "base", "data", "as_json", "quiet")
 
 
-def train_baseline(
-    context: typer.Context,
-    stage: str,
-    *,
-    data: Path | None,
-    output: Path | None,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
+@dataclass(frozen=True, slots=True)
+class SentimentTraining:
+    """The options of `finops train` for the kinds that only the sentiment stage has."""
+
+    stage: str
+    base: Path | None
+    data: Path | None
+    output: Path | None
+    overwrite: bool
+    as_json: bool
+    quiet: bool
+
+
+def train_sentiment(
+    context: typer.Context, kind: Literal["tfidf", "calibration"], wanted: SentimentTraining
 ) -> None:
+    """Train the baseline, or fit the temperature of a model file."""
+    if kind == "calibration":
+        _calibrate_model(context, wanted)
+    else:
+        _train_baseline(context, wanted)
+
+
+def _train_baseline(context: typer.Context, wanted: SentimentTraining) -> None:
     """Train the baseline, write it, and print how good it is on texts that it has not seen."""
     from finops_cli.files.safe_io import refuse_to_replace
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.output import encode_value
-    from finops_cli.training.sentiment.examples import file_source, generated_source
     from finops_cli.training.sentiment.measure import measure_tfidf
     from finops_cli.training.sentiment.tfidf import (
         MODEL_FILE,
@@ -41,38 +57,41 @@ def train_baseline(
         write_tfidf,
     )
 
-    _refuse_options(context, stage, "tfidf", _TAKEN)
+    _refuse_options(context, wanted.stage, "tfidf", _TAKEN)
     refuse_without_sklearn()
-    folder = output if output is not None else Path("runs") / stage / "tfidf"
-    refuse_to_replace(folder / MODEL_FILE, overwrite)
+    folder = wanted.output if wanted.output is not None else Path("runs") / wanted.stage / "tfidf"
+    refuse_to_replace(folder / MODEL_FILE, wanted.overwrite)
     kb = load_kb(kb_dir_of(context))
-    source = generated_source(kb) if data is None else file_source(data, kb)
+    source = _open_source(wanted.data, kb)
     model = train_tfidf(source, kb)
     path = write_tfidf(model, folder)
-    report = measure_tfidf(model, source, str(path))
-    if not quiet:
+    measured = measure_tfidf(model, source, str(path))
+    if not wanted.quiet:
         typer.echo(wrap_label("model", f"{path}; use it with --baseline {path}"), err=True)
-    typer.echo(encode_value(report) if as_json else _render(report))
+    typer.echo(encode_value(measured) if wanted.as_json else _render(measured))
 
 
-def calibrate_model(
-    context: typer.Context, stage: str, *, base: Path | None, data: Path | None, as_json: bool
-) -> None:
+def _calibrate_model(context: typer.Context, wanted: SentimentTraining) -> None:
     """Fit the temperature of a model file, and write it beside the file."""
     from finops_cli.kb.load import load_kb
     from finops_cli.models.sentiment.gguf_calibration import calibration_path
     from finops_cli.pipeline.output import encode_value
-    from finops_cli.training.sentiment.examples import file_source, generated_source
     from finops_cli.training.sentiment.gguf_temperature import fit_gguf
 
-    _refuse_options(context, stage, "calibration", _TAKEN_BY_CALIBRATION)
+    _refuse_options(context, wanted.stage, "calibration", _TAKEN_BY_CALIBRATION)
+    base = wanted.base
     if base is None:
         raise UsageError("--kind calibration needs a model file", "give it with --base FILE.gguf")
     kb = load_kb(kb_dir_of(context))
-    source = generated_source(kb) if data is None else file_source(data, kb)
-    made = fit_gguf(base, source, kb)
+    made = fit_gguf(base, _open_source(wanted.data, kb), kb)
     shown = f"temperature {made.temperature} of {made.rows:,} texts: {calibration_path(base)}"
-    typer.echo(encode_value(made) if as_json else wrap_label("calibration", shown))
+    typer.echo(encode_value(made) if wanted.as_json else wrap_label("calibration", shown))
+
+
+def _open_source(data: Path | None, kb: KnowledgeBase) -> LabelledSource:
+    from finops_cli.training.sentiment.examples import file_source, generated_source
+
+    return generated_source(kb) if data is None else file_source(data, kb)
 
 
 def _refuse_options(context: typer.Context, stage: str, kind: str, taken: tuple[str, ...]) -> None:

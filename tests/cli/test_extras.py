@@ -121,7 +121,7 @@ def test_requirements_of_extras_are_read_from_metadata(
     (folder / "METADATA").write_text(METADATA)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert extras.names() == ["a", "b", "empty"]
-    assert extras.requirements("a") == ["numpy>=1.26", "tomli>=2; (python_version < '3.11')"]
+    assert extras.requirements("a") == ["numpy>=1.26", "tomli>=2; python_version < '3.11'"]
     assert extras.requirements("b") == ["uvloop; sys_platform != 'win32'"]
     assert extras.cure("empty") == "install the packages that pyproject.toml lists under empty"
 

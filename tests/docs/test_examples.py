@@ -29,9 +29,12 @@ COMMANDS = {
     "csv/broker.jsonl": "run",
     "clock/fails.jsonl": "clock --as-of 2026-11-18T08:30",
     "clock/worked.jsonl": "clock",
+    "sentiment/texts.jsonl": "sentiment --backend baseline",
 }
 JOINED = {"clock/events.jsonl", "book/inventory.jsonl"}
 """Files that are joined to the fails of an example."""
+LABELLED = {"sentiment/hand-written.jsonl"}
+"""Files of labelled texts for `finops evaluate --data`. Their results are figures, no lines."""
 
 
 def find_expected(example: Path) -> Path:
@@ -66,11 +69,11 @@ def test_check_of_an_example_run_finds_nothing(name: str, finops: Finops) -> Non
 
 def test_every_example_file_is_run_or_expected() -> None:
     """Each JSONL file under examples/ is the input or the expected output of a test in
-    this module, or is joined to an input.
+    this module, is joined to an input, or has the labels of an evaluation.
     """
     present = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.jsonl")}
     expected = {str(find_expected(Path(name))) for name in COMMANDS}
-    assert present == set(COMMANDS) | expected | JOINED
+    assert present == set(COMMANDS) | expected | JOINED | LABELLED
 
 
 @pytest.mark.parametrize(

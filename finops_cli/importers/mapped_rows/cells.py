@@ -127,6 +127,8 @@ CELLS: dict[str, Cell] = {
     "inventory.pending_receives": _SHARES,
     "inventory.depot_qty": _SHARES,
     "inventory.depot_transit_days": _SHARES,
+    "inventory.recall_notice_days": _SHARES,
+    "min_partial_qty": _SHARES,
     "clock_facts.as_of": _MOMENT,
     "clock_facts.trade_date": _DATE,
     "clock_facts.settlement_date": _DATE,

@@ -16,7 +16,11 @@ _STOCK = (
     "inventory.recall_outstanding",
     "inventory.pending_receives",
 )
-_STOCK_MORE = ("inventory.depot_qty", "inventory.depot_transit_days")
+_STOCK_MORE = (
+    "inventory.depot_qty",
+    "inventory.depot_transit_days",
+    "inventory.recall_notice_days",
+)
 _DOUBTS = {
     "qty": "is this the quantity that is still open, and not another one of the trade?",
     "market_value": (
@@ -38,7 +42,7 @@ _LEAST, _MOST = Decimal("0.2"), Decimal(5)
 
 def decide_amounts(draft: Draft) -> None:
     """Propose quantity, market value, position at CNS and stock."""
-    for field in ("qty", "cns_position", *_STOCK, *_STOCK_MORE):
+    for field in ("qty", "min_partial_qty", "cns_position", *_STOCK, *_STOCK_MORE):
         _decide_whole(draft, field)
     _read_position_as_quantity(draft)
     _decide_value(draft)
