@@ -1,0 +1,190 @@
+"""Pages of the queue: keyset paging, so that page 900 costs what page 1 costs."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.service.store.decisions import State, read_states
+from finops_cli.service.store.fails import SEVEREST_FIRST, FailRow, row_of
+from finops_cli.service.store.jobs import job_number
+
+Order = Literal["score", "rank"]
+"""score: the highest score first, then fewer days. rank: the order of `finops list`."""
+ORDERS: tuple[Order, ...] = get_args(Order)
+DecidedWord = Literal["none", "accepted", "overridden", "proposed", "closed", "any"]
+DECIDED: tuple[DecidedWord, ...] = get_args(DecidedWord)
+_COLUMNS = {"score": "by_score", "rank": "by_rank"}
+_LAST_CHARACTER = "\U0010ffff"
+_ESCAPED = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
+_DECIDED_STATES: dict[str, str] = {
+    "accepted": "decision = 'accepted'",
+    "overridden": "decision = 'overridden'",
+    "proposed": "has_proposal",
+    "closed": "is_closed",
+    "any": "(decision IS NOT NULL OR has_proposal OR is_closed)",
+}
+
+
+class BadCursor(ValueError):
+    """The text is not the cursor of a page."""
+
+
+class FailFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The fails that a page shows. An empty tuple and None take every fail."""
+
+    tiers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    cusip: str | None = None
+    """The beginning of it."""
+    counterparty: str | None = None
+    """The DTC participant."""
+    within_days: int | None = None
+    """At most this number of settlement days to the deadline; 0: due today or overdue."""
+    text: str | None = None
+    """A part of the `fail_id`; lower and upper case are the same."""
+    assignee: str | None = None
+    decided: DecidedWord | None = None
+
+    def conditions(self, job: str) -> tuple[str, list[Any]]:
+        """Return the condition of a query on `fails` and its values."""
+        parts: list[str] = ["job = ?"]
+        values: list[Any] = [job_number(job)]
+        lists: tuple[tuple[str, tuple[Any, ...]], ...] = (
+            ("tier", tuple(_tier_number(each) for each in self.tiers)),
+            ("category", self.categories),
+            ("action", self.actions),
+            ("status", self.statuses),
+        )
+        for column, wanted in lists:
+            if wanted:
+                parts.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+                values += wanted
+        if self.cusip is not None:
+            parts.append("cusip >= ? AND cusip < ?")
+            values += [self.cusip, self.cusip + _LAST_CHARACTER]
+        if self.counterparty is not None:
+            parts.append("counterparty = ?")
+            values.append(self.counterparty)
+        if self.within_days is not None:
+            parts.append("days_left <= ?")
+            values.append(self.within_days)
+        if self.text is not None:
+            parts.append(r"fail_id LIKE ? ESCAPE '\'")
+            values.append(f"%{self.text.translate(_ESCAPED)}%")
+        if self.assignee is not None:
+            parts.append("key IN (SELECT key FROM states WHERE assignee = ?)")
+            values.append(self.assignee)
+        if self.decided is not None:
+            parts.append(_decided_condition(self.decided))
+        return " AND ".join(parts), values
+
+
+class FailPage(Struct, frozen=True, kw_only=True):
+    """Fails of the queue, and where the next page begins."""
+
+    rows: list[FailRow]
+    states: dict[str, State]
+    """What was decided, by key; a fail that nobody touched has none."""
+    next: str | None
+    """The cursor of the next page; None after the last."""
+
+
+EVERY_FAIL = FailFilter()
+
+
+def read_page(
+    connection: sqlite3.Connection,
+    job: str,
+    wanted: FailFilter = EVERY_FAIL,
+    *,
+    order: Order = "score",
+    cursor: str | None = None,
+    at_most: int = 100,
+) -> FailPage:
+    """Return a page of the fails of `job` that `wanted` takes. Raises BadCursor."""
+    column = _COLUMNS[order]
+    where, values = wanted.conditions(job)
+    if cursor is not None:
+        where += f" AND ({column}, fail_id, id) > (?, ?, ?)"
+        values += _read_cursor(cursor, order)
+    query = (
+        f"SELECT * FROM fails WHERE {where}"  # noqa: S608 - no value is in the text
+        f" ORDER BY {column}, fail_id, id LIMIT ?"
+    )
+    found = connection.execute(query, [*values, at_most + 1]).fetchall()
+    shown = found[:at_most]
+    rows = [row_of(row) for row in shown]
+    following = None
+    if len(found) > at_most:
+        last = shown[-1]
+        following = _write_cursor(order, last[column], last["fail_id"], last["id"])
+    states = read_states(connection, [row.key for row in rows])
+    return FailPage(rows=rows, states=states, next=following)
+
+
+def stream_fails(
+    connection: sqlite3.Connection, job: str, wanted: FailFilter, order: Order
+) -> Iterator[FailRow]:
+    """Yield every fail of `job` that `wanted` takes, in order."""
+    where, values = wanted.conditions(job)
+    query = (
+        f"SELECT * FROM fails WHERE {where}"  # noqa: S608 - the same
+        f" ORDER BY {_COLUMNS[order]}, fail_id, id"
+    )
+    for row in connection.execute(query, values):
+        yield row_of(row)
+
+
+def count_fails(
+    connection: sqlite3.Connection, job: str, wanted: FailFilter = EVERY_FAIL
+) -> dict[str, dict[str, int]]:
+    """Count the fails that `wanted` takes, by tier, category, action and status."""
+    where, values = wanted.conditions(job)
+    counts: dict[str, dict[str, int]] = {}
+    for column in ("tier", "category", "action", "status"):
+        query = f"SELECT {column}, count(*) FROM fails WHERE {where} GROUP BY {column}"  # noqa: S608 - the same
+        counts[column] = {
+            _tier_name(value) if column == "tier" else value: count
+            for value, count in connection.execute(query, values)
+            if value is not None and (column != "tier" or value < len(SEVEREST_FIRST))
+        }
+    counts["total"] = {"fails": sum(counts["status"].values())}
+    return counts
+
+
+def _decided_condition(word: DecidedWord) -> str:
+    if word == "none":
+        return f"key NOT IN (SELECT key FROM states WHERE {_DECIDED_STATES['any']})"  # noqa: S608 - the same
+    return f"key IN (SELECT key FROM states WHERE {_DECIDED_STATES[word]})"  # noqa: S608 - the same
+
+
+def _tier_number(name: str) -> int:
+    return SEVEREST_FIRST.index(name)
+
+
+def _tier_name(number: int) -> str:
+    return SEVEREST_FIRST[number]
+
+
+def _write_cursor(order: Order, *place: Any) -> str:
+    text = msgspec.json.encode([order, *place])
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, order: Order) -> list[Any]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        found = msgspec.json.decode(text, type=tuple[str, int, str, int])
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise BadCursor(cursor) from error
+    if found[0] != order:
+        raise BadCursor(cursor)
+    return list(found[1:])

@@ -1,0 +1,158 @@
+"""The fails of a job as rows. Each of the two orders of the queue is one number of a row.
+
+A row has what a list shows; the line itself stays in the output of the job, at `place`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import msgspec
+
+from finops_cli.domain.enums import Tier
+from finops_cli.service.store.jobs import job_id, job_number, output_path
+from finops_cli.views.answers import Answer
+from finops_cli.views.matching import has_name
+
+_INSERT = "INSERT INTO fails VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_LINES = 2**32
+"""More lines than any file has: the id of a row is that of its job times this, plus its line."""
+SEVEREST_FIRST: tuple[str, ...] = tuple(reversed(get_args(Tier)))
+_KINDS = {"failed": 1, "rejected": 2}
+"""Lines without an answer come after the others."""
+_SCALE = Decimal(10) ** 6
+"""A score has at most six decimals (kb: `score.decimals`)."""
+_SCORE_BITS, _DAYS_BITS, _TIER_BITS = 28, 16, 3
+_MOST_SCORE = (1 << _SCORE_BITS) - 1
+_MOST_DAYS = (1 << _DAYS_BITS) - 1
+_NO_DAYS = _MOST_DAYS
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_DECODER = msgspec.json.Decoder(Answer)
+_BETWEEN = "\x1f"
+_MASKED = "["
+"""The beginning of a placeholder, such as [EMAIL]: two names may have become one."""
+
+
+class Place(NamedTuple):
+    """The place of a line in the output of its job."""
+
+    line: int
+    """Counted from 1."""
+    start: int
+    length: int
+
+
+class FailRow(NamedTuple):
+    """A fail of the queue."""
+
+    id: str
+    job: str
+    key: str
+    """What its decisions belong to: the same fail in a later job has the same key."""
+    answer: Answer
+    place: Place
+
+
+def insert_fails(
+    connection: sqlite3.Connection, job: str, answers: Iterable[tuple[Answer, Place]]
+) -> None:
+    """Add lines of the output of a job."""
+    number = job_number(job)
+    connection.executemany(_INSERT, [_values(number, each, place) for each, place in answers])
+
+
+def find_fail(connection: sqlite3.Connection, id: str, job: str | None) -> FailRow | None:
+    """Return a fail by its id, such as `job-3.17`; else by its `fail_id` in `job`."""
+    number = _row_number(id)
+    row = None
+    if number is not None:
+        row = connection.execute("SELECT * FROM fails WHERE id = ?", (number,)).fetchone()
+    if row is None and job is not None:
+        row = connection.execute(
+            "SELECT * FROM fails WHERE job = ? AND fail_id = ?"
+            " ORDER BY status = 'rejected', id LIMIT 1",
+            (job_number(job), id),
+        ).fetchone()
+    return None if row is None else row_of(row)
+
+
+def same_fail(connection: sqlite3.Connection, key: str, at_most: int = 50) -> list[FailRow]:
+    """Return the rows of one fail in all jobs, the newest first."""
+    rows = connection.execute(
+        "SELECT * FROM fails WHERE key = ? ORDER BY id DESC LIMIT ?", (key, at_most)
+    )
+    return [row_of(row) for row in rows]
+
+
+def read_fail_line(data: Path, row: FailRow) -> bytes:
+    """Return the output line of a fail. Raises OSError where the output is gone."""
+    with output_path(data, row.job).open("rb") as file:
+        file.seek(row.place.start)
+        return file.read(row.place.length)
+
+
+def row_of(row: sqlite3.Row) -> FailRow:
+    """Turn a row of the table into a fail."""
+    seq, line = divmod(row["id"], _LINES)
+    job = job_id(seq)
+    return FailRow(
+        id=f"{job}.{line}",
+        job=job,
+        key=row["key"],
+        answer=_DECODER.decode(row["body"]),
+        place=Place(line, row["start"], row["length"]),
+    )
+
+
+def key_of(job: int, answer: Answer, line: int) -> str:
+    """Return what the decisions about a fail belong to.
+
+    A fail keeps its key in a later job if it keeps its `fail_id`, CUSIP and counterparty. One that
+    has no name of its own, or a name in which something was masked, is known by its place.
+    """
+    is_named = has_name(answer) and _MASKED not in answer.fail_id
+    if answer.cusip is None or not is_named:
+        return f"{job}{_BETWEEN}{line}"
+    return _BETWEEN.join((answer.fail_id, answer.cusip, answer.counterparty or ""))
+
+
+def _values(job: int, answer: Answer, place: Place) -> tuple[object, ...]:
+    tier = len(SEVEREST_FIRST) if answer.tier is None else SEVEREST_FIRST.index(answer.tier)
+    kind = _KINDS.get(answer.status, 0)
+    score = 0 if answer.score is None else min(int(answer.score * _SCALE), _MOST_SCORE)
+    days = _days_number(answer.days_left)
+    by_score = _pack((kind, 2), (_MOST_SCORE - score, _SCORE_BITS), (days, _DAYS_BITS))
+    by_rank = _pack(
+        (kind, 2), (tier, _TIER_BITS), (days, _DAYS_BITS), (_MOST_SCORE - score, _SCORE_BITS)
+    )
+    return (
+        *(job * _LINES + place.line, job, key_of(job, answer, place.line), answer.fail_id),
+        *(answer.status, tier, answer.category, answer.action, answer.cusip, answer.counterparty),
+        *(answer.days_left, by_score, by_rank, place.start, place.length, _ENCODER.encode(answer)),
+    )
+
+
+def _days_number(days: int | None) -> int:
+    """Return the days as a number from 0 on: fewer days first, no days last."""
+    return _NO_DAYS if days is None else max(0, min(days + _MOST_DAYS // 2, _MOST_DAYS - 1))
+
+
+def _pack(*parts: tuple[int, int]) -> int:
+    """Put numbers of so many bits into one, the first of them in front."""
+    packed: int = 0
+    for value, bits in parts:
+        packed = packed << bits | value
+    return packed
+
+
+def _row_number(id: str) -> int | None:
+    job, dot, line = id.rpartition(".")
+    number = job_number(job)
+    if not dot or not number or not (line.isascii() and line.isdigit()):
+        return None
+    place = int(line)
+    return number * _LINES + place if place < _LINES else None

@@ -1,0 +1,304 @@
+"""The rows of jobs, fails and decisions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from finops_cli.service.auth.tokens import utc_now
+from finops_cli.service.store.answers import Claim, KeptAnswer, OtherContent, answer_once
+from finops_cli.service.store.audit import Actor
+from finops_cli.service.store.database import Database
+from finops_cli.service.store.decisions import (
+    Change,
+    Content,
+    Kind,
+    NewDecision,
+    NoProposal,
+    State,
+    VersionConflict,
+    decide,
+    delete_decision,
+    list_decisions,
+    read_state,
+)
+from finops_cli.service.store.fail_query import (
+    BadCursor,
+    FailFilter,
+    Order,
+    count_fails,
+    read_page,
+)
+from finops_cli.service.store.fails import Place, find_fail, insert_fails, same_fail
+from finops_cli.service.store.files import StoredFile, insert_file
+from finops_cli.service.store.jobs import (
+    Job,
+    insert_job,
+    latest_queue,
+    next_job,
+    read_job,
+    update_job,
+)
+from finops_cli.views.answer_index import AnswerIndex
+from finops_cli.views.answers import Answer, read_answer
+from tests.support.program import ROOT
+
+NOW = "2026-11-30T09:00:00+00:00"
+LINES = (ROOT / "examples/monday.expected.jsonl").read_bytes().splitlines(keepends=True)
+ANNA, BEN = Actor("anna", "analyst", "r-1"), Actor("ben", "analyst", "r-2")
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to a new database, with one uploaded file."""
+    Database(tmp_path).close()
+    connection = sqlite3.connect(tmp_path / "finops.sqlite")
+    connection.row_factory = sqlite3.Row
+    insert_file(
+        connection,
+        StoredFile(
+            id="file-1",
+            created=NOW,
+            by="anna",
+            name="",
+            media_type="application/jsonl",
+            bytes=1,
+            sha256="0",
+            stored_bytes=1,
+            stored_sha256="0",
+            lines=1,
+            masked_lines=0,
+        ),
+    )
+    yield connection
+    connection.close()
+
+
+def a_job(db: sqlite3.Connection, command: str = "run") -> Job:
+    return insert_job(
+        db,
+        at=NOW,
+        who="anna",
+        command=command,
+        input="file-1",
+        options={},
+        queue="engine",
+        total=len(LINES),
+    )
+
+
+def a_queue(db: sqlite3.Connection) -> Job:
+    """Add a job whose output are the expected lines of Monday."""
+    job, start, rows = a_job(db), 0, []
+    for number, line in enumerate(LINES, start=1):
+        answer = read_answer(line, number)
+        assert isinstance(answer, Answer)
+        rows.append((answer, Place(number, start, len(line))))
+        start += len(line)
+    insert_fails(db, job.id, rows)
+    update_job(db, job.id, state="completed")
+    return job
+
+
+def new(
+    kind: Kind,
+    by: Actor = ANNA,
+    *,
+    expected: int | None = None,
+    proposal: bool = False,
+    **content: object,
+) -> NewDecision:
+    return NewDecision(
+        kind=kind,
+        at=NOW,
+        by=by.who,
+        role=by.role,
+        request_id=by.request_id,
+        key="k",
+        job="job-1",
+        line=1,
+        fail_id="F-1",
+        content=Content(**content),  # type: ignore[arg-type]
+        is_proposal=proposal,
+        expected_version=expected,
+    )
+
+
+OVERRIDE = {"change": Change(tier="LOW"), "reason": "delivered by hand"}
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_pages_by_rank_have_the_order_of_list(db: sqlite3.Connection, size: int) -> None:
+    """Pages of any size give every fail once, in the order of `finops list`."""
+    job = a_queue(db)
+    index = AnswerIndex(LINES)
+    expected = [each.fail_id for each in index.ranked()]
+    index.close()
+    found, cursor = [], None
+    while True:
+        page = read_page(db, job.id, order="rank", cursor=cursor, at_most=size)
+        found += [row.answer.fail_id for row in page.rows]
+        cursor = page.next
+        if cursor is None:
+            break
+    assert found == expected
+
+
+def test_pages_by_score_begin_with_the_highest(db: sqlite3.Connection) -> None:
+    """The order by score falls, and lines without an answer come last."""
+    page = read_page(db, a_queue(db).id)
+    scores = [row.answer.score for row in page.rows]
+    known = [each for each in scores if each is not None]
+    assert known == sorted(known, reverse=True)
+    assert scores[: len(known)] == known
+
+
+@pytest.mark.parametrize(
+    ("wanted", "test"),
+    [
+        (FailFilter(tiers=("CRITICAL",)), lambda a: a.tier == "CRITICAL"),
+        (FailFilter(categories=("CNS_FAIL",)), lambda a: a.category == "CNS_FAIL"),
+        (FailFilter(statuses=("rejected",)), lambda a: a.status == "rejected"),
+        (FailFilter(cusip="594"), lambda a: (a.cusip or "").startswith("594")),
+        (FailFilter(within_days=0), lambda a: a.days_left is not None and a.days_left <= 0),
+        (FailFilter(text="f-100"), lambda a: "F-100" in a.fail_id),
+        (FailFilter(text="%"), lambda a: "%" in a.fail_id),
+        (FailFilter(decided="none"), lambda a: True),
+        (FailFilter(decided="any"), lambda a: False),
+    ],
+)
+def test_filter_takes_the_fails_that_it_names(
+    db: sqlite3.Connection, wanted: FailFilter, test: object
+) -> None:
+    """A filter takes exactly the fails with its values, and the counts agree with the page."""
+    job = a_queue(db)
+    every = [row.answer for row in read_page(db, job.id).rows]
+    expected = {each.fail_id for each in every if test(each)}  # type: ignore[operator]
+    page = read_page(db, job.id, wanted)
+    assert {row.answer.fail_id for row in page.rows} == expected
+    assert count_fails(db, job.id, wanted)["total"]["fails"] == len(page.rows)
+
+
+@pytest.mark.parametrize("cursor", ["x", "", "bm8", "W10", "WyJyYW5rIiwxLCJGIiwxXQ"])
+def test_damaged_cursor_is_refused(db: sqlite3.Connection, cursor: str) -> None:
+    """A cursor that is not one of this order is refused, and never read as another page."""
+    order: Order = "score"
+    with pytest.raises(BadCursor):
+        read_page(db, a_queue(db).id, order=order, cursor=cursor)
+
+
+def test_fail_is_found_by_id_and_by_name(db: sqlite3.Connection) -> None:
+    """A fail is found by the id of its row, and by its name in a job; nothing else is found."""
+    job = a_queue(db)
+    row = read_page(db, job.id).rows[0]
+    assert find_fail(db, row.id, None) == row
+    assert find_fail(db, row.answer.fail_id, job.id) == row
+    for wrong in ("job-1.0", "job-1.9999", "job-9.1", "job-1.", "job-1", ".", "", "job-1.x"):
+        assert find_fail(db, wrong, job.id) is None
+
+
+def test_same_fail_of_a_later_job_is_found(db: sqlite3.Connection) -> None:
+    """A fail with the same name, CUSIP and counterparty keeps its key in the next job."""
+    first, second = a_queue(db), a_queue(db)
+    row = read_page(db, second.id).rows[0]
+    assert [each.job for each in same_fail(db, row.key)] == [second.id, first.id]
+    assert latest_queue(db) == read_job(db, second.id)
+
+
+def test_interrupted_job_goes_first(db: sqlite3.Connection) -> None:
+    """A job that was interrupted goes on before those that wait, and then the oldest."""
+    first, second, third = a_job(db), a_job(db), a_job(db)
+    update_job(db, third.id, state="interrupted")
+    for expected in (third, first, second):
+        found = next_job(db, "engine")
+        assert found is not None
+        assert found.id == expected.id
+        update_job(db, found.id, state="completed")
+    assert next_job(db, "engine") is None
+
+
+def test_state_follows_from_all_decisions(db: sqlite3.Connection) -> None:
+    """The last outcome, assignment and comment stand; each decision raises the version."""
+    decide(db, new("assign", assignee="ben"))
+    decide(db, new("comment", comment="called"))
+    decide(db, new("accept"))
+    _, before, after = decide(db, new("override", **OVERRIDE))
+    decide(db, new("close"))
+    assert (before.outcome, after.outcome, after.change) == (
+        "accepted",
+        "overridden",
+        Change(tier="LOW"),
+    )
+    state = read_state(db, "k")
+    assert (state.version, state.assignee, state.comments, state.is_closed) == (5, "ben", 1, True)
+
+
+def test_decision_on_an_old_version_is_refused(db: sqlite3.Connection) -> None:
+    """Whoever decides on what another person has changed meanwhile gets the present state."""
+    decide(db, new("accept", expected=0))
+    with pytest.raises(VersionConflict) as caught:
+        decide(db, new("override", BEN, expected=0, **OVERRIDE))
+    assert caught.value.state.outcome == "accepted"
+    assert len(list_decisions(db, "k")) == 1
+
+
+def test_proposal_stands_when_another_person_accepts(db: sqlite3.Connection) -> None:
+    """With four eyes the engine's answer stands until another person accepts the override."""
+    made, _, state = decide(db, new("override", proposal=True, **OVERRIDE))
+    assert (made.standing, state.has_proposal, state.outcome) == ("proposed", True, None)
+    with pytest.raises(NoProposal, match="your own"):
+        decide(db, new("accept", of=made.n))
+    _, _, state = decide(db, new("accept", BEN, of=made.n))
+    assert (state.outcome, state.has_proposal, state.decided_by) == ("overridden", False, "anna")
+    with pytest.raises(NoProposal, match="waits"):
+        decide(db, new("accept", BEN, of=made.n))
+
+
+def test_declined_proposal_changes_nothing(db: sqlite3.Connection) -> None:
+    """A proposal that somebody declined does not stand."""
+    made, _, _ = decide(db, new("override", proposal=True, **OVERRIDE))
+    _, _, state = decide(db, new("decline", BEN, of=made.n, reason="no"))
+    assert (state.outcome, state.has_proposal) == (None, False)
+    assert list_decisions(db, "k")[0].standing == "declined"
+
+
+def test_deleted_decision_gives_way_to_the_earlier(db: sqlite3.Connection) -> None:
+    """What stood before a deleted decision stands again, under a new version and number."""
+    decide(db, new("accept"))
+    made, _, _ = decide(db, new("override", **OVERRIDE))
+    deleted = delete_decision(db, "k", made.n)
+    assert deleted is not None
+    assert deleted.kind == "override"
+    state = read_state(db, "k")
+    assert (state.outcome, state.version) == ("accepted", 3)
+    again, _, _ = decide(db, new("comment", comment="c"))
+    assert again.n == 4
+    assert delete_decision(db, "k", made.n) is None
+
+
+def test_request_with_a_key_is_done_once(db: sqlite3.Connection) -> None:
+    """The same key gives the kept answer; another content under it is refused; a day later the
+    key is free.
+    """
+    done: list[int] = []
+
+    def work(connection: sqlite3.Connection) -> KeptAnswer:
+        done.append(1)
+        return KeptAnswer(201, {"Location": "/x"}, b"{}")
+
+    claim, now = Claim("anna", "key", "digest"), utc_now()
+    first = answer_once(db, claim, now, 60, work)
+    again = answer_once(db, claim, now, 60, work)
+    assert (again.body, again.is_replayed, len(done)) == (first.body, True, 1)
+    with pytest.raises(OtherContent):
+        answer_once(db, claim._replace(digest="other"), now, 60, work)
+    answer_once(db, claim._replace(who="ben", digest="other"), now, 60, work)
+    assert len(done) == 2
+
+
+def test_state_of_no_decision_is_untouched(db: sqlite3.Connection) -> None:
+    """A fail that nobody decided about has version 0."""
+    assert read_state(db, "k") == State()
