@@ -21,6 +21,8 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
 
 HEADING = "Triage this fail record:"
+CASE_HEADING = "Resolve this fail:"
+"""The heading of a case, which is JSON [card-2]."""
 
 
 class _Field(NamedTuple):
@@ -50,6 +52,10 @@ def _percent(number: Decimal) -> str:
 
 def _rate_of_volume(text: str) -> Decimal:
     return money.parse_percent(text.removesuffix("ADV"))
+
+
+def _usd(text: str) -> Decimal:
+    return money.parse_usd(text.removeprefix("\\"))  # a shell's line escapes the dollar [card-1]
 
 
 def _yes_no(text: str) -> bool:
@@ -83,9 +89,7 @@ _FIELDS = (
         _days,
         "a number of days, such as 7 days",
     ),
-    _Field(
-        "Market Value", "market_value", money.render_usd, money.parse_usd, money.AMOUNT_ACCEPTED
-    ),
+    _Field("Market Value", "market_value", money.render_usd, _usd, money.AMOUNT_ACCEPTED),
     _Field("CNS Position", "cns_position", *_SHARES),
     _Field("CNS Direction", "cns_direction", *_TEXT),
     _Field("Reg SHO Threshold", "reg_sho_threshold", *_YES_NO),
@@ -109,7 +113,7 @@ _FIELDS = (
         "security_fail_rate_pct_adv",
         lambda rate: f"{_percent(rate)} ADV",
         _rate_of_volume,
-        "a percentage of average daily volume, such as 3% ADV",
+        "a percentage of average daily volume, such as 3% ADV, or a bound such as >2% ADV",
     ),
     _Field("CNS Eligible", "cns_eligible", *_YES_NO),
     _Field("DK Reason", "dk_reason", _quote, _unquoted, "text"),
@@ -117,7 +121,13 @@ _FIELDS = (
     _Field("Awaiting Street Receipt", "awaiting_street_receipt", *_YES_NO),
     _Field("Notes", "notes", _quote, _unquoted, "text"),
 )
+_SHELL_TOOK = "; between double quotes a shell reads $2 of $2.1M as empty: use single quotes"
 _BY_LABEL = {field.label: field for field in _FIELDS}
+_BOUNDED = "security_fail_rate_pct_adv"
+"""The field whose value may be a bound, as card 1 gives it: `>2% ADV`."""
+_BOUND = re.compile(r"(>=|<=|[<>\u2264\u2265])\s*")
+_STEPS = {">": 1, "<": -1}
+"""The steps that a bound lies beside its number; the other signs include the number itself."""
 _DEFAULTS = {"cns_eligible": True, "awaiting_street_receipt": False}
 
 
@@ -132,12 +142,15 @@ def render(record: FailRecord) -> str:
     return f"{HEADING} {' | '.join(pairs)}"
 
 
-def parse(text: str) -> dict[str, Any] | list[Problem]:
+def parse(text: str, bound_step: Decimal | None = None) -> dict[str, Any] | list[Problem]:
     """Parse the fields of `text`; return the problems if it cannot be read.
 
-    The types of the values are not checked here.
+    `bound_step`: the distance of a rate from an open bound, in percent (kb: `input.bound_step`):
+    with 0.1, `>2%` is 2.1. The words of such a rate are kept in `origin.stated`. None: a bound
+    cannot be read. The types of the values are not checked here.
     """
     fields: dict[str, Any] = {}
+    stated: dict[str, str] = {}
     problems: list[Problem] = []
     for pair in text.strip().removeprefix(HEADING).split("|"):
         if len(problems) == limits.PROBLEMS:
@@ -154,10 +167,23 @@ def parse(text: str) -> dict[str, Any] | list[Problem]:
             problems.append(_problem("schema.unknown", pair, f"{label} once"))
         else:
             try:
-                fields[field.name] = field.parse(value)
+                fields[field.name] = _read(field, value, bound_step, stated)
             except (ValueError, KeyError, ArithmeticError, RecursionError):
-                problems.append(_problem("schema.format", pair, field.accepted))
+                accepted = field.accepted + (_SHELL_TOOK if value.startswith(".") else "")
+                problems.append(_problem("schema.format", pair, accepted))
+    if stated:
+        fields["origin"] = {"stated": stated}
     return problems or fields
+
+
+def _read(field: _Field, value: str, bound_step: Decimal | None, stated: dict[str, str]) -> Any:
+    """Read a value. A bound is read as the number beside it, and its words go to `stated`."""
+    bound = None if bound_step is None or field.name != _BOUNDED else _BOUND.match(value)
+    if bound is None or bound_step is None:
+        return field.parse(value)
+    number = field.parse(value[bound.end() :])
+    stated[field.name] = value
+    return max(Decimal(0), number + _STEPS.get(bound[1], 0) * bound_step)
 
 
 def _problem(rule: str, pair: str, accepted: str) -> Problem:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from finops_cli.domain import limits
 from finops_cli.errors import UsageError
+from finops_cli.files.text_blocks import has_heading
 from finops_cli.files.text_layout import TextLayout, decode_head, find_layout, is_utf_16
 from finops_cli.files.unpacking import Packing, only_member, packing_of, unpacked, zip_members
 
@@ -51,6 +52,7 @@ class FileKind(StrEnum):
     """The kinds of files that a command reads or refuses by name."""
 
     JSON_LINES = "JSON Lines"
+    TEXT_FORMS = "records in the text form of the model cards"
     TABLE = "a text file with columns"
     WORKBOOK = "an Excel workbook"
     SEC_FAILS = "a fails-to-deliver file of the SEC"
@@ -140,6 +142,8 @@ def recognise_head(
                 f"save it as UTF-8: iconv -f UTF-16 -t UTF-8 {shown} > new.jsonl",
             )
         return FileKind.JSON_LINES, None
+    if has_heading(text):
+        return FileKind.TEXT_FORMS, None
     if _SEC_HEADER.match(start):
         return FileKind.SEC_FAILS, None
     if _THRESHOLD_HEADER.match(start):

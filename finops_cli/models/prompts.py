@@ -20,7 +20,7 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.models import bundled
 
-CASE_HEADING = "Resolve this fail:"
+CASE_HEADING = text_form.CASE_HEADING
 EMPTY_THINK = "<think>\n\n</think>\n\n"
 _CONTROL = re.compile(
     r"<(?=[|\uff5c]|/?\w{1,40}\|?>|/?tool_|(?i:start|end)_of_)"

@@ -16,9 +16,10 @@ import msgspec
 from finops_cli.domain import limits
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import UsageError
-from finops_cli.files.jsonl import Batches, InputLine, lines_of
+from finops_cli.files.jsonl import Batches, InputLine
 from finops_cli.files.recognise import FileKind, Recognised, open_content, recognise_head
 from finops_cli.files.safe_io import reading
+from finops_cli.files.text_blocks import PastedLines
 from finops_cli.files.unpacking import packing_of
 from finops_cli.pipeline import resume
 from finops_cli.pipeline.parse import decode
@@ -76,7 +77,10 @@ class InputSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JsonLines:
-    """Lines of JSON as a file has them, unpacked where it is packed."""
+    """Lines of JSON as a file has them, unpacked where it is packed.
+
+    A record in the text form of the model cards, over several lines, is one line of JSON.
+    """
 
     path: Path | None
     """None: stdin."""
@@ -105,12 +109,12 @@ class JsonLines:
         Raises UsageError where a pipe brings another kind of file.
         """
         opened = ExitStack()
-        return Batches(lines_of(opened.enter_context(self._open())), skip, at_most, opened)
+        return Batches(PastedLines(opened.enter_context(self._open())), skip, at_most, opened)
 
     def lines(self) -> Generator[InputLine, None, None]:
         """Yield every line, without its newline."""
         with self._open() as file:
-            yield from (line for line, _ in lines_of(file))
+            yield from (line for line, _ in PastedLines(file))
 
     def digest(self) -> InputDigest:
         """Return the length and the SHA-256 of the file, as it is stored."""

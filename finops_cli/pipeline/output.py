@@ -68,6 +68,8 @@ class LineOrigin(Struct, frozen=True, omit_defaults=True):
     """Fields that are assumed. The score and the plan rest on them."""
     as_of: str | None = None
     """The moment that the age was counted to, where it was derived or its dates give another."""
+    stated: dict[str, str] = {}
+    """The words of a rate that the text form gives as a bound, such as `>2% ADV`, by field."""
 
 
 class Rejection(Struct, frozen=True):
@@ -121,13 +123,22 @@ def line_origin(fail: FailRecord, as_of: AsOf | None, warnings: list[Finding]) -
         return None
     derived, assumed = names_in(fail.origin, "derived"), names_in(fail.origin, "assumed")
     has_counted = "age_days" in derived or any(each.rule == DATES for each in warnings)
-    if not derived and not assumed and not has_counted:
+    stated = _stated_words(fail.origin)
+    if not derived and not assumed and not has_counted and not stated:
         return None
     moment = None
     if has_counted:
         given = None if fail.clock_facts is None else fail.clock_facts.as_of
         moment = given if as_of is None else format_moment(as_of.moment)
-    return LineOrigin(derived, assumed, moment)
+    return LineOrigin(derived, assumed, moment, stated)
+
+
+def _stated_words(origin: dict[str, Any] | None) -> dict[str, str]:
+    """Return the words of bounds in `origin`; of an origin of another shape none."""
+    stated = None if origin is None else origin.get("stated")
+    if not isinstance(stated, dict):
+        return {}
+    return {name: words for name, words in stated.items() if isinstance(words, str)}
 
 
 def rejection(number: int, problems: list[Problem]) -> Rejection:

@@ -36,6 +36,12 @@ class ParseResult(NamedTuple, Generic[T]):
 
 
 _ONE_OBJECT = "one JSON object per line, in UTF-8"
+_PLACES_LEFT_OPEN = {
+    b"[...]": "the model's card leaves this place open: write the list there, or []",
+    b"$TRIAGE_OUTPUT": "the shell puts the triage there, but not between single quotes",
+    b"{fail_record_json}": "the model's card leaves this place open: write the record there",
+}
+"""Places in the printed commands of the model cards that their reader fills in."""
 
 
 def decode(line: bytes) -> Any:
@@ -66,6 +72,9 @@ def _in_words(line: bytes, error: str) -> str:
         return f"cannot be read: {describe_bad_byte(fault)}; save the file as UTF-8"
     if line.lstrip()[:1] not in (b"{", b"["):
         return f"is not JSON: {error}; a CSV goes through `finops import csv`"
+    for place, cure in _PLACES_LEFT_OPEN.items():
+        if place in line:
+            return f"is not JSON: it holds {place.decode()}; {cure}"
     if "truncated" in error:
         return f"is not JSON: {error}; write each record on one line (`jq -c .` does that)"
     if b"NaN" in line or b"Infinity" in line:
@@ -125,7 +134,7 @@ def parse_fail(given: Any, inputs: InputPolicy | None = None) -> ParseResult[Fai
             ],
         )
     if type(given) is dict and "text" in given:
-        given = _from_text(given)
+        given = _from_text(given, inputs or bundled_inputs())
         if isinstance(given, list):
             return ParseResult(None, fail_id, given)
     missing: list[Problem] = []
@@ -173,7 +182,7 @@ def _take(given: Any, fail_id: str | None, shape: Codec[T], problems_of: Any) ->
     return ParseResult(None, fail_id, problems) if problems else ParseResult(value, fail_id, [])
 
 
-def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
+def _from_text(given: dict[str, Any], inputs: InputPolicy) -> dict[str, Any] | list[Problem]:
     text = given["text"]
     if type(text) is not str or len(text) > limits.TEXT_CHARS:
         accepted = f"the text form of a record, up to {limits.TEXT_CHARS:,} characters"
@@ -186,9 +195,10 @@ def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
                 message=f"text is {show_value(text)}; accepted: {accepted}",
             )
         ]
-    fields = text_form.parse(text)
+    fields = text_form.parse(text, inputs.kb.input.bound_step)
     if isinstance(fields, list):
         return fields
+    stated = fields.pop("origin", None)
     twice = [name for name in given if name in fields]
     if twice:
         message = f"{twice[0]} is given both in the text and beside it"
@@ -201,7 +211,10 @@ def _from_text(given: dict[str, Any]) -> dict[str, Any] | list[Problem]:
                 message=message,
             )
         ]
-    return {**{name: value for name, value in given.items() if name != "text"}, **fields}
+    record = {**{name: value for name, value in given.items() if name != "text"}, **fields}
+    if stated is not None and isinstance(record.get("origin") or {}, dict):
+        record["origin"] = {**(record.get("origin") or {}), **stated}
+    return record
 
 
 def _fail_problems(fail: FailRecord, given: dict[str, Any]) -> list[Problem]:

@@ -122,7 +122,7 @@ def test_line_with_text_form_may_add_an_inventory(finops: Finops) -> None:
         ("7 days", "a week", "7 days"),
         ("Threshold: Yes", "Threshold: perhaps", "Yes or No"),
         ("Rate: 4%", "Rate: >4%", "percentage"),
-        ("Rate: 4%", "Rate: 4% | Security Fail Rate: >2% ADV", "3% ADV"),
+        ("Rate: 4%", "Rate: 4% | Security Fail Rate: ~2% ADV", "3% ADV"),
         ("Qty: 5000", "Qty: " + "9" * 5000, "a whole number of shares"),
         ("Qty: 5000", "Qty", "Field: value"),
         ("Counterparty: DTC-0005 | ", "", "counterparty is missing"),

@@ -37,6 +37,8 @@ class InputRules:
     """Field of an inventory to the shares that are assumed."""
     assumed_ftr: Mapping[str, str | bool]
     """Field of a fail to receive to the value that is assumed."""
+    bound_step: Decimal
+    """The distance of a rate from an open bound such as `>2%`, in percent."""
 
 
 def compile_input(c: Compiler) -> InputRules:
@@ -56,6 +58,7 @@ def compile_input(c: Compiler) -> InputRules:
         assumed_coverage_pct=c.number("input.assumed.inventory_coverage_pct"),
         assumed_inventory=c.wholes("input.assumed.inventory", INVENTORY),
         assumed_ftr=_assumed_ftr(c),
+        bound_step=c.number("input.bound_step", _HIGHEST_PCT),
     )
 
 
