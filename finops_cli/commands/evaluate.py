@@ -60,6 +60,7 @@ def evaluate(
         resume=resume,
         overwrite=wanted.overwrite,
         timing=wanted.timing,
+        anonymous=True,  # the folder of an evaluation is shown to others
         quiet=wanted.quiet,
     )
     with lock_results(output, wanted.overwrite):

@@ -211,6 +211,13 @@ StatsJson = Annotated[
         help="Write speed, latencies, errors and answers of the run to this file.",
     ),
 ]
+Anonymous = Annotated[
+    bool,
+    typer.Option(
+        "--anonymous",
+        help="Leave your user name, the machine and the folder out of the note beside the output.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

@@ -17,6 +17,7 @@ import typer
 
 from finops_cli.commands.format_options import RunFormat
 from finops_cli.commands.options import (
+    Anonymous,
     BackendOption,
     Fails,
     Guard,
@@ -63,6 +64,7 @@ class RunOptions:
     strict_input: StrictInput = False
     timing: Timing = True
     stats_json: StatsJson = None
+    anonymous: Anonymous = False
     quiet: Quiet = False
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from finops_cli.commands.attribution import attribute
 from finops_cli.commands.clock_options import ClockOptions, clock_config
 from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
@@ -251,6 +252,7 @@ def run_config(
         workers=options.workers or 1,
         resume=options.resume,
         overwrite=options.overwrite,
+        attribution=attribute(context, options),
     )
 
 

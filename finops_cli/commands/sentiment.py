@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from finops_cli.commands.attribution import attribute
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
 from finops_cli.commands.run_options import RunOptions, with_shared_options
@@ -57,6 +58,7 @@ def sentiment(context: typer.Context, options: RunOptions, texts: SentimentOptio
             workers=options.workers or 1,
             resume=options.resume,
             overwrite=options.overwrite,
+            attribution=attribute(context, options),
         )
         refuse_impossible(config)
         refuse_stats(options.stats_json, config)

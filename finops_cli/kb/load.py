@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -25,6 +26,8 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ENTRY = re.compile(r"kb entry ([^\s:]+)")
 """The beginning of the message about an entry."""
 _CURE = "correct it in {}; without --kb, `finops kb show ID` shows the bundled entry"
+_NAMED_DIGITS = 12
+"""The digits of the digest in `KnowledgeBase.version`, which each output line has."""
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -52,14 +55,26 @@ def load_kb(folder: Path, factors: tuple[Factor, ...] = FACTORS) -> KnowledgeBas
         raise
 
 
+def digest_rules(folder: Path) -> str:
+    """Return the SHA-256 of the names and the content of the `*.toml` files in `folder`.
+
+    Raises KnowledgeError where the folder has none.
+    """
+    return _digest({file: file.read_bytes() for file in _list_files(folder)})
+
+
+def _digest(texts: Mapping[Path, bytes]) -> str:
+    digest = hashlib.sha256()
+    for file, text in texts.items():
+        digest.update(file.name.encode() + b"\0" + text + b"\0")
+    return digest.hexdigest()
+
+
 def _load(folder: Path, factors: tuple[Factor, ...]) -> KnowledgeBase:
-    files = _list_files(folder)
+    texts = {file: file.read_bytes() for file in _list_files(folder)}
     found: dict[str, entries.AnyEntry] = {}
     file_of: dict[str, Path] = {}
-    digest = hashlib.sha256()
-    for file in files:
-        text = file.read_bytes()
-        digest.update(file.name.encode() + b"\0" + text + b"\0")
+    for file, text in texts.items():
         for entry in _read(file, text):
             if entry.id in found:
                 raise KnowledgeError(
@@ -73,13 +88,19 @@ def _load(folder: Path, factors: tuple[Factor, ...]) -> KnowledgeBase:
                 f"kb entry {entry.id}: it differs from {absent[0]}, which is not an entry"
             )
     try:
-        return compile_kb(f"{__version__}+{digest.hexdigest()[:12]}", found, factors)
+        sha256 = _digest(texts)
+        return compile_kb(name_rules(__version__, sha256), found, factors, sha256)
     except KnowledgeError as error:
         named = _ENTRY.match(str(error))
         file_named = file_of.get(named[1]) if named else None
         if file_named is None:  # an entry that is missing is in no file
             raise
         raise KnowledgeError(f"{file_named}: {error}", error.cure) from error
+
+
+def name_rules(finops: str, sha256: str) -> str:
+    """Name rules by the release that applies them and the beginning of their digest."""
+    return f"{finops}+{sha256[:_NAMED_DIGITS]}"
 
 
 def _list_files(folder: Path) -> list[Path]:

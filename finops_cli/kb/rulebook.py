@@ -35,7 +35,9 @@ class KnowledgeBase:
     """All rules of the desk."""
 
     version: str
-    """The release, and a digest of every value and word."""
+    """The release, and the first digits of `sha256`."""
+    sha256: str
+    """The SHA-256 of every file; empty for rules that no folder holds."""
     entries: Mapping[str, entries.AnyEntry]
     scoring: ScoringRules
     triage: TriageRules
@@ -64,9 +66,10 @@ def compile_kb(
     version: str,
     all_entries: Mapping[str, entries.AnyEntry],
     factors: tuple[Factor, ...] = FACTORS,
+    sha256: str = "",
 ) -> KnowledgeBase:
     """Compile `all_entries`. Raises KnowledgeError when one does not fit."""
-    return compile_with(version, Compiler(all_entries), all_entries, factors)
+    return compile_with(version, Compiler(all_entries), all_entries, factors, sha256)
 
 
 def compile_with(
@@ -74,10 +77,12 @@ def compile_with(
     c: Compiler,
     all_entries: Mapping[str, entries.AnyEntry],
     factors: tuple[Factor, ...] = FACTORS,
+    sha256: str = "",
 ) -> KnowledgeBase:
     """Compile `all_entries` with the compiler `c`, which remembers the ids that were read."""
     return KnowledgeBase(
         version=version,
+        sha256=sha256,
         entries=all_entries,
         scoring=compile_scoring(c, factors),
         triage=compile_triage(c),

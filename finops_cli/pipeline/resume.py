@@ -19,6 +19,7 @@ from msgspec import Struct
 from finops_cli.errors import ResumeRefused
 from finops_cli.files.safe_io import for_owner_unlinked, refuse_to_replace
 from finops_cli.models.protocol import ModelNames
+from finops_cli.pipeline.evidence import Evidence
 
 
 class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,6 +36,7 @@ class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
     mapping: str | None
     joined: str | None
     kb: str
+    """The SHA-256 of the rules."""
     backend: str
     models: ModelNames
     digests: ModelNames | None
@@ -74,8 +76,12 @@ _NAMES = {
 
 
 class RunNote(Struct, frozen=True, forbid_unknown_fields=True):
+    """The note beside an output: what it was made from, by whom, and whether it is complete."""
+
     fingerprint: Fingerprint
     complete: bool
+    evidence: Evidence | None = None
+    """Null in a note of an earlier release, and where the library ran."""
 
 
 def digest(source: Path) -> tuple[int, str]:
@@ -89,12 +95,12 @@ def note_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.run.json")
 
 
-def write_note(output: Path, fingerprint: Fingerprint, complete: bool) -> None:
+def write_note(output: Path, note: RunNote) -> None:
     """Replace the note in one step: a reader sees the old note or the new one."""
     path = note_path(output)
     new = path.with_name(f"{path.name}.new")
     with open(new, "wb", opener=for_owner_unlinked) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(RunNote(fingerprint, complete))) + b"\n")
+        file.write(msgspec.json.format(msgspec.json.encode(note)) + b"\n")
     new.replace(path)
 
 
@@ -122,13 +128,18 @@ def refuse_to_lose(output: Path) -> None:
 
 
 def made_from(output: Path) -> Fingerprint:
-    """Read the fingerprint in the note beside `output`.
+    """Read the fingerprint in the note beside `output`. Raises ResumeRefused as `read_note`."""
+    return read_note(output).fingerprint
+
+
+def read_note(output: Path) -> RunNote:
+    """Read the note beside `output`.
 
     Raises ResumeRefused if the note is missing or cannot be read.
     """
     path = note_path(output)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunNote).fingerprint
+        return msgspec.json.decode(path.read_bytes(), type=RunNote)
     except FileNotFoundError as error:
         raise ResumeRefused(
             f"{output} has lines but no {path.name} that says what made them",
@@ -140,19 +151,41 @@ def made_from(output: Path) -> Fingerprint:
         ) from error
 
 
+def find_evidence(output: Path) -> Evidence | None:
+    """Return the evidence in the note beside `output`, where there is a note that has it."""
+    try:
+        return read_note(output).evidence
+    except ResumeRefused:  # the run says so, or starts
+        return None
+
+
+def is_whole(output: Path, lines: int) -> bool:
+    """Return true if the note beside `output` says that it is complete with this many lines."""
+    try:
+        note = read_note(output)
+    except ResumeRefused:
+        return False
+    written = None if note.evidence is None else note.evidence.output
+    return note.complete and (written is None or written.lines == lines)
+
+
 def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
     """Raise ResumeRefused that names every difference if `output` has another origin."""
-    before = made_from(output)
-    changed = [
-        f"{_NAMES[name]}: was {_format_value(getattr(before, name))}, now"
-        f" {_format_value(getattr(fingerprint, name))}"
-        for name in Fingerprint.__struct_fields__
-        if getattr(before, name) != getattr(fingerprint, name)
-    ]
+    changed = list_differences(made_from(output), fingerprint)
     if changed:
         raise ResumeRefused(
             f"cannot resume {output}: it was made from something else. " + "; ".join(changed)
         )
+
+
+def list_differences(before: Fingerprint, now: Fingerprint) -> list[str]:
+    """List what two runs do not have in common, each with both values."""
+    return [
+        f"{_NAMES[name]}: was {_format_value(getattr(before, name))}, now"
+        f" {_format_value(getattr(now, name))}"
+        for name in Fingerprint.__struct_fields__
+        if getattr(before, name) != getattr(now, name)
+    ]
 
 
 def _format_value(value: object) -> str:

@@ -24,6 +24,12 @@ from finops_cli.files.safe_io import (
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline import resume
+from finops_cli.pipeline.evidence import (
+    Attribution,
+    FileDigest,
+    OutputDigest,
+    count_statuses,
+)
 from finops_cli.pipeline.input_source import InputSource, decode_input, given_name, input_fail_id
 from finops_cli.pipeline.line_pipeline import LinePipeline, LinePipelineConfig
 from finops_cli.pipeline.scheduler import process_lines
@@ -43,6 +49,8 @@ class RunConfig:
     resume: bool = False
     overwrite: bool = False
     """An earlier output may be lost."""
+    attribution: Attribution | None = None
+    """Who runs it; None: the note says nothing about it."""
     spool: BinaryIO | None = None
     """Takes the lines in place of stdout: a view is made of them."""
 
@@ -65,7 +73,7 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
     summary = RunSummary()
     with ExitStack() as stack:
         seen = stack.enter_context(SeenIds())
-        note = _fingerprint(config, pipeline)
+        note = _begin_note(config, pipeline)
         at_most = 1 if pipeline.backend.concurrency else BATCH_LINES
         if config.output is None or note is None:
             # a pipe that brings another kind of file is refused before an output is emptied
@@ -86,7 +94,7 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
                 summary.dropped, summary.blank = batches.lines.dropped, batches.lines.blank
             on_batch(summary, result.end)
         if config.output is not None and note is not None:
-            resume.write_note(config.output, note, complete=True)
+            _complete_note(config, note, summary)
     return summary
 
 
@@ -126,13 +134,63 @@ def read_files(config: RunConfig) -> list[Path | None]:
 
 def settings_files(config: RunConfig) -> list[Path]:
     """The files of rules and days that a run reads: an output must not replace them."""
+    return [*config.pipeline.kb_dir.glob("*.toml"), *_calendar_files(config)]
+
+
+def _calendar_files(config: RunConfig) -> list[Path]:
     clock = config.pipeline.clock
-    calendar = [] if clock is None or clock.calendar_file is None else [clock.calendar_file]
-    return [*config.pipeline.kb_dir.glob("*.toml"), *calendar]
+    return [] if clock is None or clock.calendar_file is None else [clock.calendar_file]
 
 
 def _is_file(path: Path | None) -> bool:
     return path is not None and path.is_file()
+
+
+def _begin_note(config: RunConfig, pipeline: LinePipeline) -> resume.RunNote | None:
+    """Begin the note of a run; None if a pipe or a device prevents resuming."""
+    fingerprint = _fingerprint(config, pipeline)
+    if fingerprint is None or config.output is None:
+        return None
+    if config.attribution is None:
+        return resume.RunNote(fingerprint, complete=False)
+    source = fingerprint.input_bytes, fingerprint.input_sha256
+    files = [_digest_file(path, None) for path in further_files(config)]
+    if config.source is not None:
+        files.insert(0, _digest_file(config.source, source))
+    before = resume.find_evidence(config.output) if config.resume else None
+    evidence = config.attribution.begin(tuple(files), before)
+    return resume.RunNote(fingerprint, complete=False, evidence=evidence)
+
+
+def _digest_file(path: Path, known: tuple[int, str] | None) -> FileDigest:
+    size, sha256 = resume.digest(path) if known is None else known
+    return FileDigest(path=str(path), size=size, sha256=sha256)
+
+
+def further_files(config: RunConfig) -> list[Path]:
+    """List the files beside the input that decide lines, each once. Rules have a digest of all."""
+    named = dict.fromkeys((*config.input.other_files, *_calendar_files(config)))
+    return [path for path in named if _is_file(path)]
+
+
+def _complete_note(config: RunConfig, note: resume.RunNote, summary: RunSummary) -> None:
+    """Write the note of a complete run.
+
+    A resumed run that found its output complete keeps the note: a new digest would vouch for lines
+    that somebody may have changed since.
+    """
+    output = config.output
+    if output is None or (config.resume and resume.is_whole(output, summary.statuses.total())):
+        return
+    evidence = note.evidence
+    if evidence is not None and config.attribution is not None:
+        size, sha256 = resume.digest(output)
+        statuses = count_statuses(summary.statuses)
+        digest = OutputDigest(
+            size=size, lines=sum(statuses.values()), sha256=sha256, statuses=statuses
+        )
+        evidence = config.attribution.complete(evidence, digest)
+    resume.write_note(output, resume.RunNote(note.fingerprint, complete=True, evidence=evidence))
 
 
 def _fingerprint(config: RunConfig, pipeline: LinePipeline) -> resume.Fingerprint | None:
@@ -154,7 +212,7 @@ def _fingerprint(config: RunConfig, pipeline: LinePipeline) -> resume.Fingerprin
         input_kind=given.kind,
         mapping=given.mapping,
         joined=given.joined,
-        kb=pipeline.kb.version,
+        kb=pipeline.kb.sha256,
         backend=origin.name,
         models=origin.models,
         digests=origin.digests,
@@ -181,7 +239,7 @@ def _locked(output: Path) -> Iterator[BinaryIO]:
 def _resume_or_start(
     config: RunConfig,
     output: BinaryIO,
-    note: resume.Fingerprint,
+    note: resume.RunNote,
     pipeline: LinePipeline,
     seen: SeenIds,
     summary: RunSummary,
@@ -195,13 +253,16 @@ def _resume_or_start(
     """
     path, empty = Path(output.name), not output.seek(0, os.SEEK_END)
     if config.resume and not empty:
-        resume.refuse_if_different(path, note)
+        resume.refuse_if_different(path, note.fingerprint)
         resume.cut_torn_line(output)
-        return _recount(config, path, pipeline, seen, summary)
+        done = _recount(config, path, pipeline, seen, summary)
+        if not resume.is_whole(path, done):
+            resume.write_note(path, note)
+        return done
     if not empty and not config.overwrite:
         resume.refuse_to_lose(path)
     output.truncate(0)
-    resume.write_note(path, note, complete=False)
+    resume.write_note(path, note)
     return 0
 
 
