@@ -16,6 +16,7 @@ from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.evaluation.run import Evaluation
+    from finops_cli.models.sentiment.request import SentimentRequest
 
 _NOT_TAKEN = (
     "profile",
@@ -38,29 +39,25 @@ def evaluate_texts(
     from finops_cli.evaluation.sentiment import evaluate_sentiment, open_source
     from finops_cli.kb.load import load_kb
     from finops_cli.models.sentiment.backends import select_classifier
-    from finops_cli.models.sentiment.request import SentimentRequest
     from finops_cli.pipeline.redaction import RequireGuard
     from finops_cli.pipeline.sentiment.pipeline import SentimentConfig
 
     if wanted.baselines:
         refuse_missing()
     kb = load_kb(kb_dir_of(context))
-    data = _choose_data(wanted.data, texts.phrasebank)
-    source = open_source(data, wanted.rows, wanted.seed, kb)
+    data = _choose_data(wanted.data, texts)
+    is_whole = texts.learn_from == "generated"
+    source = open_source(data, wanted.rows, wanted.seed, kb, is_whole=is_whole)
     # nobody wrote the texts that finops made; a user's texts are masked
     guard = models.guard or ("off" if data is None else "require")
-    request = SentimentRequest(
-        backend=wanted.backend,
-        hosts=tuple(models.hosts or ()),
-        model=texts.sentiment_model,
-        gguf=texts.sentiment_gguf,
-        timeout=models.timeout,
-        workers=wanted.workers,
-        gguf_is_from_environment=not is_typed(context, "sentiment_gguf"),
-    )
+    request = _request(context, wanted, texts, models)
     selected = select_classifier(request, kb)
     config = SentimentConfig(
-        kb_dir=kb_dir_of(context), timed=wanted.timing, guard=guard, keeps_raw=True
+        kb_dir=kb_dir_of(context),
+        timed=wanted.timing,
+        guard=guard,
+        keeps_raw=True,
+        baseline=texts.baseline,
     )
     with closing(selected.classifier):
         pipeline = config.open_with(selected.classifier, kb)
@@ -80,6 +77,23 @@ def evaluate_texts(
     return conclude_sentiment(outcome, source.name, pipeline, wanted.output)
 
 
+def _request(
+    context: typer.Context, wanted: EvaluationOptions, texts: TextOptions, models: ModelOptions
+) -> SentimentRequest:
+    from finops_cli.models.sentiment.request import SentimentRequest
+
+    return SentimentRequest(
+        backend=wanted.backend,
+        hosts=tuple(models.hosts or ()),
+        model=texts.sentiment_model,
+        gguf=texts.sentiment_gguf,
+        baseline=texts.baseline,
+        timeout=models.timeout,
+        workers=wanted.workers,
+        gguf_is_from_environment=not is_typed(context, "sentiment_gguf"),
+    )
+
+
 def refuse_other_options(context: typer.Context) -> None:
     """Raise UsageError for an option that only other stages have."""
     for parameter in context.command.params:
@@ -88,8 +102,17 @@ def refuse_other_options(context: typer.Context) -> None:
             raise UsageError(f"--stage sentiment does not take {names}", f"remove {names}")
 
 
-def _choose_data(data: Path | None, phrasebank: Path | None) -> Path | None:
-    """Return the file of labelled texts. Raises UsageError for two of them."""
-    if data is not None and phrasebank is not None:
+def _choose_data(data: Path | None, texts: TextOptions) -> Path | None:
+    """Return the file of labelled texts.
+
+    Raises UsageError for two of them, and for --learn-from generated without one.
+    """
+    if data is not None and texts.phrasebank is not None:
         raise UsageError("--data and --phrasebank exclude each other", "give one of them")
-    return data or phrasebank
+    chosen = data or texts.phrasebank
+    if chosen is None and texts.learn_from == "generated":
+        raise UsageError(
+            "--learn-from generated needs --data or --phrasebank",
+            "leave it out: without a file the baselines learn from generated sentences",
+        )
+    return chosen

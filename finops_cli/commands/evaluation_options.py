@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from finops_cli.commands.options import Overwrite, Quiet, Timing, Workers
-from finops_cli.commands.sentiment_options import SentimentGguf, SentimentModel
+from finops_cli.commands.sentiment_options import BaselineFile, SentimentGguf, SentimentModel
 from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 from finops_cli.commands.usage_errors import BadChoice
 
@@ -79,6 +79,23 @@ Phrasebank = Annotated[
     ),
 ]
 
+LearnFrom = Annotated[
+    Literal["data", "generated"],
+    typer.Option(
+        "--learn-from",
+        metavar="NAME",
+        show_default=False,
+        help=(
+            "Texts from which the baselines learn, with\n--data or --phrasebank (default: data)."
+            "\n\n\b\n"
+            "data:      the train split of the file; its\n"
+            "           test split is measured\n"
+            "generated: sentences that finops makes; the\n"
+            "           whole file is measured\n"
+        ),
+    ),
+]
+
 
 def _check_evaluated(name: str) -> str:
     from finops_cli.models.backends import backend_names
@@ -136,5 +153,7 @@ class TextOptions:
     """The options that only the sentiment stage has."""
 
     phrasebank: Phrasebank = None
+    learn_from: LearnFrom = "data"
+    baseline: BaselineFile = None
     sentiment_model: SentimentModel = None
     sentiment_gguf: SentimentGguf = None

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -83,19 +84,24 @@ class SentimentOutcome(Struct, frozen=True, kw_only=True):
 
 
 def open_source(
-    data: Path | None, rows: int | None, seed: int, kb: KnowledgeBase
+    data: Path | None, rows: int | None, seed: int, kb: KnowledgeBase, *, is_whole: bool = False
 ) -> SentimentSource:
     """Return the held-out texts, and those from which the baselines learn.
 
-    Generated texts have templates of the test split. In a user's file the digest of a text decides.
+    Generated texts have templates of the test split. In a user's file the digest of a text decides;
+    with `is_whole` all its texts are held out, and the baselines learn from generated sentences.
     Raises UsageError for a file without texts of both splits.
     """
     sizes = kb.evaluation.rows
-    if data is None:
+    if data is None or is_whole:
         grammar = load_grammar()
+        train = [sentence(n, seed, "train", grammar) for n in range(sizes["baseline_train"])]
+        if data is not None:
+            test = list(islice(read_labelled(data), rows))
+            return SentimentSource(name=data.name, train=train, test=test)
         return SentimentSource(
             name=f"seed {seed}, templates of the test split",
-            train=[sentence(n, seed, "train", grammar) for n in range(sizes["baseline_train"])],
+            train=train,
             test=[sentence(n, seed, "test", grammar) for n in range(rows or sizes[STAGE])],
         )
     parts: dict[TemplateSplit, list[Sentence]] = {"train": [], "calibration": [], "test": []}

@@ -41,6 +41,23 @@ def test_evaluation_of_generated_texts_measures_the_backend(finops: Finops, tmp_
     assert "sentiment" in (tmp_path / "ev/report.html").read_text()
 
 
+def test_whole_file_is_measured_with_learn_from_generated(finops: Finops, tmp_path: Path) -> None:
+    """With --learn-from generated every text of a file is measured, here with an own baseline."""
+    from finops_cli.models.sentiment.tfidf import bundled_path
+
+    data = write_rows(tmp_path / "rows.jsonl", 30)
+    own = tmp_path / "own.json"
+    own.write_bytes(bundled_path().read_bytes())
+    done = finops(
+        "evaluate", "--stage", "sentiment", "--backend", "baseline", "--data", data, "--learn-from",
+        "generated", "--baseline", own, "--no-baselines", "-o", tmp_path / "ev", "--json", "-q",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)["sentiment"]["answers"]
+    assert answers["classified"]["right"]["of"] == 30
+    assert answers["name"] == "baseline own.json"
+
+
 @pytest.mark.slow
 def test_baselines_learn_from_the_same_file(finops: Finops, tmp_path: Path) -> None:
     """The three pipelines learn from the train split of --data and answer its test split."""
@@ -64,6 +81,7 @@ def test_baselines_learn_from_the_same_file(finops: Finops, tmp_path: Path) -> N
     [
         (["--data", "a", "--phrasebank", "b"], "exclude each other"),
         (["--data", "missing.jsonl"], "cannot be read"),
+        (["--learn-from", "generated"], "needs --data or --phrasebank"),
         (["--backend", "engine"], "not a sentiment backend"),
         (["--profile", "market"], "--stage sentiment does not take"),
     ],
