@@ -22,6 +22,7 @@ from finops_cli.commands.drift import drift
 from finops_cli.commands.error_border import INTERRUPTED, PIPE_CLOSED, exit_statuses
 from finops_cli.commands.evaluate import evaluate
 from finops_cli.commands.generate import generate
+from finops_cli.commands.handoff import handoff
 from finops_cli.commands.help_examples import (
     CommandWithExamples,
     GroupWithExamples,
@@ -49,6 +50,7 @@ COMMAND_ORDER = (
     "import",
     "run",
     "triage",
+    "handoff",
     "resolve",
     "book",
     "sentiment",
@@ -131,6 +133,7 @@ app.add_typer(import_.app, name="import")
 for command in (
     run,
     triage,
+    handoff,
     resolve,
     book,
     sentiment,

@@ -33,6 +33,7 @@ from finops_cli.errors import FinopsError
 from finops_cli.files.jsonl import InputLine
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.case_lines import NoCase, to_no_case
 from finops_cli.pipeline.input_source import decode_input, input_fail_id
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_case, parse_fail
 from finops_cli.rules.handoff import NotApplicable, handoff
@@ -107,6 +108,9 @@ def _answer(
     calendar: Calendar | None,
 ) -> list[Finding]:
     is_case = answers_of(given) == ["resolution"]
+    passed_on = to_no_case(record) if is_case else None
+    if passed_on is not None:
+        return _check_passed_on(given, passed_on)
     inputs = inputs_of(given, kb, calendar)
     value = parse_case(record, kb).value if is_case else parse_fail(record, inputs).value
     usable = value is not None and not repeated
@@ -138,6 +142,20 @@ def _answer(
         found += _missing_plan(given, value, kb)
     found += check_fail_block(given, value)
     return found if without_notes(found) else [*found, *check_headline(given, kb)]
+
+
+def _check_passed_on(given: dict[str, Any], line: NoCase) -> list[Finding]:
+    """Check the answer to a fail that has no case: its reason is passed on, and nothing is planned.
+
+    The guard may have masked the reason, so its words are not compared.
+    """
+    status = "rejected" if line.status == "rejected" else "ok"
+    if given["status"] != status:
+        message = f"status is {given['status']}, but the fail has no case: {line.status}"
+        return [_line("/status", status, given["status"], message)]
+    if given.get("resolution") is not None:
+        return [_line("/resolution", None, "a plan", "the fail has a plan, but no case")]
+    return []
 
 
 def _check_book_answers(

@@ -28,6 +28,7 @@ from finops_cli.pipeline.book_parts import (
     read_part,
     resolve_part,
 )
+from finops_cli.pipeline.case_lines import NoCase, read_no_case
 from finops_cli.pipeline.clock import NO_AS_OF, ClockPolicy, missing_as_of
 from finops_cli.pipeline.inputs import InputPolicy, as_problem
 from finops_cli.pipeline.output import LineOrigin, line_origin
@@ -202,6 +203,9 @@ def _add_days(outcome: StageOutcome, context: StageContext, case: ResolverInput)
 def case_stage(line: bytes, context: StageContext) -> StageOutcome:
     """Resolve a case (a resolver input)."""
     backend, kb, redaction = context.backend, context.kb, context.redaction
+    passed_on = read_no_case(line)
+    if passed_on is not None:
+        return _pass_on(passed_on, redaction)
     case, given_id, problems = parse_case_line(line, kb)
     if case is None:
         return _rejected(line, given_id, problems, redaction, lambda given: parse_case(given, kb))
@@ -220,6 +224,13 @@ def case_stage(line: bytes, context: StageContext) -> StageOutcome:
         masks=masks,
         warnings=warnings,
     )
+
+
+def _pass_on(line: NoCase, redaction: RedactionPolicy | None) -> StageOutcome:
+    """Pass on why a fail has no case, as `finops handoff` says it."""
+    if line.status == "rejected":
+        return _rejected(None, line.fail_id, [line.problem()], redaction, None)
+    return StageOutcome(line.fail_id, skipped=line.no_case, warnings=[])
 
 
 def damage_stage(damage: Damage, context: StageContext) -> StageOutcome:

@@ -39,6 +39,7 @@ VERBS = (
     "import",
     "run",
     "triage",
+    "handoff",
     "resolve",
     "book",
     "sentiment",

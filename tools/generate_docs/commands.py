@@ -16,6 +16,7 @@ EXIT_1 = {
     "import csv": "Some rows were left out; each is reported on stderr.",
     "run": "The run is complete, and the status of some line is not `ok`.",
     "triage": "The run is complete, and the status of some line is not `ok`.",
+    "handoff": "Some triage or its record cannot be used; the line says why.",
     "resolve": "The run is complete, and the status of some line is not `ok`.",
     "book": "The plan is complete, and some line is not `ok`; uncovered shares are no error.",
     "sentiment": "The run is complete, and the status of some line is not `ok`.",
