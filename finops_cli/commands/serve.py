@@ -22,6 +22,7 @@ from finops_cli.errors import MissingPiece, UsageError
 
 if TYPE_CHECKING:
     from finops_cli.service.auth.access import TokenSource
+    from finops_cli.service.batch.commands import ServerSettings
     from finops_cli.service.config import ServeConfig
     from finops_cli.service.records.answering import Answering
     from finops_cli.service.store.database import Database
@@ -160,8 +161,9 @@ def _run(context: typer.Context, models: ModelOptions, config: ServeConfig, back
     source, token = _open_tokens(config)
     answering = _open_answering(context, models, config, backend)
     database = Database(config.data)
+    jobs = _job_settings(models, config, backend, answering)
     try:
-        _serve(config, answering, source, database, token)
+        _serve(config, answering, source, database, jobs=jobs, token=token)
     finally:
         database.close()
 
@@ -171,6 +173,8 @@ def _serve(
     answering: Answering,
     source: TokenSource,
     database: Database,
+    *,
+    jobs: ServerSettings,
     token: str | None,
 ) -> None:
     from dataclasses import replace
@@ -182,7 +186,7 @@ def _serve(
     if config.socket is None:
         config = replace(config, port=opened.getsockname()[1])
     log = sys.stderr if config.has_access_log else None
-    service = build_service(config, answering, source, database, log=log)
+    service = build_service(config, answering, source, database, jobs=jobs, log=log)
     service.audit.note("start", {"kb": answering.kb.version, "guard": answering.guard})
     try:
         serve(service, config, opened, lambda: _show_address(config, token))
@@ -216,6 +220,34 @@ def _open_answering(
     for text in selected.notices:
         typer.echo(text, err=True)
     return Answering(kb, selected.backend, kb_dir, config.guard, config.calendar)
+
+
+def _job_settings(
+    models: ModelOptions, config: ServeConfig, backend: str, answering: Answering
+) -> ServerSettings:
+    """Return what the command lines of jobs take from that of the service."""
+    from finops_cli.kb.load import bundled_kb_dir
+    from finops_cli.service.batch.commands import ServerSettings
+
+    named = {
+        "--triage-model": models.triage_model,
+        "--resolver-model": models.resolver_model,
+        "--triage-gguf": models.triage_gguf,
+        "--resolver-gguf": models.resolver_gguf,
+        "--prose": models.prose,
+        "--timeout": models.timeout,
+    }
+    hosts = [("--host", url) for url in models.hosts or ()]
+    given = [(flag, str(value)) for flag, value in named.items() if value is not None]
+    is_bundled = answering.kb_dir == bundled_kb_dir()
+    return ServerSettings(
+        kb_dir=None if is_bundled else answering.kb_dir.absolute(),
+        calendar=None if config.calendar is None else config.calendar.absolute(),
+        guard=config.guard,
+        backend=answering.backend.origin.name if backend == "auto" else backend,
+        sentiment_backend="baseline",
+        models=(*hosts, *given),
+    )
 
 
 def _open_tokens(config: ServeConfig) -> tuple[TokenSource, str | None]:

@@ -66,6 +66,10 @@ class RedactionPolicy(ABC):
     def text(self, text: str) -> tuple[str, Masks]:
         """Return a redacted text without a record, and the kinds that were masked."""
 
+    def open_mask(self) -> Mask:
+        """Return what masks the parts of one record of any shape."""
+        return Mask(self._reader)
+
     def name(self, given_id: str) -> str:
         """Return the redacted name of a record."""
         return self._reader.mask_reference(given_id).text

@@ -13,31 +13,32 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from finops_cli.errors import FinopsError
-from finops_cli.pipeline.sequences import Command
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.access import Access, TokenSource
 from finops_cli.service.auth.tokens import Now, utc_now
+from finops_cli.service.batch.commands import ServerSettings
+from finops_cli.service.batch.runner import JobRunner
 from finops_cli.service.config import ServeConfig
 from finops_cli.service.doors.access_door import AccessDoor
 from finops_cli.service.doors.identity import IdentityDoor
 from finops_cli.service.doors.load import LoadDoor
 from finops_cli.service.doors.origin import OriginDoor, allowed_hosts
-from finops_cli.service.knowledge_routes import KnowledgeRoutes
+from finops_cli.service.idempotency import Idempotency
 from finops_cli.service.log import ServiceLog
 from finops_cli.service.metrics import Metrics
 from finops_cli.service.openapi import openapi_document
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.answering import Answering
-from finops_cli.service.records.routes import CheckEndpoint, ClockEndpoint, RecordEndpoint
 from finops_cli.service.records.spool import SpoolBudget
 from finops_cli.service.records.streams import Streams
 from finops_cli.service.requests import facts_of
+from finops_cli.service.route_table import Parts, list_routes
 from finops_cli.service.routes import NamedRoute
 from finops_cli.service.store.database import Database
 from finops_cli.service.system_routes import SystemRoutes
+from finops_cli.service.uploads.mask_pool import MaskPool
 
-_RECORD_COMMANDS: tuple[Command, ...] = ("run", "triage", "resolve")
-"""The commands that answer one record at a time."""
 _STATUS_NAMES = {404: "not-found", 405: "method"}
 
 
@@ -51,7 +52,20 @@ class Service:
     audit: AuditLog
     load: LoadDoor
     metrics: Metrics
+    runner: JobRunner
+    pool: MaskPool | None
+    """None: nothing is masked."""
     routes: tuple[NamedRoute, ...]
+
+    async def start(self) -> None:
+        """Begin to work, in the event loop of the server."""
+        await self.runner.start()
+
+    async def stop(self) -> None:
+        """End every process that the service has started."""
+        await self.runner.stop()
+        if self.pool is not None:
+            await self.pool.close()
 
 
 def build_service(
@@ -60,17 +74,13 @@ def build_service(
     tokens: TokenSource,
     database: Database,
     *,
+    jobs: ServerSettings,
     log: TextIO | None = None,
     now: Now = utc_now,
 ) -> Service:
-    """Build the application. `log` takes the access log; None: there is none."""
+    """Build the application. `jobs` is for the processes of jobs; `log` takes the access log."""
     kb, metrics = answering.kb, Metrics()
-    inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="finops")
-    inner.openapi = lambda: openapi_document(kb)  # type: ignore[method-assign]
-    inner.add_exception_handler(HTTPException, _as_problem)
-    inner.add_exception_handler(ServiceError, _as_answer)
-    inner.add_exception_handler(FinopsError, _as_answer)
-    inner.add_exception_handler(Exception, _as_fault)
+    inner = _make_application(kb)
     load = LoadDoor(inner, kb.serve, metrics)
     streams = Streams(
         answering=answering,
@@ -79,15 +89,23 @@ def build_service(
         folder=config.data,
         budget=SpoolBudget(kb.serve.limits["spool_bytes"]),
     )
-    system = SystemRoutes(answering, metrics, load, config.data)
     audit = AuditLog(database, now)
-    routes = _routes(answering, streams, system, audit)
+    masks = answering.redaction is not None
+    parts = Parts(
+        answering=answering,
+        streams=streams,
+        system=SystemRoutes(answering, metrics, load, config.data),
+        audit=audit,
+        database=database,
+        idempotency=Idempotency(database, kb.serve, now),
+        runner=JobRunner(config.data, database, jobs, now),
+        pool=MaskPool(answering.kb_dir, config.guard) if masks else None,
+        data=config.data,
+        now=now,
+    )
+    routes = list_routes(parts)
     inner.router.routes.extend(routes)
-    access = Access(tokens, kb.serve, now, is_secure=config.has_tls)
-    hosts = allowed_hosts(config.host, config.port, config.allow_hosts)
-    app: ASGIApp = AccessDoor(load, access)
-    app = OriginDoor(app, hosts, is_socket=config.socket is not None)
-    app = IdentityDoor(app, ServiceLog(metrics, log), audit)
+    app = _add_doors(load, config, tokens, kb, ServiceLog(metrics, log), audit, now)
     return Service(
         app=app,
         answering=answering,
@@ -95,35 +113,38 @@ def build_service(
         audit=audit,
         load=load,
         metrics=metrics,
+        runner=parts.runner,
+        pool=parts.pool,
         routes=tuple(routes),
     )
 
 
-def _routes(
-    answering: Answering, streams: Streams, system: SystemRoutes, audit: AuditLog
-) -> list[NamedRoute]:
-    knowledge = KnowledgeRoutes(answering.kb)
-    settings = answering.kb.serve
-    return [
-        *(
-            NamedRoute(
-                f"/v1/{command}", RecordEndpoint(command, answering, streams), methods=["POST"]
-            )
-            for command in _RECORD_COMMANDS
-        ),
-        NamedRoute("/v1/check", CheckEndpoint(answering, settings).answer, methods=["POST"]),
-        NamedRoute("/v1/clock", ClockEndpoint(answering, settings).answer, methods=["POST"]),
-        NamedRoute("/v1/kb", knowledge.entries),
-        NamedRoute("/v1/kb/{id}", knowledge.entry),
-        NamedRoute("/v1/schemas/{name}", knowledge.schema),
-        NamedRoute("/v1/models", system.models),
-        NamedRoute("/v1/audit", audit.entries),
-        NamedRoute("/v1/audit/verify", audit.verification),
-        NamedRoute("/metrics", system.metrics),
-        NamedRoute("/openapi.json", system.openapi),
-        NamedRoute("/healthz", system.health),
-        NamedRoute("/readyz", system.ready),
-    ]
+def _add_doors(
+    load: LoadDoor,
+    config: ServeConfig,
+    tokens: TokenSource,
+    kb: KnowledgeBase,
+    log: ServiceLog,
+    audit: AuditLog,
+    now: Now,
+) -> ASGIApp:
+    """Put the doors before the application, the outermost last."""
+    access = Access(tokens, kb.serve, now, is_secure=config.has_tls)
+    hosts = allowed_hosts(config.host, config.port, config.allow_hosts)
+    app: ASGIApp = AccessDoor(load, access)
+    app = OriginDoor(app, hosts, is_socket=config.socket is not None)
+    return IdentityDoor(app, log, audit)
+
+
+def _make_application(kb: KnowledgeBase) -> FastAPI:
+    """Make the application without routes; its errors are problem documents."""
+    inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="finops")
+    inner.openapi = lambda: openapi_document(kb)  # type: ignore[method-assign]
+    inner.add_exception_handler(HTTPException, _as_problem)
+    inner.add_exception_handler(ServiceError, _as_answer)
+    inner.add_exception_handler(FinopsError, _as_answer)
+    inner.add_exception_handler(Exception, _as_fault)
+    return inner
 
 
 async def _as_problem(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from finops_cli.service.auth.roles import RIGHTS, Right, Role
+from finops_cli.service.store.audit import Actor
 
 _KEY = "finops"
 
@@ -28,6 +29,12 @@ class RequestFacts:
     def may(self, right: Right) -> bool:
         """Return true if the role has `right`."""
         return self.role is not None and right in RIGHTS[self.role]
+
+
+def actor_of(connection: HTTPConnection) -> Actor:
+    """Return who sends a request, for the audit log."""
+    facts = facts_of(connection)
+    return Actor(facts.name, facts.role or "", facts.request_id)
 
 
 def new_request_id() -> str:

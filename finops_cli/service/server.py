@@ -95,6 +95,7 @@ async def _serve(
     for each in _SIGNALS:
         loop.add_signal_handler(each, stop)
     try:
+        await service.start()
         ready = asyncio.create_task(_when_started(server, on_ready))
         await server.serve(sockets=[opened])
         await ready
@@ -103,6 +104,7 @@ async def _serve(
     finally:
         for each in _SIGNALS:
             loop.remove_signal_handler(each)
+        await service.stop()
         service.answering.close()
 
 

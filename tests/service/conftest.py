@@ -17,7 +17,9 @@ from tests.support.program import ROOT
 
 HAS_PACKAGES = find_spec("fastapi") is not None
 collect_ignore = (
-    [] if HAS_PACKAGES else [f"test_{each}.py" for each in ("doors", "records", "system")]
+    []
+    if HAS_PACKAGES
+    else [f"test_{each}.py" for each in ("doors", "files", "jobs", "records", "system")]
 )
 """The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""
 ROLES = ("reader", "analyst", "operator", "auditor", "admin")

@@ -53,19 +53,28 @@ def test_openapi_document_has_every_route(tmp_path: Path) -> None:
     from finops_cli.models.engine import Engine
     from finops_cli.service.app import build_service
     from finops_cli.service.auth.tokens import SingleToken
+    from finops_cli.service.batch.commands import ServerSettings
     from finops_cli.service.config import ServeConfig
-    from finops_cli.service.openapi import OPERATIONS
+    from finops_cli.service.operations import ALL_OPERATIONS
     from finops_cli.service.records.answering import Answering
     from finops_cli.service.store.database import Database
 
     kb = load_kb(bundled_kb_dir())
     answering = Answering(kb, Engine(kb), bundled_kb_dir(), "off")
     database = Database(tmp_path)
-    service = build_service(ServeConfig(data=tmp_path), answering, SingleToken("x"), database)
+    jobs = ServerSettings(None, None, "off", "engine", "baseline")
+    service = build_service(
+        ServeConfig(data=tmp_path), answering, SingleToken("x"), database, jobs=jobs
+    )
     answering.close()
     database.close()
-    routes = {route.path for route in service.routes}
-    assert {each.path for each in OPERATIONS} == routes
+    routes = {
+        (route.path, method.lower())
+        for route in service.routes
+        for method in route.methods or {"POST"}
+        if method != "HEAD"
+    }
+    assert {(each.path, each.method) for each in ALL_OPERATIONS} == routes
 
 
 def test_rules_are_shown_with_their_source(server: Server) -> None:

@@ -18,11 +18,25 @@ _LIMITS = (
     "client_requests",
     "streams",
     "uploads",
+    "jobs",
+    "exports",
+    "page",
     "failed_logins",
     "head_bytes",
     "free_bytes",
 )
-_TIMES = ("head", "watch", "keep_alive", "stall", "drain", "busy", "session", "body_rate")
+_TIMES = (
+    "head",
+    "watch",
+    "keep_alive",
+    "stall",
+    "drain",
+    "busy",
+    "session",
+    "idempotency",
+    "long_poll",
+    "body_rate",
+)
 _HIGHEST = 2**50
 
 

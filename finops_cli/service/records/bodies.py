@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import TypeVar
 
+import msgspec
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from finops_cli.service.problems import ServiceError
 
+T = TypeVar("T")
 JSON = "application/json"
 JSON_LINES = frozenset({"application/jsonl", "application/x-ndjson"})
 
@@ -54,6 +57,27 @@ def refuse_announced(headers: Mapping[str, str], limit: int, cure: str) -> None:
     announced = headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise too_large(limit, cure)
+
+
+async def read_object(request: Request, kind: type[T], limit: int) -> tuple[T, bytes]:
+    """Return a JSON body as an object of `kind`, and its bytes.
+
+    Raises ServiceError 400, 413, 415, and 422 for an object of another shape.
+    """
+    media_type = media_type_of(request.headers)
+    if media_type != JSON:
+        raise refuse_media_type(media_type, JSON)
+    body = await read_body(request.receive, request.headers, limit, "send less")
+    try:
+        return msgspec.json.decode(body, type=kind), body
+    except msgspec.ValidationError as error:
+        raise ServiceError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "wrong-value", f"the body has another shape: {error}"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ServiceError(
+            HTTPStatus.BAD_REQUEST, "not-json", f"the body is not JSON: {error}"
+        ) from error
 
 
 async def read_body(receive: Receive, headers: Headers, limit: int, cure: str) -> bytes:

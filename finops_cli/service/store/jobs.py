@@ -54,6 +54,13 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     verified: bool | None = None
     """Whether exit status 0 of the command said that every answer is verified."""
     output_bytes: int = 0
+    """Bytes of the output that are complete lines on the disk."""
+    lines_per_second: float | None = None
+    """Of the present process."""
+    seconds_left: int | None = None
+    """An estimate from its speed."""
+    stats: dict[str, Any] | None = None
+    """The statistics of the run (`--stats-json`)."""
     deleted: str | None = None
 
 
@@ -135,6 +142,16 @@ def next_job(connection: sqlite3.Connection, queue: str) -> Job | None:
         (queue,),
     ).fetchone()
     return None if row is None else _job(row)
+
+
+def take_next_job(connection: sqlite3.Connection, queue: str, at: str) -> Job | None:
+    """Begin the next job of a queue, and return it as it is then; None: none waits."""
+    job = next_job(connection, queue)
+    if job is None:
+        return None
+    began = {"started": job.started or at, "attempts": job.attempts + 1, "error": None}
+    update_job(connection, job.id, state="in_progress", **began)
+    return read_job(connection, job.id)
 
 
 def count_waiting(connection: sqlite3.Connection) -> int:

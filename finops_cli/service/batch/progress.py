@@ -1,0 +1,157 @@
+"""Reads what a job has written, and puts it into the database: its counts, and its fails.
+
+Only complete lines behind an fsync count as done: whoever was told of them finds them after a
+crash of the machine too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from finops_cli.service.store.database import Database
+from finops_cli.service.store.fails import Place, insert_fails
+from finops_cli.service.store.jobs import (
+    WITH_FAILS,
+    Job,
+    count_lines,
+    forget_lines,
+    output_path,
+    read_job,
+)
+from finops_cli.views.answers import Answer, read_answer
+
+CHUNK_LINES = 256
+_READ_BYTES = 256 * 1024
+_PAUSE_FACTOR = 0.5
+"""The writer is free for a third of the time of an import: half as long as a chunk takes."""
+
+
+class _Status(msgspec.Struct):
+    status: str | None = None
+    ok: bool | None = None
+
+
+_STATUS = msgspec.json.Decoder(_Status)
+
+
+class Chunk(NamedTuple):
+    """Some complete lines of an output."""
+
+    lines: list[bytes]
+    first: int
+    start: int
+
+    @property
+    def end(self) -> int:
+        """Return the byte after the last line."""
+        return self.start + sum(map(len, self.lines))
+
+
+class JobProgress:
+    """Follows the output of one job."""
+
+    def __init__(self, job: Job, data: Path, database: Database) -> None:
+        """Go on where the database stands."""
+        self.job = job
+        self._path = output_path(data, job.id)
+        self._database = database
+        self._lines = job.request_counts["done"]
+        self._bytes = job.output_bytes
+
+    @property
+    def lines(self) -> int:
+        """Return the number of lines that are in the database."""
+        return self._lines
+
+    async def forget(self) -> None:
+        """Begin again with the first line, for a command that writes its output anew."""
+        id = self.job.id
+        await self._database.write(lambda connection: forget_lines(connection, id))
+        self._lines = self._bytes = 0
+
+    async def advance(self) -> int:
+        """Take every complete line that is there, and return how many there were."""
+        if not self._path.exists():
+            return 0
+        before = self._lines
+        with self._path.open("rb") as file:
+            size = await asyncio.to_thread(_settle, file)
+            while self._bytes < size:
+                chunk = _read_chunk(file, self._lines + 1, self._bytes, size)
+                if not chunk.lines or not await self._store(chunk):
+                    break
+        return self._lines - before
+
+    async def _store(self, chunk: Chunk) -> bool:
+        """Put lines into the database; false where the job stands elsewhere, or is gone."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        rows, statuses = await asyncio.to_thread(_read_lines, self.job.command, chunk)
+        id, end, count = self.job.id, chunk.end, len(chunk.lines)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            job = read_job(connection, id)
+            if job is None or job.deleted is not None or job.output_bytes != chunk.start:
+                return False
+            insert_fails(connection, id, rows)
+            count_lines(connection, id, statuses, count, end)
+            return True
+
+        if not await self._database.write(work, soon=False):
+            return False
+        self._lines += count
+        self._bytes = end
+        await asyncio.sleep((loop.time() - began) * _PAUSE_FACTOR)
+        return True
+
+
+def _settle(file: BinaryIO) -> int:
+    """Return the size of a file, all of it on the disk."""
+    size = os.fstat(file.fileno()).st_size
+    os.fsync(file.fileno())
+    return size
+
+
+def _read_chunk(file: BinaryIO, first: int, start: int, size: int) -> Chunk:
+    file.seek(start)
+    lines: list[bytes] = []
+    taken = start
+    while len(lines) < CHUNK_LINES and taken < start + _READ_BYTES:
+        line = file.readline()
+        taken += len(line)
+        if not line.endswith(b"\n") or taken > size:
+            break
+        lines.append(line)
+    return Chunk(lines, first, start)
+
+
+def _read_lines(command: str, chunk: Chunk) -> tuple[list[tuple[Answer, Place]], Counter[str]]:
+    rows: list[tuple[Answer, Place]] = []
+    statuses: Counter[str] = Counter()
+    start = chunk.start
+    for number, line in enumerate(chunk.lines, start=chunk.first):
+        statuses[_status_of(line)] += 1
+        if command in WITH_FAILS:
+            answer = read_answer(line, number)
+            if isinstance(answer, Answer):
+                rows.append((answer, Place(number, start, len(line))))
+        start += len(line)
+    return rows, statuses
+
+
+def _status_of(line: bytes) -> str:
+    """Return the status of a line; that of a verdict is `ok` or `findings`."""
+    try:
+        found = _STATUS.decode(line)
+    except msgspec.MsgspecError:
+        return "unreadable"
+    if found.status is not None:
+        return found.status
+    return "ok" if found.ok in (None, True) else "findings"

@@ -1,0 +1,80 @@
+"""Answers with a part of a file: the first bytes of one that still grows, or a range of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from finops_cli.service.problems import ServiceError
+
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_PIECE = 256 * 1024
+
+
+class FilePart(Response):
+    """The bytes from `start` to `end` of a file, read piece by piece.
+
+    It never calls `receive`, which StreamingResponse does.
+    """
+
+    def __init__(
+        self, path: Path, start: int, end: int, status: int, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(None, status, dict(headers))
+        self._path, self._start, self._end = path, start, end
+        self.headers["Content-Length"] = str(end - start)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        place = self._start if scope["method"] != "HEAD" else self._end
+        with self._path.open("rb") as file:
+            file.seek(place)
+            while place < self._end:
+                piece = await asyncio.to_thread(file.read, min(_PIECE, self._end - place))
+                place += len(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def answer_part(
+    path: Path, size: int, tag: str, asked: Mapping[str, str], headers: Mapping[str, str]
+) -> Response:
+    """Return the first `size` bytes of a file, or the range of them that `asked` names.
+
+    `tag` is the entity tag. Raises ServiceError 416 for a range behind the end.
+    """
+    told = {**headers, "ETag": tag, "Accept-Ranges": "bytes"}
+    if tag in (each.strip() for each in asked.get("if-none-match", "").split(",")):
+        return Response(None, int(HTTPStatus.NOT_MODIFIED), told)
+    found = _RANGE.fullmatch(asked.get("range", ""))
+    if found is None or not any(found.groups()) or asked.get("if-range", tag) != tag:
+        return FilePart(path, 0, size, int(HTTPStatus.OK), told)
+    start, end = _bounds(found[1], found[2], size)
+    if start >= end:
+        raise ServiceError(
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+            "range",
+            f"the range is {found[0]}; accepted: one within {size:,} bytes",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    told["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    return FilePart(path, start, end, int(HTTPStatus.PARTIAL_CONTENT), told)
+
+
+def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
+    if not first:  # the last so many bytes
+        return max(0, size - int(last)), size
+    end = min(size, int(last) + 1) if last else size
+    return int(first), end

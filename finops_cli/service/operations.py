@@ -1,0 +1,253 @@
+"""The table of routes for the OpenAPI document: what each takes and answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+LINES = "application/jsonl"
+Shape = Literal["object", "list", "one or many"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One row of the table: a route, what it takes, and what it answers."""
+
+    method: str
+    path: str
+    summary: str
+    takes: str | None = None
+    """The schema of a record in the body; None: no body."""
+    gives: str | None = None
+    """The schema of an answer; None: any object."""
+    streams: bool = False
+    """The route takes JSON Lines too."""
+    shape: Shape = "one or many"
+    """What a body and an answer are: an object, a list, or either."""
+    status: int = 200
+    takes_file: bool = False
+    """The body is a file."""
+    gives_media: str | None = None
+    """The media type of an answer that is not JSON; `none` for an answer without a body."""
+    parameters: tuple[dict[str, Any], ...] = ()
+    errors: tuple[int, ...] = ()
+    """Errors beside 401, 403, 421, 429 and 503, which every route may have."""
+    is_open: bool = False
+    """The route needs no token."""
+
+
+def _parameter(
+    name: str, text: str, schema: dict[str, Any], place: str = "query"
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": place,
+        "description": text,
+        "schema": schema,
+        "required": place == "path",
+    }
+
+
+_SWITCH = {"type": "boolean", "default": False}
+_WORD = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+_OPTIONS = (
+    _parameter(
+        "as_of",
+        "Day or moment of the clock, in Eastern Time or with an offset.",
+        {"type": "string", "examples": ["2026-11-27", "2026-11-27T09:15"]},
+    ),
+    _parameter(
+        "clock",
+        "Deadline that the plan works against.",
+        {"type": "string", "enum": ["card", "regulation"], "default": "card"},
+    ),
+    _parameter("timing", "Show the latency of each answer.", _SWITCH),
+    _parameter("keep_raw", "Show the texts of the models for accepted answers too.", _SWITCH),
+    _parameter("strict_input", "Reject a record whose facts contradict each other.", _SWITCH),
+)
+_BODY = (400, 413, 415, 422)
+
+
+def _answers(path: str, summary: str, takes: str) -> Operation:
+    """Describe a route that answers records with lines of a run."""
+    return Operation(
+        method="post",
+        path=path,
+        summary=summary,
+        takes=takes,
+        gives="run",
+        streams=True,
+        parameters=_OPTIONS,
+        errors=_BODY,
+    )
+
+
+def _shows(path: str, summary: str, **more: Any) -> Operation:
+    """Describe a route that shows something."""
+    return Operation(method="get", path=path, summary=summary, **{"shape": "object", **more})
+
+
+def _acts(method: str, path: str, summary: str, **more: Any) -> Operation:
+    """Describe a route that does something."""
+    return Operation(method=method, path=path, summary=summary, **{"shape": "object", **more})
+
+
+def _id(of: str) -> dict[str, Any]:
+    return _parameter("id", f"The id of the {of}.", _WORD, "path")
+
+
+_KEY = {
+    **_parameter("Idempotency-Key", "Makes a request that is sent again be done once.", _WORD),
+    "in": "header",
+}
+
+
+OPERATIONS = (
+    _answers("/v1/run", "Triage and plan records, every answer checked.", "fail"),
+    _answers("/v1/triage", "Triage records.", "fail"),
+    _answers("/v1/resolve", "Plan the resolution of cases.", "resolver-input"),
+    Operation(
+        method="post",
+        path="/v1/check",
+        summary="Check answers against the rules.",
+        gives="verdict",
+        errors=(400, 413, 415),
+    ),
+    Operation(
+        method="post",
+        path="/v1/clock",
+        summary="Compute the dates of the law.",
+        takes="fail",
+        gives="clock",
+        parameters=_OPTIONS,
+        errors=_BODY,
+    ),
+    _shows(
+        "/v1/kb",
+        "List or search the rules.",
+        parameters=(_parameter("q", "Words to look for.", _WORD),),
+        errors=(422,),
+    ),
+    _shows(
+        "/v1/kb/{id}",
+        "Show one rule with its source.",
+        parameters=(_parameter("id", "The id of the rule.", _WORD, "path"),),
+        errors=(404,),
+    ),
+    _shows(
+        "/v1/schemas/{name}",
+        "Show one JSON Schema.",
+        parameters=(_parameter("name", "The name of the schema.", _WORD, "path"),),
+        errors=(404,),
+    ),
+    _shows("/v1/models", "Show what answers."),
+    _shows(
+        "/v1/audit",
+        "Show the audit log.",
+        gives="audit-entry",
+        shape="list",
+        parameters=(
+            _parameter("after", "The number of an entry: show those after it.", _COUNT),
+            _parameter("limit", "How many entries to show, up to 1,000.", _COUNT),
+        ),
+        errors=(422,),
+    ),
+    _shows("/v1/audit/verify", "Check the chain of the audit log."),
+    _shows("/metrics", "Show the figures of the service."),
+    _shows("/healthz", "Show that the service runs.", is_open=True),
+    _shows("/readyz", "Show whether the service is ready.", is_open=True, errors=(503,)),
+    _shows("/openapi.json", "Show this document."),
+)
+"""The routes of records, of the rules and of the system."""
+
+WORK_OPERATIONS = (
+    _acts(
+        "post",
+        "/v1/files",
+        "Store a file; personal data in it is masked.",
+        takes_file=True,
+        gives="file",
+        status=201,
+        parameters=(_parameter("name", "A name for people.", _WORD), _KEY),
+        errors=(409, 413, 415, 422, 507),
+    ),
+    _shows("/v1/files", "List the files.", gives="file", shape="list"),
+    _shows(
+        "/v1/files/{id}",
+        "Show the facts of a file.",
+        gives="file",
+        parameters=(_id("file"),),
+        errors=(404, 410),
+    ),
+    _acts(
+        "delete",
+        "/v1/files/{id}",
+        "Delete a file.",
+        status=204,
+        gives_media="none",
+        parameters=(_id("file"),),
+        errors=(404, 409, 410),
+    ),
+    _acts(
+        "post",
+        "/v1/jobs",
+        "Begin a job on a file.",
+        takes="job-request",
+        gives="job",
+        status=202,
+        parameters=(_KEY,),
+        errors=(400, 404, 409, 410, 413, 415, 422),
+    ),
+    _shows(
+        "/v1/jobs",
+        "List the jobs, the newest first.",
+        gives="job",
+        shape="list",
+        parameters=(_parameter("before", "The id of a job: show those before it.", _WORD),),
+        errors=(422,),
+    ),
+    _shows(
+        "/v1/jobs/{id}",
+        "Show a job.",
+        gives="job",
+        parameters=(
+            _id("job"),
+            _parameter("wait", "Seconds to wait for its end, up to 30.", _COUNT),
+        ),
+        errors=(404, 410, 422),
+    ),
+    _acts(
+        "delete",
+        "/v1/jobs/{id}",
+        "Delete the output of a job.",
+        status=204,
+        gives_media="none",
+        parameters=(_id("job"),),
+        errors=(404, 409, 410),
+    ),
+    _shows(
+        "/v1/jobs/{id}/output",
+        "Read the output of a job, also while it grows.",
+        gives_media=LINES,
+        parameters=(_id("job"),),
+        errors=(404, 409, 410, 416),
+    ),
+    *(
+        _acts(
+            "post",
+            f"/v1/jobs/{{id}}/{verb}",
+            summary,
+            gives="job",
+            parameters=(_id("job"),),
+            errors=(404, 409, 410),
+        )
+        for verb, summary in (
+            ("cancel", "Stop a job; what it has written stays."),
+            ("resume", "Go on with a job that failed or was cancelled."),
+        )
+    ),
+)
+"""The routes of files and jobs."""
+ALL_OPERATIONS = (*OPERATIONS, *WORK_OPERATIONS)
+"""Every route below `/v1`, and those of the system."""

@@ -1,0 +1,102 @@
+"""The routes of the service, each with what answers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from finops_cli.pipeline.sequences import Command
+from finops_cli.service.audit_routes import AuditLog
+from finops_cli.service.auth.tokens import Now
+from finops_cli.service.batch.routes import JobRoutes
+from finops_cli.service.batch.runner import JobRunner
+from finops_cli.service.idempotency import Idempotency
+from finops_cli.service.knowledge_routes import KnowledgeRoutes
+from finops_cli.service.records.answering import Answering
+from finops_cli.service.records.routes import CheckEndpoint, ClockEndpoint, RecordEndpoint
+from finops_cli.service.records.streams import Streams
+from finops_cli.service.routes import NamedRoute
+from finops_cli.service.store.database import Database
+from finops_cli.service.system_routes import SystemRoutes
+from finops_cli.service.uploads.mask_pool import MaskPool
+from finops_cli.service.uploads.routes import FileRoutes, UploadOptions
+
+_RECORD_COMMANDS: tuple[Command, ...] = ("run", "triage", "resolve")
+"""The commands that answer one record at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the routes answer with."""
+
+    answering: Answering
+    streams: Streams
+    system: SystemRoutes
+    audit: AuditLog
+    database: Database
+    idempotency: Idempotency
+    runner: JobRunner
+    pool: MaskPool | None
+    data: Path
+    now: Now
+
+
+def list_routes(parts: Parts) -> list[NamedRoute]:
+    """Return every route of the API."""
+    return [*_data_routes(parts), *_work_routes(parts), *_system_routes(parts)]
+
+
+def _data_routes(parts: Parts) -> list[NamedRoute]:
+    answering, settings = parts.answering, parts.answering.kb.serve
+    return [
+        *(
+            NamedRoute(
+                f"/v1/{command}",
+                RecordEndpoint(command, answering, parts.streams),
+                methods=["POST"],
+            )
+            for command in _RECORD_COMMANDS
+        ),
+        NamedRoute("/v1/check", CheckEndpoint(answering, settings).answer, methods=["POST"]),
+        NamedRoute("/v1/clock", ClockEndpoint(answering, settings).answer, methods=["POST"]),
+    ]
+
+
+def _work_routes(parts: Parts) -> list[NamedRoute]:
+    settings = parts.answering.kb.serve
+    options = UploadOptions(
+        data=parts.data, settings=settings, redaction=parts.answering.redaction, now=parts.now
+    )
+    files = FileRoutes(options, parts.database, parts.idempotency, parts.pool)
+    jobs = JobRoutes(
+        parts.data, parts.database, parts.idempotency, parts.runner, settings, parts.now
+    )
+    return [
+        NamedRoute("/v1/files", files.upload, methods=["POST"]),
+        NamedRoute("/v1/files", files.files),
+        NamedRoute("/v1/files/{id}", files.file),
+        NamedRoute("/v1/files/{id}", files.delete, methods=["DELETE"]),
+        NamedRoute("/v1/jobs", jobs.create, methods=["POST"]),
+        NamedRoute("/v1/jobs", jobs.jobs),
+        NamedRoute("/v1/jobs/{id}", jobs.job),
+        NamedRoute("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
+        NamedRoute("/v1/jobs/{id}/output", jobs.output),
+        NamedRoute("/v1/jobs/{id}/cancel", jobs.cancel, methods=["POST"]),
+        NamedRoute("/v1/jobs/{id}/resume", jobs.resume, methods=["POST"]),
+    ]
+
+
+def _system_routes(parts: Parts) -> list[NamedRoute]:
+    knowledge, system, audit = KnowledgeRoutes(parts.answering.kb), parts.system, parts.audit
+    return [
+        NamedRoute("/v1/kb", knowledge.entries),
+        NamedRoute("/v1/kb/{id}", knowledge.entry),
+        NamedRoute("/v1/schemas/{name}", knowledge.schema),
+        NamedRoute("/v1/models", system.models),
+        NamedRoute("/v1/audit", audit.entries),
+        NamedRoute("/v1/audit/verify", audit.verification),
+        NamedRoute("/metrics", system.metrics),
+        NamedRoute("/openapi.json", system.openapi),
+        NamedRoute("/healthz", system.health),
+        NamedRoute("/readyz", system.ready),
+    ]

@@ -1,0 +1,256 @@
+"""Jobs: runs in processes of their own, which survive the end of process and service."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from finops_cli.service.batch.commands import COMMANDS, ServerSettings, command_line
+from finops_cli.service.store.jobs import JobCommandName
+from tests.service.conftest import Server, start, stop
+from tests.support.program import ROOT, Finops
+from tests.support.records import a_fail, jsonl
+
+MONDAY = (ROOT / "examples/monday.jsonl").read_bytes()
+LINES = {"Content-Type": "application/jsonl"}
+slow = pytest.mark.slow
+
+
+def upload(client: httpx.Client, content: bytes) -> str:
+    answer = client.post("/v1/files", content=content, headers=LINES)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def begin(client: httpx.Client, command: str, file: str, **options: Any) -> str:
+    body = {"command": command, "input": file, "options": options}
+    answer = client.post("/v1/jobs", json=body)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def finish(client: httpx.Client, job: str, tries: int = 10) -> dict[str, Any]:
+    for _ in range(tries):
+        found: dict[str, Any] = client.get(f"/v1/jobs/{job}", params={"wait": 20}).json()
+        if found["state"] in ("completed", "failed", "cancelled"):
+            return found
+    raise AssertionError(found)
+
+
+def many(count: int) -> bytes:
+    return jsonl(*(a_fail(fail_id=f"F-{number}") for number in range(count)))
+
+
+@slow
+def test_job_writes_what_the_command_writes(server: Server, finops: Finops) -> None:
+    """The output of a job is that of the command, byte for byte, and its counts are right."""
+    given = MONDAY + b"{broken\n" + MONDAY.splitlines(keepends=True)[0]
+    with server.client("operator") as client:
+        job = finish(client, begin(client, "run", upload(client, given)))
+        output = client.get(f"/v1/jobs/{job['id']}/output")
+    assert (job["state"], job["verified"]) == ("completed", False)
+    assert job["request_counts"] == {"total": 10, "done": 10, "ok": 8, "rejected": 2}
+    assert output.headers["finops-complete"] == "true"
+    assert output.content == finops("run", "-", "--no-timing", "-q", stdin=given).stdout
+
+
+@slow
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("triage", {"as_of": "2026-11-30", "timing": True}),
+        ("book", {"strict_input": True}),
+        ("clock", {"as_of": "2026-11-30"}),
+        ("sentiment", {"field": "notes"}),
+        ("check", {}),
+        ("resolve", {"keep_raw": True}),
+    ],
+)
+def test_job_of_each_command_completes(
+    server: Server, command: str, options: dict[str, Any]
+) -> None:
+    """Every command answers every line of its file."""
+    with server.client("operator") as client:
+        job = finish(client, begin(client, command, upload(client, MONDAY), **options))
+    assert job["state"] == "completed", job
+    assert job["request_counts"]["done"] >= 8
+
+
+@slow
+def test_output_is_read_in_ranges(server: Server) -> None:
+    """Ranges of an output put together are the output; its tag says whether it changed."""
+    with server.client("operator") as client:
+        job = finish(client, begin(client, "triage", upload(client, MONDAY)))
+        path = f"/v1/jobs/{job['id']}/output"
+        whole = client.get(path)
+        parts = [client.get(path, headers={"Range": each}) for each in ("bytes=0-99", "bytes=100-")]
+        assert [each.status_code for each in parts] == [206, 206]
+        assert b"".join(each.content for each in parts) == whole.content
+        last = client.get(path, headers={"Range": "bytes=-7"})
+        assert last.content == whole.content[-7:]
+        assert client.get(path, headers={"Range": "bytes=9999999-"}).status_code == 416
+        tag = whole.headers["etag"]
+        assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
+
+
+@slow
+@pytest.mark.parametrize(
+    ("body", "status", "part"),
+    [
+        ({"command": "rm", "input": "file-1"}, 422, "command"),
+        ({"command": "run", "input": "file-1"}, 404, "file-1"),
+        ({"command": "run", "input": "../finops.sqlite"}, 404, "does not exist"),
+        ({"command": "run", "input": 7}, 422, "input"),
+        ({"command": "run", "input": "f", "options": {"output": "/etc"}}, 422, "output"),
+        ({"command": "run", "input": "f", "options": {"as_of": "--help"}}, 422, "as_of"),
+        ({"command": "run", "input": "f", "options": {"as_of": "now"}}, 422, "as_of"),
+        ({"command": "sentiment", "input": "f", "options": {"field": "--kb"}}, 422, "field"),
+        ({"command": "clock", "input": "f"}, 422, "as_of"),
+        ({"command": "run", "input": "f", "more": 1}, 422, "more"),
+        ([], 422, "object"),
+    ],
+)
+def test_unusable_job_is_refused(server: Server, body: object, status: int, part: str) -> None:
+    """A job with an unknown command, file or option, or with a value that could be another option,
+    is refused and named.
+    """
+    with server.client("operator") as client:
+        answer = client.post("/v1/jobs", json=body)
+    assert answer.status_code == status
+    assert part in answer.json()["detail"]
+
+
+@slow
+def test_failed_job_says_why(server: Server) -> None:
+    """A job whose command refuses its input has failed, with the message and the fix; resuming it
+    does it again.
+    """
+    with server.client("operator") as client:
+        csv = upload(client, b"a,b\n1,2\n")
+        job = finish(client, begin(client, "run", csv))
+        assert job["state"] == "failed"
+        assert "finops:" in job["error"]
+        assert "fix:" in job["error"]
+        assert str(server.data) not in job["error"]
+        assert client.post(f"/v1/jobs/{job['id']}/resume").json()["state"] == "queued"
+        assert finish(client, job["id"])["attempts"] == 2
+
+
+@slow
+def test_cancelled_job_keeps_its_lines(server: Server, finops: Finops) -> None:
+    """A cancelled job keeps the lines that it wrote, and goes on from there when it is resumed."""
+    given = many(60_000)
+    with server.client("operator") as client:
+        job = begin(client, "triage", upload(client, given))
+        while not client.get(f"/v1/jobs/{job}").json()["request_counts"]["done"]:
+            time.sleep(0.1)
+        growing = client.get(f"/v1/jobs/{job}/output")
+        assert growing.headers["finops-complete"] == "false"
+        assert growing.content.endswith(b"\n")
+        assert client.post(f"/v1/jobs/{job}/cancel").status_code == 200
+        cancelled = finish(client, job)
+        assert cancelled["state"] == "cancelled"
+        assert client.post(f"/v1/jobs/{job}/cancel").status_code == 409
+        client.post(f"/v1/jobs/{job}/resume")
+        done = finish(client, job)
+        assert done["state"] == "completed"
+        output = client.get(f"/v1/jobs/{job}/output").content
+    assert 0 < cancelled["request_counts"]["done"] < 60_000
+    assert output == finops("triage", "-", "--no-timing", "-q", stdin=given).stdout
+
+
+@slow
+def test_deleted_job_is_gone(server: Server) -> None:
+    """A deleted job answers 410 and leaves neither output nor rows."""
+    with server.client("operator") as client:
+        job = finish(client, begin(client, "triage", upload(client, MONDAY)))["id"]
+        assert client.delete(f"/v1/jobs/{job}").status_code == 204
+        assert client.get(f"/v1/jobs/{job}").status_code == 410
+        assert client.get(f"/v1/jobs/{job}/output").status_code == 410
+        assert client.get("/v1/jobs/job-999999").status_code == 404
+        assert job not in {each["id"] for each in client.get("/v1/jobs").json()}
+    assert not (server.data / "jobs" / job).exists()
+
+
+def _kill(server: Server) -> None:
+    server.process.kill()
+    server.process.communicate()
+
+
+def _workers() -> list[int]:
+    found = subprocess.run(
+        ["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return [int(line.split()[0]) for line in found if "service.batch.worker" in line]
+
+
+@slow
+def test_job_survives_kills_of_service_and_worker(tmp_path: Path, finops: Finops) -> None:
+    """A job whose service and worker are killed at random moments ends with the bytes of a run
+    that nobody disturbed, and with a row for each line. Nothing that was said to be done is lost.
+    """
+    given, moments = many(80_000), random.Random(28)
+    server = start(tmp_path, "--guard", "off")
+    with server.client("operator") as client:
+        job = begin(client, "triage", upload(client, given))
+    known = 0
+    for _ in range(4):
+        time.sleep(moments.uniform(0.8, 2.5))
+        with server.client("operator") as client:
+            found = client.get(f"/v1/jobs/{job}").json()
+        assert found["request_counts"]["done"] >= known
+        known = found["request_counts"]["done"]
+        before = _workers()
+        _kill(server)
+        for _ in range(100):
+            if not set(before) & set(_workers()):
+                break
+            time.sleep(0.05)
+        server = start(tmp_path, "--guard", "off")
+    with server.client("operator") as client:
+        time.sleep(1)
+        for pid in _workers():
+            if server.process.pid == _parent_of(pid):
+                os.kill(pid, signal.SIGKILL)
+        done = finish(client, job)
+        output = client.get(f"/v1/jobs/{job}/output").content
+        assert client.get("/v1/audit/verify").status_code == 403
+    stop(server)
+    assert done["state"] == "completed", done
+    assert done["request_counts"]["done"] == 80_000
+    assert output == finops("triage", "-", "--no-timing", "-q", stdin=given).stdout
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return 0
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_command_line_names_paths_and_guard(command: JobCommandName, tmp_path: Path) -> None:
+    """A command line holds the input, the output and, where the command has one, the guard."""
+    settings = ServerSettings(None, None, "require", "engine", "baseline", (("--host", "x"),))
+    line = command_line(
+        command,
+        {},
+        settings,
+        source=tmp_path / "in",
+        folder=tmp_path,
+        file_of=tmp_path.__truediv__,
+        resumes=True,
+    )
+    assert str(tmp_path / "in") in line
+    assert line[line.index("-o") + 1] == str(tmp_path / "out.jsonl")
+    assert ("--guard" in line) is COMMANDS[command].has_guard
+    assert ("--resume" in line) is COMMANDS[command].resumes
+    assert "--host" not in line
