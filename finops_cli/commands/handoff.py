@@ -47,7 +47,10 @@ _REASON = "no case: "
         "finops handoff triaged.jsonl --fails examples/monday.jsonl -o cases.jsonl",
         after=("finops triage examples/monday.jsonl -q -o triaged.jsonl",),
     ),
-    "finops triage examples/monday.jsonl -q | finops handoff - --fails examples/monday.jsonl",
+    Example(
+        "finops handoff - --fails examples/monday.jsonl < triaged.jsonl",
+        after=("finops triage examples/monday.jsonl -q -o triaged.jsonl",),
+    ),
 )
 @with_shared_options()
 def handoff(
