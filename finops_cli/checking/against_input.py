@@ -23,6 +23,7 @@ from finops_cli.checking.outputs import (
     missing_answer,
     without_notes,
 )
+from finops_cli.checking.promises import check_promises, remember_promise
 from finops_cli.checking.run_lines import answers_of, check_run_line, has_fail_id, is_run_line
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.domain.fail import FailRecord
@@ -31,9 +32,9 @@ from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.errors import FinopsError
 from finops_cli.files.jsonl import InputLine
-from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.case_lines import NoCase, to_no_case
+from finops_cli.pipeline.earlier_lines import EarlierLines
 from finops_cli.pipeline.input_source import decode_input, input_fail_id
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_case, parse_fail
 from finops_cli.rules.handoff import NotApplicable, handoff
@@ -50,10 +51,10 @@ def check_run(
 
     `calendar` is the one of the run, if a desk's file changed it.
     """
-    with SeenIds() as seen:
+    with EarlierLines() as earlier:
         for number, (line, input_line) in enumerate(zip_longest(lines, inputs), start=1):
             try:
-                findings = _check_line(line, input_line, number, seen, kb, calendar)
+                findings = _check_line(line, input_line, number, earlier, kb, calendar)
             except (FinopsError, OSError, MemoryError):
                 raise
             except Exception as error:  # noqa: BLE001 - any fault; the verdict reports it
@@ -65,7 +66,7 @@ def _check_line(
     line: bytes | None,
     input_line: InputLine | None,
     number: int,
-    seen: SeenIds,
+    earlier: EarlierLines,
     kb: KnowledgeBase,
     calendar: Calendar | None,
 ) -> list[Finding]:
@@ -86,9 +87,12 @@ def _check_line(
             )
         ]
     name = fail_id_of(record)
-    repeated = name is not None and bool(seen.register([(name, number)]))
+    repeated = name is not None and bool(earlier.seen.register([(name, number)]))
     expected = name or input_fail_id(input_line, number)
     if not has_fail_id(given, expected):
+        value = None if repeated else parse_fail(record, inputs_of(given, kb, calendar)).value
+        if value is not None:
+            remember_promise(value, earlier.promises, kb)
         return [
             _line(
                 "/fail_id",
@@ -97,13 +101,14 @@ def _check_line(
                 f"the line answers {given.get('fail_id')}, not {expected}",
             )
         ]
-    return check_run_line(given) or _answer(given, record, repeated, kb, calendar)
+    return check_run_line(given) or _answer(given, record, repeated, earlier, kb, calendar)
 
 
 def _answer(
     given: dict[str, Any],
     record: Any,
     repeated: bool,
+    earlier: EarlierLines,
     kb: KnowledgeBase,
     calendar: Calendar | None,
 ) -> list[Finding]:
@@ -137,6 +142,7 @@ def _answer(
         return [*found, *check_plan(given.get("resolution"), kb, value)]
     if is_book_line(given):
         return found + _check_book_answers(given, value, kb, calendar)
+    found += check_promises(given, value, earlier.promises)
     found += check_answers(given, kb, value, calendar)
     if not without_notes(found):
         found += _missing_plan(given, value, kb)

@@ -6,23 +6,12 @@ from typing import Any
 
 import msgspec
 
-from finops_cli.domain.allotment import AllottedShares, BookPlace
+from finops_cli.domain.allotment import SOURCE_KINDS, AllottedShares, BookPlace
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution
+from finops_cli.pipeline.earlier_lines import count_taken
 from finops_cli.verify.codecs import RESOLUTION
 from finops_cli.verify.schemas import show_value
-
-_ACTIONS = {
-    "CHASE_FTR": "FTR",
-    "OFFSET_FTR": "FTR",
-    "NET_GRIDLOCK": "FTR",
-    "APPLY_BOX": "BOX",
-    "DEPOT_MOVEMENT": "DEPOT",
-    "INITIATE_RECALL": "RECALL",
-    "SOURCE_BORROW": "BORROW",
-}
-"""The kind of source that each action uses."""
-_KINDS = ("FTR", "BOX", "DEPOT", "RECALL", "BORROW")
 
 
 def is_book_line(given: dict[str, Any]) -> bool:
@@ -58,21 +47,13 @@ def check_book_line(given: dict[str, Any]) -> list[Finding]:
 
 
 def _compare_steps(plan: Resolution, allotment: tuple[AllottedShares, ...]) -> list[Finding]:
-    taken = dict.fromkeys(_KINDS, 0)
-    moves: list[tuple[str, int]] = [(step.action, step.qty) for step in plan.resolution_steps]
-    moves += [
-        (plan.fallback_strategy, plan.fallback_qty),
-        (plan.secondary_fallback, plan.secondary_fallback_qty),
-    ]
-    for action, qty in moves:
-        if action in _ACTIONS:
-            taken[_ACTIONS[action]] += qty
-    given = dict.fromkeys(_KINDS, 0)
+    taken = dict(zip(SOURCE_KINDS, count_taken(plan), strict=True))
+    given = dict.fromkeys(SOURCE_KINDS, 0)
     for each in allotment:
         given[each.kind] += each.qty
     return [
         _finding("book.over_owed", f"/allotment/{kind}", taken[kind], given[kind])
-        for kind in _KINDS
+        for kind in SOURCE_KINDS
         if taken[kind] != given[kind]
     ]
 

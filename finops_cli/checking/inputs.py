@@ -15,6 +15,7 @@ from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import ResolverInput
 from finops_cli.guard.records import could_be_masked
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.earlier_lines import RULE as PROMISED
 from finops_cli.pipeline.inputs import DATES, InputPolicy
 from finops_cli.pipeline.output import LineOrigin, line_origin
 from finops_cli.rules.contradictions import find_case_contradictions
@@ -47,9 +48,9 @@ def check_warnings(given: dict[str, Any]) -> list[Finding]:
         found = msgspec.convert(warnings, list[Finding])
     except msgspec.ValidationError as error:
         return [_finding("/warnings", f"a list of findings ({error})", warnings)]
-    wrong = [each for each in found if not each.rule.startswith("input.")]
+    wrong = [each for each in found if not each.rule.startswith("input.") and each.rule != PROMISED]
     if wrong:
-        return [_finding("/warnings", "rules input.*", wrong[0].rule)]
+        return [_finding("/warnings", f"rules input.* and {PROMISED}", wrong[0].rule)]
     try:
         msgspec.convert(origin, LineOrigin)
     except msgspec.ValidationError as error:
@@ -67,13 +68,22 @@ def check_input(
     else:
         warnings, origin = find_case_contradictions(record, inputs.kb), None
     expected = _to_json({"warnings": warnings, "origin": origin or LineOrigin()})
-    stated = {"warnings": given.get("warnings") or [], "origin": given.get("origin") or {}}
+    stated = {"warnings": split_warnings(given)[0], "origin": given.get("origin") or {}}
     kinds = _masked_kinds(given)
     return [
         _finding(f"/{part}", expected[part], stated[part])
         for part in ("warnings", "origin")
         if not _agree(expected[part], stated[part], kinds)
     ]
+
+
+def split_warnings(given: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """Split the warnings of a line: those of its record, and those about earlier lines."""
+    stated = given.get("warnings") or []
+    if not isinstance(stated, list):
+        return stated, []
+    about = [each for each in stated if isinstance(each, dict) and each.get("rule") == PROMISED]
+    return [each for each in stated if each not in about], about
 
 
 def is_strictly_rejected(

@@ -183,10 +183,12 @@ def report_run(
     summary: RunSummary, given: InputSource, changes: Sequence[str], is_quiet: bool
 ) -> None:
     """Print the closing summary, and which models were replaced during the run."""
-    from finops_cli.commands.run_summary import render_summary, wrap_label
+    from finops_cli.commands.run_summary import describe_shared, render_summary, wrap_label
 
     if not is_quiet:
         typer.echo(render_summary(summary), err=True)
+        if summary.shared["fails"]:
+            typer.echo(wrap_label("shared", describe_shared(summary, given.path)), err=True)
         for text in given.report():
             typer.echo(wrap_label("input", text), err=True)
     for change in changes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from textwrap import fill
 from typing import get_args
 
@@ -47,6 +48,19 @@ def render_summary(run: RunSummary) -> str:
             ("uncovered", _format_counts(run.uncovered, (*reversed(get_args(Tier)), "unknown")))
         )
     return "\n".join(line for label, text in rows if text for line in _wrap_items(label, text))
+
+
+def describe_shared(run: RunSummary, path: Path | None) -> str:
+    """Say how many fails share a source with earlier ones, and which command mends it."""
+    fails, securities, shares = (run.shared[key] for key in ("fails", "securities", "shares"))
+    uses = "fail uses" if fails == 1 else "fails use"
+    of = "security" if securities == 1 else "securities"
+    file = "FAILS" if path is None else path
+    return (
+        f"{fails:,} {uses} sources of {securities:,} {of} that earlier fails use too,"
+        f" {shares:,} shares are promised twice; finops book {file}, with the same options,"
+        " promises each once"
+    )
 
 
 _CLOCK_ORDER = (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
 from finops_cli.domain.finding import Finding
 
 SourceKind = Literal["FTR", "BOX", "DEPOT", "RECALL", "BORROW"]
+SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
 
 class AllottedShares(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -24,6 +24,7 @@ _COUNTERS = (
     "warnings",
     "derived",
     "assumed",
+    "shared",
     "labels",
     "flags",
 )
@@ -70,6 +71,11 @@ class RunSummary:
     """Lines by the facts that were derived from others."""
     assumed: Counter[str] = field(default_factory=Counter)
     """Lines by the facts that were assumed."""
+
+    shared: Counter[str] = field(default_factory=Counter)
+    """`fails` that use sources which earlier lines promised, their `securities`, and the `shares`
+    that are promised twice.
+    """
 
     labels: Counter[str] = field(default_factory=Counter)
     """Lines by the sentiment of their texts."""

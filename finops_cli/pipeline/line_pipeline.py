@@ -45,6 +45,16 @@ class ProcessedLine(NamedTuple, Generic[L]):
     """The name in the input, if it has one."""
     owed: int
     """Shares that the input owes."""
+    held: tuple[int, ...] | None = None
+    """The shares of the sources of its record, by kind; None: its plan is not by the record."""
+
+
+class InputShares(NamedTuple):
+    """The shares that an input line is about."""
+
+    owed: int
+    held: tuple[int, ...] | None = None
+    """Those of the sources of its record, by kind; None: its plan is not by the record alone."""
 
 
 class RunIdentity(NamedTuple):
@@ -101,8 +111,8 @@ class LinePipeline(Protocol):
 
     def parse(self, line: bytes) -> ParseResult[Any]: ...
 
-    def owed(self, line: InputLine) -> int:
-        """Return the shares that an input line owes."""
+    def count_shares(self, line: InputLine) -> InputShares:
+        """Count the shares that an input line owes, and those of its sources."""
         ...
 
     def process(self, number: int, line: InputLine) -> ProcessedLine[Any]: ...

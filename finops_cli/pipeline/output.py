@@ -107,7 +107,9 @@ class Line(Struct, frozen=True, kw_only=True):
     """The dates of the law; absent in commands that do not show them."""
     clock_skipped: str | UnsetType = UNSET
     warnings: list[Finding] | UnsetType = UNSET
-    """Contradictions in the record (`input.*`). They change neither the answer nor the status."""
+    """Contradictions in the record (`input.*`), and shares that earlier lines of the run promise of
+    the same sources (`book.promised_before`). They change neither the answer nor the status.
+    """
     origin: LineOrigin | UnsetType = UNSET
     """Absent if the record gives every fact."""
     error: Rejection | UnsetType = UNSET
@@ -151,6 +153,31 @@ def rejection(number: int, problems: list[Problem]) -> Rejection:
 def encode(line: Struct) -> bytes:
     """Encode `line` as JSON with a newline. Exact numbers become JSON numbers."""
     return exact_json.encode(line) + b"\n"
+
+
+class _AfterWarnings(Struct):
+    """The members of a line after its warnings, as they are written; empty if absent."""
+
+    origin: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+    raw: msgspec.Raw = msgspec.Raw()
+
+
+_AFTER = msgspec.json.Decoder(_AfterWarnings)
+_NO_WARNINGS = b'"warnings":[]}\n'
+
+
+def add_warning(line: bytes, finding: Finding) -> bytes:
+    """Put a warning behind those of an encoded line; its other members stay as they are written."""
+    if line.endswith(_NO_WARNINGS):  # most lines: nothing has to be read
+        return line[:-3] + exact_json.encode(finding) + line[-3:]
+    after = _AFTER.decode(line)
+    end = len(line) - len(b"]}\n")
+    for name in _AfterWarnings.__struct_fields__:
+        written = len(bytes(getattr(after, name)))
+        end -= len(f',"{name}":') + written if written else 0
+    comma = b"" if line[end - 1 : end] == b"[" else b","
+    return line[:end] + comma + exact_json.encode(finding) + line[end:]
 
 
 def encode_value(value: object) -> str:

@@ -21,9 +21,10 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.pipeline.book_parts import AttachedPart
 from finops_cli.pipeline.clock import ClockPolicy
+from finops_cli.pipeline.earlier_lines import held_of
 from finops_cli.pipeline.input_source import default_fail_id, row_of
 from finops_cli.pipeline.inputs import InputPolicy
-from finops_cli.pipeline.line_pipeline import LineType, ProcessedLine, RunIdentity
+from finops_cli.pipeline.line_pipeline import InputShares, LineType, ProcessedLine, RunIdentity
 from finops_cli.pipeline.output import Line, Provenance, Verification, read_line, rejection
 from finops_cli.pipeline.parse import ParseResult
 from finops_cli.pipeline.redaction import RedactionPolicy
@@ -116,10 +117,13 @@ class Pipeline:
         """Parse an input line as the first stage does."""
         return self.sequence.parse_line(line, self.inputs)
 
-    def owed(self, line: InputLine) -> int:
-        """Return the shares that an input line owes; 0 for a line that cannot be used."""
+    def count_shares(self, line: InputLine) -> InputShares:
+        """Count the shares that an input line owes; 0 for a line that cannot be used."""
         value = None if isinstance(line, Damage) else self.parse(line).value
-        return self.sequence.shares_owed(value) if value is not None else 0
+        if value is None:
+            return InputShares(0)
+        held = held_of(value) if self.sequence.plans_alone else None
+        return InputShares(self.sequence.shares_owed(value), held)
 
     def _first_stage(self, line: InputLine) -> StageOutcome:
         if isinstance(line, Damage):
@@ -193,7 +197,7 @@ class Pipeline:
     def _finish(self, partial: PartialResult) -> ProcessedLine[Line]:
         outcome = partial.outcome
         line = self._line(partial.number, outcome, partial.took_ns)
-        return ProcessedLine(line, outcome.given_id, outcome.owed)
+        return ProcessedLine(line, outcome.given_id, outcome.owed, outcome.held)
 
     def reject(self, number: int, fail_id: str, problem: Problem) -> Line:
         """Return the output of a line that repeats the `fail_id` of another line."""

@@ -21,9 +21,9 @@ from finops_cli.files.safe_io import (
     refuse_unwritable,
     writing,
 )
-from finops_cli.files.seen_ids import SeenIds
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline import resume
+from finops_cli.pipeline.earlier_lines import EarlierLines, count_promised, draw_of
 from finops_cli.pipeline.evidence import (
     Attribution,
     FileDigest,
@@ -31,7 +31,7 @@ from finops_cli.pipeline.evidence import (
     count_statuses,
 )
 from finops_cli.pipeline.input_source import InputSource, decode_input, given_name, input_fail_id
-from finops_cli.pipeline.line_pipeline import LinePipeline, LinePipelineConfig
+from finops_cli.pipeline.line_pipeline import InputShares, LinePipeline, LinePipelineConfig
 from finops_cli.pipeline.scheduler import process_lines
 from finops_cli.version import __version__
 
@@ -72,7 +72,7 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
     """
     summary = RunSummary()
     with ExitStack() as stack:
-        seen = stack.enter_context(SeenIds())
+        earlier = stack.enter_context(EarlierLines())
         note = _begin_note(config, pipeline)
         at_most = 1 if pipeline.backend.concurrency else BATCH_LINES
         if config.output is None or note is None:
@@ -83,10 +83,10 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
             )
         else:
             output = stack.enter_context(_locked(config.output))
-            skip = _resume_or_start(config, output, note, pipeline, seen, summary)
+            skip = _resume_or_start(config, output, note, pipeline, earlier, summary)
             on_batch(summary, 0)
             batches = config.input.batches(skip, at_most)
-        for result in process_lines(batches, pipeline, config.pipeline, config.workers, seen):
+        for result in process_lines(batches, pipeline, config.pipeline, config.workers, earlier):
             output.write(b"".join(result.lines))  # one system call a batch
             output.flush()
             summary.add(result.summary)
@@ -241,12 +241,12 @@ def _resume_or_start(
     output: BinaryIO,
     note: resume.RunNote,
     pipeline: LinePipeline,
-    seen: SeenIds,
+    earlier: EarlierLines,
     summary: RunSummary,
 ) -> int:
     """Prepare `output` for its next line and return the number of its lines.
 
-    These lines are counted into `summary` and `seen`.
+    These lines are counted into `summary`, and remembered in `earlier`.
 
     A new output is emptied before its note is written. An empty output is never resumed, so lines
     of one run never have the note of another.
@@ -255,7 +255,7 @@ def _resume_or_start(
     if config.resume and not empty:
         resume.refuse_if_different(path, note.fingerprint)
         resume.cut_torn_line(output)
-        done = _recount(config, path, pipeline, seen, summary)
+        done = _recount(config, path, pipeline, earlier, summary)
         if not resume.is_whole(path, done):
             resume.write_note(path, note)
         return done
@@ -267,7 +267,11 @@ def _resume_or_start(
 
 
 def _recount(
-    config: RunConfig, output: Path, pipeline: LinePipeline, seen: SeenIds, summary: RunSummary
+    config: RunConfig,
+    output: Path,
+    pipeline: LinePipeline,
+    earlier: EarlierLines,
+    summary: RunSummary,
 ) -> int:
     """Count the lines of `output` and compare each with the input line that it answers."""
     done = 0
@@ -278,7 +282,7 @@ def _recount(
                 raise ResumeRefused(
                     f"{output} has more lines than {config.source}", "delete it to start over"
                 )
-            _count(output, number, line, asked, pipeline, seen, summary)
+            _count(output, number, line, asked, pipeline, earlier, summary)
             done = number
     return done
 
@@ -289,7 +293,7 @@ def _count(
     written: bytes,
     given: InputLine,
     pipeline: LinePipeline,
-    seen: SeenIds,
+    earlier: EarlierLines,
     summary: RunSummary,
 ) -> None:
     try:
@@ -307,7 +311,12 @@ def _count(
             "delete it to start over",
         )
     plan = getattr(line, "resolution", None)
-    owed = pipeline.owed(given) if isinstance(plan, msgspec.Struct) else 0
+    shares = pipeline.count_shares(given) if isinstance(plan, msgspec.Struct) else InputShares(0)
     if name is not None:
-        seen.register([(name, number)])
-    kind.add_to(summary, line, owed, pipeline.backend.origin.is_model)
+        earlier.seen.register([(name, number)])
+    kind.add_to(summary, line, shares.owed, pipeline.backend.origin.is_model)
+    if shares.held is not None:
+        draw = draw_of(line.fail, getattr(line.triage, "category", None), plan, shares.held)
+        for promised in earlier.promises.add([] if draw is None else [draw]):
+            if promised is not None:
+                count_promised(summary.shared, promised)

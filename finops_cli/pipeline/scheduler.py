@@ -18,22 +18,24 @@ from msgspec import Struct
 
 from finops_cli.domain.allotment import InventoryOrigin
 from finops_cli.domain.enums import GuardMode
+from finops_cli.domain.finding import Finding
 from finops_cli.domain.stage_names import StageName
 from finops_cli.files.jsonl import Batch, Batches, InputLine
-from finops_cli.files.seen_ids import SeenIds, duplicate
+from finops_cli.files.seen_ids import duplicate
 from finops_cli.kb.load import load_kb
 from finops_cli.models.engine import Engine
 from finops_cli.models.protocol import Backend
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.parallel import Wait, in_threads
 from finops_cli.pipeline.clock import ClockConfig
+from finops_cli.pipeline.earlier_lines import Draw, EarlierLines, count_promised, draw_of
 from finops_cli.pipeline.line_pipeline import (
     LinePipeline,
     LinePipelineConfig,
     LineType,
     ProcessedLine,
 )
-from finops_cli.pipeline.output import encode
+from finops_cli.pipeline.output import add_warning, encode
 from finops_cli.pipeline.pipeline import PartialResult, Pipeline
 from finops_cli.pipeline.redaction import redaction_policy
 from finops_cli.pipeline.sequences import NextStage, StageSequence
@@ -87,6 +89,8 @@ class BatchResult:
     """The (fail_id, line number) pairs of the inputs."""
     owed: list[int] = field(default_factory=list)
     """The shares that each input owes."""
+    draws: list[tuple[int, Draw]] = field(default_factory=list)
+    """The (line number, draw) pairs of plans that rest on their own record alone."""
 
     def append(self, number: int, output: ProcessedLine[Any]) -> None:
         """Add the output of the next line, which has the given number."""
@@ -95,6 +99,13 @@ class BatchResult:
         self.line_type.add_to(self.summary, output.line, output.owed, self.is_model)
         if output.given_id is not None:
             self.names.append((output.given_id, number))
+        if output.held is not None:
+            line = output.line
+            draw = draw_of(
+                line.fail, getattr(line.triage, "category", None), line.resolution, output.held
+            )
+            if draw is not None:
+                self.draws.append((number, draw))
 
     def replace(self, number: int, line: Struct) -> None:
         """Replace the output of line `number` by the rejection `line`."""
@@ -106,6 +117,13 @@ class BatchResult:
         self.summary.add(replaced, sign=-1)
         self.summary.add(rejected)
         self.lines[at] = encode(line)
+        self.draws = [(drawing, draw) for drawing, draw in self.draws if drawing != number]
+
+    def warn(self, number: int, finding: Finding) -> None:
+        """Add a warning to line `number`."""
+        at = number - self.first
+        self.summary.warnings[finding.rule] += 1
+        self.lines[at] = add_warning(self.lines[at], finding)
 
 
 def process_batch(pipeline: LinePipeline, batch: Batch) -> BatchResult:
@@ -132,20 +150,34 @@ def process_lines(
     pipeline: LinePipeline,
     config: LinePipelineConfig,
     workers: int,
-    seen: SeenIds,
+    earlier: EarlierLines,
 ) -> Iterator[BatchResult]:
-    """Process every batch, in input order, and reject lines that repeat a `fail_id`.
+    """Process every batch, in input order, and compare its lines with the earlier ones.
 
     With several workers, `config` sets up the pipelines of their processes.
     """
     for result in _process(batches, pipeline, config, workers):
-        repeated = seen.register(result.names)
-        if repeated:
-            names = {number: name for name, number in result.names}
-            for number, first in repeated.items():
-                name = names[number]
-                result.replace(number, pipeline.reject(number, name, duplicate(name, first)))
+        compare_with_earlier(result, pipeline, earlier)
         yield result
+
+
+def compare_with_earlier(
+    result: BatchResult, pipeline: LinePipeline, earlier: EarlierLines
+) -> None:
+    """Reject lines that repeat a `fail_id`; warn in those that share a source with another line."""
+    repeated = earlier.seen.register(result.names)
+    if repeated:
+        names = {number: name for name, number in result.names}
+        for number, first in repeated.items():
+            name = names[number]
+            result.replace(number, pipeline.reject(number, name, duplicate(name, first)))
+    if not result.draws:
+        return
+    found = earlier.promises.add([draw for _, draw in result.draws])
+    for (number, _), promised in zip(result.draws, found, strict=True):
+        if promised is not None:
+            result.warn(number, promised.finding)
+            count_promised(result.summary.shared, promised)
 
 
 def _process(

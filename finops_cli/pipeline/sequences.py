@@ -30,6 +30,7 @@ from finops_cli.pipeline.book_parts import (
 )
 from finops_cli.pipeline.case_lines import NoCase, read_no_case
 from finops_cli.pipeline.clock import NO_AS_OF, ClockPolicy, missing_as_of
+from finops_cli.pipeline.earlier_lines import count_held
 from finops_cli.pipeline.inputs import InputPolicy, as_problem
 from finops_cli.pipeline.output import LineOrigin, line_origin
 from finops_cli.pipeline.parse import (
@@ -86,6 +87,8 @@ class StageOutcome(NamedTuple):
     allotment: tuple[AllottedShares, ...] | None = None
     place: BookPlace | None = None
     """Its place among the fails of its security."""
+    held: tuple[int, ...] | None = None
+    """The shares of the sources that a plan by the record alone may use, by kind."""
 
 
 class StageContext(NamedTuple):
@@ -170,7 +173,8 @@ def resolve_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:
     if isinstance(case, NotApplicable):
         return outcome._replace(skipped=case.reason)
     case = _add_days(outcome, context, case)
-    return outcome._replace(resolution=context.backend.resolve(case))
+    held = count_held(case.inventory, case.ftrs)
+    return outcome._replace(resolution=context.backend.resolve(case), held=held)
 
 
 def part_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:
@@ -275,6 +279,8 @@ class StageSequence:
     later: tuple[NextStage, ...] = ()
     shows_clock: bool = False
     """True where an output line has the dates of the law."""
+    plans_alone: bool = False
+    """True where a plan rests on its own record, so that two may promise the same shares."""
     shows_book: bool = False
     """True where an output line has its part of a plan of the whole book."""
     answers: tuple[AnswerName, ...]
@@ -303,6 +309,7 @@ SEQUENCES: dict[Command, StageSequence] = {
     "run": StageSequence(
         command="run",
         shows_clock=True,
+        plans_alone=True,
         parse_line=parse_fail_line,
         shares_owed=_shares_of_fail,
         first=triage_stage,

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from finops_cli.domain import limits
 from finops_cli.files.jsonl import BATCH_LINES, Batches, lines_of
-from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.verified_backend import VerifiedBackend
+from finops_cli.pipeline.earlier_lines import EarlierLines
 from finops_cli.pipeline.parse import parse_fail_line
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.scheduler import BatchResult, PipelineConfig, process_lines
@@ -123,8 +123,8 @@ class SlowModels(ScriptedModel):
 def process(source: BinaryIO, model: ScriptedModel, kb: KnowledgeBase) -> Iterator[BatchResult]:
     pipeline = Pipeline(SEQUENCES["run"], VerifiedBackend(model, kb, "repair"), kb, timed=False)
     config = PipelineConfig(sequence=SEQUENCES["run"], kb_dir=bundled_kb_dir(), timed=False)
-    with SeenIds() as seen:
-        yield from process_lines(Batches(lines_of(source), 0, 1), pipeline, config, 1, seen)
+    with EarlierLines() as earlier:
+        yield from process_lines(Batches(lines_of(source), 0, 1), pipeline, config, 1, earlier)
 
 
 @pytest.mark.parametrize("must_alternate", [False, True])

@@ -21,7 +21,7 @@ from finops_cli.models.failures import ModelError
 from finops_cli.models.sentiment.baseline import BaselineClassifier
 from finops_cli.models.sentiment.classifier import STAGE, Classification, Classifier
 from finops_cli.pipeline.input_source import default_fail_id
-from finops_cli.pipeline.line_pipeline import LineType, ProcessedLine, RunIdentity
+from finops_cli.pipeline.line_pipeline import InputShares, LineType, ProcessedLine, RunIdentity
 from finops_cli.pipeline.output import rejection
 from finops_cli.pipeline.parse import ParseResult
 from finops_cli.pipeline.redaction import RedactionPolicy, WithholdText, redaction_policy
@@ -114,9 +114,9 @@ class SentimentPipeline:
         """Parse an input line."""
         return self._config.parser.parse_line(line)
 
-    def owed(self, line: InputLine) -> int:
-        """Return 0: a text owes no shares."""
-        return 0
+    def count_shares(self, line: InputLine) -> InputShares:
+        """Return nothing: a text owes no shares."""
+        return InputShares(0)
 
     def name(self, given_id: str) -> str:
         """Return the `id` that the output gives to a text named `given_id`."""

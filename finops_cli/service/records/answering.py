@@ -13,7 +13,6 @@ from typing import Any
 from finops_cli.clock.facts import AsOf
 from finops_cli.domain.enums import GuardMode
 from finops_cli.files.jsonl import Batch
-from finops_cli.files.seen_ids import SeenIds, duplicate
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Backend
 from finops_cli.pipeline.clock import ClockConfig, ClockMode, ClockPolicy
@@ -144,12 +143,3 @@ async def batches_of(lines: Sequence[bytes], size: int) -> AsyncIterator[Batch]:
     for first in range(0, len(lines), size):
         yield Batch(first + 1, list(lines[first : first + size]), 0)
         await asyncio.sleep(0)
-
-
-def reject_repeated(pipeline: Pipeline, result: BatchResult, seen: SeenIds) -> None:
-    """Replace the lines of `result` that repeat the `fail_id` of an earlier line."""
-    repeated = seen.register(result.names)
-    names = {number: name for name, number in result.names} if repeated else {}
-    for number, first in repeated.items():
-        name = names[number]
-        result.replace(number, pipeline.reject(number, name, duplicate(name, first)))

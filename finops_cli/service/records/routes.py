@@ -14,10 +14,11 @@ from starlette.types import Receive, Scope, Send
 from finops_cli.checking.outputs import check_lines
 from finops_cli.domain import exact_json, limits
 from finops_cli.files.jsonl import BATCH_LINES
-from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.pipeline.earlier_lines import EarlierLines
 from finops_cli.pipeline.output import Line, read_line
+from finops_cli.pipeline.scheduler import compare_with_earlier
 from finops_cli.pipeline.sequences import Command
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.problems import ServiceError
@@ -25,7 +26,6 @@ from finops_cli.service.records.answering import (
     Answering,
     AnswerOptions,
     batches_of,
-    reject_repeated,
 )
 from finops_cli.service.records.bodies import (
     JSON,
@@ -75,9 +75,9 @@ class RecordEndpoint:
         summary = RunSummary()
         given = [body] if records is None else records
         size = 1 if self._answering.lanes else BATCH_LINES
-        with SeenIds() as seen:
+        with EarlierLines() as earlier:
             async for result in self._answering.answer(pipeline, batches_of(given, size)):
-                reject_repeated(pipeline, result, seen)
+                compare_with_earlier(result, pipeline, earlier)
                 summary.add(result.summary)
                 lines += result.lines
         self._streams.metrics.records(self._command, summary)

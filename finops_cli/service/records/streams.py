@@ -21,12 +21,13 @@ from starlette.types import Receive, Scope, Send
 
 from finops_cli.domain import limits
 from finops_cli.files.jsonl import BATCH_LINES, Batch
-from finops_cli.files.seen_ids import SeenIds
 from finops_cli.kb.chapters.serve import ServeSettings
+from finops_cli.pipeline.earlier_lines import EarlierLines
 from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.scheduler import compare_with_earlier
 from finops_cli.service.metrics import Metrics
 from finops_cli.service.problems import ServiceError
-from finops_cli.service.records.answering import Answering, reject_repeated
+from finops_cli.service.records.answering import Answering
 from finops_cli.service.records.bodies import refuse_announced, too_large
 from finops_cli.service.records.spool import Spool, SpoolBudget
 
@@ -78,12 +79,12 @@ class Streams:
         at_most = 1 if self.answering.lanes else BATCH_LINES
         lines = read_lines(receive, self.settings.limits["stream_bytes"])
         try:
-            with SeenIds() as seen:
+            with EarlierLines() as earlier:
                 async with aclosing(
                     self.answering.answer(pipeline, into_batches(lines, at_most))
                 ) as results:
                     async for result in results:
-                        reject_repeated(pipeline, result, seen)
+                        compare_with_earlier(result, pipeline, earlier)
                         self.metrics.records(pipeline.sequence.command, result.summary)
                         await spool.write(b"".join(result.lines))
         finally:

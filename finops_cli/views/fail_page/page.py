@@ -9,6 +9,7 @@ from finops_cli.domain.exact_json import encode
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.earlier_lines import RULE as PROMISED
 from finops_cli.views.columns import Columns, Row, fill_lines
 from finops_cli.views.exports.plan_rows import write_action
 from finops_cli.views.fail_page.clock import render_clock
@@ -199,7 +200,15 @@ def _render_findings(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[
 
 def _render_warnings(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str]:
     for found in line.warnings:
-        yield from _render_finding(found, found.rule, width)
+        if found.rule != PROMISED:
+            yield from _render_finding(found, found.rule, width)
+
+
+def _render_promised(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str]:
+    for found in line.warnings:
+        if found.rule == PROMISED:
+            yield from fill_lines(f"{_INDENT}{clean(found.message)}", width, _INDENT)
+            yield from fill_lines(f"{_INDENT}finops book promises each share once", width, _INDENT)
 
 
 def _render_finding(found: Finding, name: str, width: int) -> Iterator[str]:
@@ -262,6 +271,7 @@ def _write_backend(made: LineProvenance) -> str:
 _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("Facts", _render_facts),
     ("Contradictions in the record", _render_warnings),
+    ("Shared sources", _render_promised),
     ("Score", _render_score),
     ("Plan", _render_plan),
     ("Dates of the law", render_clock),
