@@ -28,6 +28,7 @@ from finops_cli.commands.help_examples import (
     GroupWithExamples,
     show_examples,
 )
+from finops_cli.commands.letters import letters
 from finops_cli.commands.list_ import list_
 from finops_cli.commands.messages import report
 from finops_cli.commands.models import models
@@ -56,6 +57,7 @@ COMMAND_ORDER = (
     "sentiment",
     "list",
     "show",
+    "letters",
     "check",
     "clock",
     "generate",
@@ -138,6 +140,7 @@ for command in (
     book,
     sentiment,
     show,
+    letters,
     check,
     generate,
     dataset_report,

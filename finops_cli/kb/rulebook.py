@@ -12,7 +12,6 @@ from finops_cli.kb.chapters.clock import ClockRules, compile_clock
 from finops_cli.kb.chapters.evaluation import EvaluationSettings, compile_evaluation
 from finops_cli.kb.chapters.guard import GuardSettings, compile_guard
 from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
-from finops_cli.kb.chapters.headline import HeadlineRules, compile_headline
 from finops_cli.kb.chapters.imports import ImportSettings, compile_imports
 from finops_cli.kb.chapters.input import InputRules, compile_input
 from finops_cli.kb.chapters.joins import JoinRules, compile_joins
@@ -20,12 +19,14 @@ from finops_cli.kb.chapters.market_calendar import CalendarRules, compile_calend
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
 from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
 from finops_cli.kb.chapters.scoring import ScoringRules, compile_scoring
-from finops_cli.kb.chapters.sentences import SentenceRules, compile_sentences
 from finops_cli.kb.chapters.sentiment import SentimentSettings, compile_sentiment
 from finops_cli.kb.chapters.serve import ServeSettings, compile_serve
 from finops_cli.kb.chapters.training_data import DatasetSettings, compile_datasets
 from finops_cli.kb.chapters.triage import TriageRules, compile_triage
 from finops_cli.kb.chapters.waterfall import WaterfallRules, compile_waterfall
+from finops_cli.kb.chapters.wording.headline import HeadlineRules, compile_headline
+from finops_cli.kb.chapters.wording.letters import LetterRules, compile_letters
+from finops_cli.kb.chapters.wording.sentences import SentenceRules, compile_sentences
 from finops_cli.kb.compiler import Compiler
 from finops_cli.kb.factors import FACTORS, Factor
 
@@ -54,6 +55,7 @@ class KnowledgeBase:
     headline: HeadlineRules
     imports: ImportSettings
     joins: JoinRules
+    letters: LetterRules
     book: BookRules
     sentences: SentenceRules
     sentiment: SentimentSettings
@@ -99,6 +101,7 @@ def compile_with(
         headline=compile_headline(c),
         imports=compile_imports(c),
         joins=compile_joins(c),
+        letters=compile_letters(c),
         book=compile_book(c),
         sentences=compile_sentences(c),
         sentiment=compile_sentiment(c),

@@ -14,7 +14,7 @@ from finops_cli.domain.clock import Clock, Obligation
 from finops_cli.domain.headline import By, FailSummary, Headline
 from finops_cli.domain.resolution import Resolution, Step
 from finops_cli.domain.triage import Triage
-from finops_cli.kb.chapters.headline import HeadlineRow, HeadlineRules
+from finops_cli.kb.chapters.wording.headline import HeadlineRow, HeadlineRules
 
 _RECEIPTS = ("CHASE_FTR", "NET_GRIDLOCK")
 _DUE = ("due_today", "breached")

@@ -45,6 +45,7 @@ VERBS = (
     "sentiment",
     "list",
     "show",
+    "letters",
     "check",
     "clock",
     "generate",

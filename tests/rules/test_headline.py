@@ -19,7 +19,7 @@ from finops_cli.domain import exact_json
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.headline import Headline, HeadlineAction, summarize
 from finops_cli.errors import KnowledgeError
-from finops_cli.kb.chapters.headline import compile_headline
+from finops_cli.kb.chapters.wording.headline import compile_headline
 from finops_cli.kb.compiler import Compiler
 from finops_cli.kb.entries import Lookup
 from finops_cli.kb.load import bundled_kb_dir, load_kb

@@ -21,6 +21,7 @@ EXIT_1 = {
     "book": "The plan is complete, and some line is not `ok`; uncovered shares are no error.",
     "sentiment": "The run is complete, and the status of some line is not `ok`.",
     "list": "Some lines of the file were not written by finops; stderr reports them.",
+    "letters": "Some lines of the file were not written by finops; stderr reports them.",
     "check": "At least one output violates a rule.",
     "clock file": "A duty is breached, or a record is rejected.",
     "clock days": "",
@@ -46,6 +47,17 @@ EXIT_1 = {
 }
 """The meaning of exit status 1, for each command; empty where the command does not end with it."""
 
+_TOGETHER = (
+    "generate",
+    "dataset-report",
+    "train",
+    "quantize",
+    "create",
+    "evaluate",
+    "compare",
+    "drift",
+)
+"""The commands that share a row of the README's table: those who make models know them."""
 _START, _END = "<!-- generated: commands -->\n", "<!-- end -->\n"
 
 
@@ -107,10 +119,14 @@ def _read_output(arguments: tuple[str, ...]) -> str:
 
 def _render_table() -> str:
     root = get_command(app)
+    names = list(root.list_commands(None))  # type: ignore[attr-defined]
     rows = [
         f"| [`finops {name}`](docs/how-to/{name}.md) | {_first_sentence(name)} |\n"
-        for name in root.list_commands(None)  # type: ignore[attr-defined]
+        for name in names
+        if name not in _TOGETHER
     ]
+    makers = ", ".join(f"[`{name}`](docs/how-to/{name}.md)" for name in names if name in _TOGETHER)
+    rows.append(f"| {makers} | Make, measure and watch the models. |\n")
     return "| command | what it does |\n|---|---|\n" + "".join(rows)
 
 

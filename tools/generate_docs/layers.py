@@ -11,6 +11,7 @@ PURPOSES = {
     "commands": "one verb a file",
     "service": "HTTP API",
     "devtools": "a fake Ollama server",
+    "letters": "letters as files",
     "views": "show dates to people",
     "evaluation": "measure, compare, drift",
     "quantization": "merge, convert, quantize",

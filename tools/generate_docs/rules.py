@@ -23,6 +23,7 @@ CHAPTERS = {
     "waterfall": "The waterfall and the plan",
     "gridlock": "Gridlock",
     "headline": "The headline",
+    "letters": "Letters",
     "joins": "Facts from other files",
     "book": "The inventory file",
     "vocabulary": "Words of records and answers",

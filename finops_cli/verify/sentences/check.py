@@ -15,7 +15,7 @@ from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
-from finops_cli.kb.chapters.sentences import SentenceRules, stem
+from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.verify.quoted_numbers import QuotedNumber, is_supported, strip_phrases
 from finops_cli.verify.sentences.claims import Claim, Clause, Value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from finops_cli.kb.chapters.sentences import SentenceRules, stem
+from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import Clause, Context
 from finops_cli.verify.sentences.segments import Segment
 from finops_cli.verify.sentences.tokens import Item, read_items

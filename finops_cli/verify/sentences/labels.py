@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from finops_cli.kb.chapters.sentences import SentenceRules, stem
+from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import Claim, Comparison, Context, Label
 from finops_cli.verify.sentences.tokens import Item
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from finops_cli.kb.chapters.sentences import SentenceRules, stem
+from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import Claim, Context
 from finops_cli.verify.sentences.labels import SOURCES, Labels
 from finops_cli.verify.sentences.tokens import Item

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from finops_cli.kb.chapters.sentences import Meanings, SentenceRules, stem
+from finops_cli.kb.chapters.wording.sentences import Meanings, SentenceRules, stem
 
 Kind = Literal["phrase", "word", "number", "party", "cusip", "day", "level", "mark"]
 _PATTERN = re.compile(
