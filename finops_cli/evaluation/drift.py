@@ -11,8 +11,8 @@ from msgspec import Struct
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.drift_dimensions import DIMENSIONS, Dimension, LineFeatures
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
-from finops_cli.evaluation.stats import by_chance, divergence
 from finops_cli.kb.chapters.evaluation import EvaluationSettings
+from finops_cli.monitoring.divergence import by_chance, divergence
 
 _Counts = dict[str, Counter[str]]
 

@@ -1,11 +1,10 @@
-"""The statistics of an evaluation: intervals, percentiles, tests, divergence and timing.
+"""The statistics of an evaluation: intervals, percentiles, tests and timing.
 
 All but the timing is exact or uses Decimal, so results are equal on every machine.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, localcontext
 from fractions import Fraction
@@ -21,7 +20,6 @@ PERCENT = 100
 _NS_MS = Decimal(10**6)
 _HUNDREDTH = Decimal("0.01")
 _THOUSANDTH = Decimal("0.001")
-_MILLIONTH = Decimal("0.000001")
 _EXACT = Context(prec=34)
 _TINY = Context(prec=50, Emin=MIN_EMIN, Emax=MAX_EMAX)
 """Precision for products of as many factors as there are records.
@@ -144,35 +142,6 @@ def holm(probabilities: Mapping[str, Fraction]) -> dict[str, Fraction]:
         before = max(before, min(Fraction(1), probabilities[name] * (len(probabilities) - place)))
         corrected[name] = before
     return {name: corrected[name] for name in probabilities}
-
-
-def divergence(now: Counter[str], baseline: Counter[str], smoothing: Decimal) -> Decimal:
-    """Compute the Kullback-Leibler divergence of `now` from `baseline`, in nats, to six decimals.
-
-    `smoothing` is added to the count of each value on both sides.
-    """
-    values = sorted({*now, *baseline})
-    if not values:
-        return Decimal(0)
-    added = smoothing * len(values)
-    total = Decimal(0)
-    for value in values:
-        p = _EXACT.divide(now[value] + smoothing, now.total() + added)
-        q = _EXACT.divide(baseline[value] + smoothing, baseline.total() + added)
-        total = _EXACT.add(total, _EXACT.multiply(p, _EXACT.ln(_EXACT.divide(p, q))))
-    return max(Decimal(0), total).quantize(_MILLIONTH, ROUND_HALF_UP)
-
-
-def by_chance(now: Counter[str], baseline: Counter[str]) -> Decimal:
-    """Compute the average divergence of two samples of the same distribution, in nats.
-
-    It is (k - 1)/2 (1/n + 1/m) for k values (kb: `drift.window`).
-    """
-    n, m = now.total(), baseline.total()
-    if not n or not m:
-        return Decimal(0)
-    free = len({*now, *baseline}) - 1
-    return _EXACT.divide(free * (n + m), 2 * n * m).quantize(_MILLIONTH, ROUND_HALF_UP)
 
 
 def times_ms(ask: Callable[[T], object], things: Iterable[T], at_most: int) -> list[Decimal]:

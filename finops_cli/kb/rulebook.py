@@ -17,6 +17,7 @@ from finops_cli.kb.chapters.input import InputRules, compile_input
 from finops_cli.kb.chapters.joins import JoinRules, compile_joins
 from finops_cli.kb.chapters.market_calendar import CalendarRules, compile_calendar
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
+from finops_cli.kb.chapters.monitoring import MonitoringSettings, compile_monitoring
 from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
 from finops_cli.kb.chapters.scoring import ScoringRules, compile_scoring
 from finops_cli.kb.chapters.sentiment import SentimentSettings, compile_sentiment
@@ -50,6 +51,7 @@ class KnowledgeBase:
     guard: GuardSettings
     quantization: QuantizationSettings
     evaluation: EvaluationSettings
+    monitoring: MonitoringSettings
     calendar: CalendarRules
     clock: ClockRules
     headline: HeadlineRules
@@ -96,6 +98,7 @@ def compile_with(
         guard=compile_guard(c),
         quantization=compile_quantization(c),
         evaluation=compile_evaluation(c),
+        monitoring=compile_monitoring(c),
         calendar=compile_calendar(c),
         clock=compile_clock(c, all_entries),
         headline=compile_headline(c),

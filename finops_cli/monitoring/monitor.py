@@ -8,6 +8,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from finops_cli.kb.chapters.evaluation import EvaluationSettings
+from finops_cli.monitoring.health import Signals, compute_penalties, health_of
 from finops_cli.monitoring.latencies import percentile_ms
 from finops_cli.monitoring.run_summary import RunSummary
 
@@ -86,8 +87,18 @@ class Monitor:
         latency = {
             f"p{percent}": percentile_ms(summary.latency, percent) for percent in (50, 95, 99)
         }
-        penalties = self._penalties(latency, per_second, recent)
         errors = summary.statuses["failed"] + summary.statuses["rejected"]
+        lost = 100 * (1 - recent / per_second) if recent is not None and per_second else 0.0
+        signals = Signals(
+            errors_pct=_pct(errors, summary.lines),
+            replaced_pct=_pct(
+                summary.statuses["repaired"] + summary.statuses["fallback"], summary.lines
+            ),
+            p50_ms=latency["p50"],
+            p95_ms=latency["p95"],
+            lost_pct=lost,
+        )
+        penalties = compute_penalties(signals, self._settings)
         return Stats(
             records=summary.lines,
             seconds=round(seconds, 3),
@@ -103,7 +114,7 @@ class Monitor:
             flags=dict(summary.flags),
             violations=dict(summary.violations),
             server=dict(summary.server),
-            health=max(0, round(100 - sum(penalties.values()))),
+            health=health_of(penalties),
             penalties=penalties,
         )
 
@@ -115,30 +126,6 @@ class Monitor:
         if now - then < float(self._settings.health_limits["seconds"]) / 2:
             return None
         return _rate(lines - before, now - then)
-
-    def _penalties(
-        self, latency: dict[str, float | None], per_second: float | None, recent: float | None
-    ) -> dict[str, float]:
-        statuses, lines = self._summary.statuses, self._summary.lines
-        limits = {name: float(value) for name, value in self._settings.health_limits.items()}
-        errors = _pct(statuses["failed"] + statuses["rejected"], lines)
-        replaced = _pct(statuses["repaired"] + statuses["fallback"], lines)
-        p50, p95 = latency["p50"], latency["p95"]
-        spread = p95 / p50 if p50 and p95 else 0.0
-        lost = 100 * (1 - recent / per_second) if recent is not None and per_second else 0.0
-        parts = {
-            "errors": errors / limits["errors_pct"],
-            "replaced": replaced / limits["replaced_pct"],
-            "latency": (
-                (spread - limits["latency_from_ratio"])
-                / (limits["latency_to_ratio"] - limits["latency_from_ratio"])
-            ),
-            "throughput": lost / limits["throughput_pct"],
-        }
-        return {
-            name: round(float(self._settings.health[name]) * min(1.0, max(0.0, part)), 1)
-            for name, part in parts.items()
-        }
 
 
 def _rate(records: int, seconds: float) -> float | None:

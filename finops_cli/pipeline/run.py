@@ -22,6 +22,7 @@ from finops_cli.files.safe_io import (
     writing,
 )
 from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.monitoring.system_monitor import system_monitor
 from finops_cli.pipeline import resume
 from finops_cli.pipeline.earlier_lines import EarlierLines, count_promised, draw_of
 from finops_cli.pipeline.evidence import (
@@ -70,8 +71,9 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
     Callers call `refuse_impossible` first, before they look for models. Raises ResumeRefused,
     Unfinished, NoEndpointLeft.
     """
-    summary = RunSummary()
+    summary, monitor = RunSummary(), system_monitor(pipeline.kb)
     with ExitStack() as stack:
+        stack.enter_context(monitor.work())
         earlier = stack.enter_context(EarlierLines())
         note = _begin_note(config, pipeline)
         at_most = 1 if pipeline.backend.concurrency else BATCH_LINES
@@ -90,6 +92,7 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
             output.write(b"".join(result.lines))  # one system call a batch
             output.flush()
             summary.add(result.summary)
+            monitor.records(pipeline.identity.command, result.summary)
             if batches.lines is not None:
                 summary.dropped, summary.blank = batches.lines.dropped, batches.lines.blank
             on_batch(summary, result.end)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from finops_cli.evaluation.stats import (
     chance_of_more,
-    divergence,
     holm,
     paired_interval,
     percentile,
@@ -22,6 +21,7 @@ from finops_cli.evaluation.stats import (
     sign_test,
     wilson,
 )
+from finops_cli.monitoring.divergence import divergence
 from finops_cli.monitoring.latencies import percentile_ms, step_of
 
 Z = Decimal("1.959964")

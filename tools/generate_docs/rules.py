@@ -39,6 +39,7 @@ CHAPTERS = {
     "reasoning": "Reasoning of training examples",
     "training-data": "Training data",
     "quantization": "Quantization",
+    "monitoring": "Monitor, hooks, recovery",
     "evaluation": "Evaluation, drift, health",
 }
 """The files of `kb/` in the order of the page, with the heading of each."""

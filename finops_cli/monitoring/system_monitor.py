@@ -1,0 +1,282 @@
+"""The monitor of the process: one for all runs and requests in it, told by any thread.
+
+`system_monitor()` returns it. `finops run`, `finops sentiment` and `finops serve` tell it; it needs
+no web framework. Figures are of the last minute, of the last hour and since the beginning.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.monitoring.events import Callback, Event, EventName
+from finops_cli.monitoring.health import Signals, compute_penalties, health_of
+from finops_cli.monitoring.hook_thread import HookThread
+from finops_cli.monitoring.latencies import step_of
+from finops_cli.monitoring.windows import Counts, Ring, WindowFigures, describe_window
+
+if TYPE_CHECKING:
+    from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.monitoring.run_summary import RunSummary
+
+_MS = 1000
+_PREDICTIONS = {"tier": "tiers", "category": "categories", "action": "actions", "label": "labels"}
+"""The kinds of predictions, and the counts of a summary that hold them."""
+_SECOND, _MINUTE = 1, 60
+
+
+class SystemStats(Struct, frozen=True, kw_only=True):
+    """The figures of the process."""
+
+    minute: WindowFigures
+    hour: WindowFigures
+    total: WindowFigures
+    in_work: int
+    """Runs and requests that have begun and not ended."""
+    statuses: dict[str, int]
+    """Records by status, since the beginning."""
+    commands: dict[str, int]
+    """Records by the command that answered them."""
+    predictions: dict[str, dict[str, int]]
+    """Answers by kind (tier, category, action, label) and value."""
+    masked: dict[str, int]
+    """Records by the kinds of personal data that were masked."""
+    server: dict[str, int]
+    """Failures of models, by rule (`reply.*`)."""
+    gauges: dict[str, float]
+    """Values that somebody set, such as the length of a queue."""
+    events: dict[str, int]
+    """How often each event was reported."""
+    health: int
+    """From 0 to 100, of the last minute."""
+    penalties: dict[str, float]
+
+
+class SystemMonitor:
+    """Counts what the process answers. Every method may be called from any thread.
+
+    `clock` returns seconds since any fixed time. One lock guards the counts; it is held for some
+    microseconds, and no callback is called under it.
+    """
+
+    def __init__(self, kb: KnowledgeBase, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._began = clock()
+        self._kb = kb
+        windows = kb.monitoring.windows
+        self._seconds = Ring(windows["seconds"], _SECOND)
+        self._minutes = Ring(windows["minutes"], _MINUTE)
+        self._total = Counts(0)
+        self._predictions: dict[str, Counter[str]] = defaultdict(Counter)
+        self._commands: Counter[str] = Counter()
+        self._masked: Counter[str] = Counter()
+        self._server: Counter[str] = Counter()
+        self._gauges: dict[str, float] = {}
+        self._events: Counter[str] = Counter()
+        self._hooks: dict[str, list[tuple[Callback, HookThread]]] = defaultdict(list)
+        self._in_work = 0
+
+    def use(self, kb: KnowledgeBase) -> None:
+        """Take the limits of another knowledge base from now on. Windows keep their length."""
+        with self._lock:
+            self._kb = kb
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Count a run or a request as long as the block lasts."""
+        self.begin()
+        try:
+            yield
+        finally:
+            self.end()
+
+    def begin(self) -> None:
+        """Count a run or a request that begins."""
+        with self._lock:
+            self._in_work += 1
+
+    def end(self) -> None:
+        """Count the end of a run or a request that began."""
+        with self._lock:
+            self._in_work -= 1
+
+    def request(self, seconds: float, *, is_error: bool = False) -> None:
+        """Count a request that took `seconds`. `is_error`: it failed by a fault of ours."""
+        step = step_of(seconds * _MS)
+        with self._lock:
+            for part in self._parts():
+                part.requests += 1
+                part.failures += is_error
+                part.latency[step] += 1
+
+    def record(
+        self,
+        command: str,
+        status: str,
+        latency_ms: float | None = None,
+        predictions: Mapping[str, str] | None = None,
+    ) -> None:
+        """Count one answered record: its status, and its answers by kind (tier, label ...)."""
+        step = None if latency_ms is None else step_of(latency_ms)
+        with self._lock:
+            self._commands[command] += 1
+            for part in self._parts():
+                part.statuses[status] += 1
+                if step is not None:
+                    part.latency[step] += 1
+            for kind, value in (predictions or {}).items():
+                self._predictions[kind][value] += 1
+
+    def records(self, command: str, summary: RunSummary) -> None:
+        """Count the records of a batch, or of one answer, by their summary."""
+        with self._lock:
+            self._commands[command] += summary.lines
+            for part in self._parts():
+                part.statuses.update(summary.statuses)
+                part.latency.update(summary.latency)
+            for kind, field in _PREDICTIONS.items():
+                counted: Counter[str] = getattr(summary, field)
+                if counted:
+                    self._predictions[kind].update(counted)
+            self._masked.update(summary.masked)
+            self._server.update(summary.server)
+
+    def set_gauge(self, name: str, value: float) -> None:
+        """Set a value that is true now, such as the length of a queue."""
+        with self._lock:
+            self._gauges[name] = value
+
+    def register(self, event: EventName, callback: Callback) -> None:
+        """Call `callback` with each event of this name that is reported from now on.
+
+        It is called in a thread of its own, in the order of the events, so that it may wait. Where
+        it raises, the gauge `hook_failures` counts it.
+        """
+        waiting = self._kb.monitoring.hooks["waiting"]
+        thread = HookThread(callback, waiting, self._count_failure)
+        with self._lock:
+            self._hooks[event].append((callback, thread))
+
+    def unregister(self, event: EventName, callback: Callback) -> None:
+        """Call `callback` no more; nothing happens if it is not registered."""
+        with self._lock:
+            self._hooks[event] = [each for each in self._hooks[event] if each[0] != callback]
+
+    def report(self, event: Event) -> None:
+        """Report an event to the callbacks that are registered for it. It does not wait."""
+        with self._lock:
+            self._events[event.event] += 1
+            threads = [thread for _, thread in self._hooks[event.event]]
+        for thread in threads:
+            if not thread.put(event):
+                self._count_failure(event)
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until every callback was called with every event; false after `seconds`."""
+        with self._lock:
+            threads = [thread for hooks in self._hooks.values() for _, thread in hooks]
+        end = monotonic() + seconds
+        return all(thread.drain(max(0.0, end - monotonic())) for thread in threads)
+
+    def _count_failure(self, event: Event, error: Exception | None = None) -> None:
+        with self._lock:
+            self._gauges["hook_failures"] = self._gauges.get("hook_failures", 0) + 1
+
+    def stats(self) -> SystemStats:
+        """Return the figures as they are now."""
+        with self._lock:
+            now = self._now()
+            minute, hour = _sum(self._seconds, now), _sum(self._minutes, now)
+            penalties = compute_penalties(
+                Signals(
+                    errors_pct=minute.errors_pct,
+                    replaced_pct=minute.replaced_pct,
+                    p50_ms=_percentile(minute, "p50"),
+                    p95_ms=_percentile(minute, "p95"),
+                    lost_pct=self._lost_pct(minute, now),
+                ),
+                self._kb.evaluation,
+            )
+            return SystemStats(
+                minute=describe_window(minute, min(now, self._seconds.span)),
+                hour=describe_window(hour, min(now, self._minutes.span)),
+                total=describe_window(self._total, now),
+                in_work=self._in_work,
+                statuses=dict(self._total.statuses),
+                commands=dict(self._commands),
+                predictions={kind: dict(counts) for kind, counts in self._predictions.items()},
+                masked=dict(self._masked),
+                server=dict(self._server),
+                gauges=dict(self._gauges),
+                events=dict(self._events),
+                health=health_of(penalties),
+                penalties=penalties,
+            )
+
+    def minutes_p95(self) -> list[float | None]:
+        """Return the 95th percentile of each complete minute that was kept, the oldest first.
+
+        A minute without a timed answer has None.
+        """
+        with self._lock:
+            now = int(self._now() // _MINUTE)
+            parts = [part for part in self._minutes.recent(self._now()) if part.number < now]
+            return [_percentile(part, "p95") for part in parts]
+
+    def _now(self) -> float:
+        """Return the seconds since the beginning."""
+        return self._clock() - self._began
+
+    def _parts(self) -> tuple[Counts, Counts, Counts]:
+        now = self._now()
+        return self._seconds.part_at(now), self._minutes.part_at(now), self._total
+
+    def _lost_pct(self, minute: Counts, now: float) -> float:
+        """Return the percentage of its usual throughput that the last minute lost.
+
+        The usual one is the mean of the complete minutes with records before it. Nothing is lost
+        while nothing is in work, and before there is such a minute.
+        """
+        first = int(now // _MINUTE) - 1
+        before = [part for part in self._minutes.recent(now) if part.number < first]
+        usual = [part.records for part in before if part.records]
+        if not self._in_work or not usual:
+            return 0.0
+        return 100 * max(0.0, 1 - minute.records / (sum(usual) / len(usual)))
+
+
+def _sum(ring: Ring, now: float) -> Counts:
+    total = Counts(0)
+    for part in ring.recent(now):
+        total.add(part)
+    return total
+
+
+def _percentile(counts: Counts, name: str) -> float | None:
+    return describe_window(counts, 0).latency_ms[name]
+
+
+_lock = Lock()
+_monitors: list[SystemMonitor] = []
+
+
+def system_monitor(kb: KnowledgeBase | None = None) -> SystemMonitor:
+    """Return the monitor of this process, which begins with the first call.
+
+    `kb`: its limits count from now on. None: those that it has, at first the bundled ones.
+    """
+    with _lock:
+        if not _monitors:
+            _monitors.append(SystemMonitor(kb or load_kb(bundled_kb_dir())))
+        monitor = _monitors[0]
+    if kb is not None:
+        monitor.use(kb)
+    return monitor
