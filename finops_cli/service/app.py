@@ -21,7 +21,7 @@ from finops_cli.service.batch.commands import ServerSettings
 from finops_cli.service.batch.runner import JobRunner
 from finops_cli.service.config import ServeConfig
 from finops_cli.service.doors.access_door import AccessDoor
-from finops_cli.service.doors.identity import IdentityDoor
+from finops_cli.service.doors.identity import DENIED, IdentityDoor
 from finops_cli.service.doors.load import LoadDoor
 from finops_cli.service.doors.origin import OriginDoor, allowed_hosts
 from finops_cli.service.idempotency import Idempotency
@@ -80,7 +80,8 @@ def build_service(
 ) -> Service:
     """Build the application. `jobs` is for the processes of jobs; `log` takes the access log."""
     kb, metrics = answering.kb, Metrics()
-    inner = _make_application(kb)
+    audit = AuditLog(database, now)
+    inner = _make_application(kb, audit)
     load = LoadDoor(inner, kb.serve, metrics)
     streams = Streams(
         answering=answering,
@@ -89,7 +90,6 @@ def build_service(
         folder=config.data,
         budget=SpoolBudget(kb.serve.limits["spool_bytes"]),
     )
-    audit = AuditLog(database, now)
     masks = answering.redaction is not None
     parts = Parts(
         answering=answering,
@@ -136,12 +136,18 @@ def _add_doors(
     return IdentityDoor(app, log, audit)
 
 
-def _make_application(kb: KnowledgeBase) -> FastAPI:
+def _make_application(kb: KnowledgeBase, audit: AuditLog) -> FastAPI:
     """Make the application without routes; its errors are problem documents."""
     inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="finops")
     inner.openapi = lambda: openapi_document(kb)  # type: ignore[method-assign]
     inner.add_exception_handler(HTTPException, _as_problem)
-    inner.add_exception_handler(ServiceError, _as_answer)
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        if isinstance(error, ServiceError) and error.status in DENIED:
+            await audit.denied(request, error)
+        return await _as_answer(request, error)
+
+    inner.add_exception_handler(ServiceError, refuse)
     inner.add_exception_handler(FinopsError, _as_answer)
     inner.add_exception_handler(Exception, _as_fault)
     return inner

@@ -25,7 +25,8 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
+DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
+"""The statuses of refusals that the audit log records."""
 _STATIC = "/static/"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -65,7 +66,7 @@ class IdentityDoor:
         except ServiceError as error:
             if status:
                 raise
-            if error.status in _DENIED:
+            if error.status in DENIED:
                 await self._audit.denied(HTTPConnection(scope), error)
             await error.response(scope["path"], request_id)(scope, receive, send_with_headers)
         except ClientDisconnect:
