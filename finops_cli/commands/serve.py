@@ -99,6 +99,15 @@ ModelHosts = Annotated[
 ]
 
 
+FourEyes = Annotated[
+    bool,
+    typer.Option(
+        "--four-eyes",
+        help="Let an override stand only when a second person accepts it (default: at once).",
+    ),
+]
+
+
 @show_examples(
     Example("finops serve --port 0", needs="a terminal, until Ctrl-C"),
     Example("finops serve --data /srv/finops --tokens tokens.toml", needs="a file of tokens"),
@@ -117,6 +126,7 @@ def serve(
     certificate: Certificate = None,
     key: Key = None,
     behind_proxy: BehindProxy = None,
+    four_eyes: FourEyes = False,
     backend: BackendOption = "engine",
     quiet: Quiet = False,
 ) -> None:
@@ -136,6 +146,7 @@ def serve(
         tls_key=key,
         behind_proxy=behind_proxy,
         guard=models.guard or "require",
+        four_eyes=four_eyes,
         has_access_log=not quiet,
     )
     config.refuse_open_doors()

@@ -101,6 +101,7 @@ def build_service(
         runner=JobRunner(config.data, database, jobs, now),
         pool=MaskPool(answering.kb_dir, config.guard) if masks else None,
         data=config.data,
+        four_eyes=config.four_eyes,
         now=now,
     )
     routes = list_routes(parts)

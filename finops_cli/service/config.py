@@ -29,6 +29,8 @@ class ServeConfig:
     """The address of a reverse proxy whose headers are believed."""
     guard: GuardMode = "require"
     calendar: Path | None = None
+    four_eyes: bool = False
+    """An override waits until a second person accepts it."""
     has_access_log: bool = True
 
     @property

@@ -12,6 +12,8 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.clock_lines import ClockLine
 from finops_cli.pipeline.output import Line
 from finops_cli.service.batch.routes import JobRequest
+from finops_cli.service.fails.deciding import DecisionAnswer, DecisionRequest
+from finops_cli.service.fails.views import FailDetail, FailHistory, QueueView
 from finops_cli.service.operations import ALL_OPERATIONS, LINES, Operation
 from finops_cli.service.problems import MEDIA_TYPE, ProblemDocument
 from finops_cli.service.store.audit import AuditEntry
@@ -38,6 +40,11 @@ def published_schemas(kb: KnowledgeBase) -> dict[str, dict[str, Any]]:
         ("job", Job),
         ("job-request", JobRequest),
         ("audit-entry", AuditEntry),
+        ("queue", QueueView),
+        ("fail-detail", FailDetail),
+        ("fail-history", FailHistory),
+        ("decision-request", DecisionRequest),
+        ("decision", DecisionAnswer),
     ):
         schemas[name] = schema_of(name, kind, (), {})
     return schemas

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from finops_cli.service.store.fail_query import DECIDED, ORDERS
+
 LINES = "application/jsonl"
 Shape = Literal["object", "list", "one or many"]
 
@@ -50,6 +52,8 @@ def _parameter(
 
 _SWITCH = {"type": "boolean", "default": False}
 _WORD = {"type": "string"}
+_WORDS = {"type": "array", "items": _WORD}
+_WHOLE = {"type": "integer"}
 _COUNT = {"type": "integer", "minimum": 0}
 _OPTIONS = (
     _parameter(
@@ -249,5 +253,70 @@ WORK_OPERATIONS = (
     ),
 )
 """The routes of files and jobs."""
-ALL_OPERATIONS = (*OPERATIONS, *WORK_OPERATIONS)
+_FILTERS = (
+    *(
+        _parameter(name, f"The {name} of the fails; may be repeated.", _WORDS)
+        for name in ("tier", "category", "action", "status")
+    ),
+    _parameter("cusip", "The beginning of the CUSIP.", _WORD),
+    _parameter("counterparty", "The DTC participant.", _WORD),
+    _parameter("within_days", "Settlement days to the deadline at most; 0: due.", _WHOLE),
+    _parameter("q", "A part of the fail_id.", _WORD),
+    _parameter("assignee", "Who takes the fails.", _WORD),
+    _parameter("decided", "What was decided.", {"type": "string", "enum": list(DECIDED)}),
+    _parameter("job", "The id of a job (default: the newest with fails).", _WORD),
+    _parameter("order", "The order.", {"type": "string", "enum": list(ORDERS)}),
+)
+FAIL_OPERATIONS = (
+    _shows(
+        "/v1/fails",
+        "Show a page of the queue.",
+        gives="queue",
+        parameters=(
+            *_FILTERS,
+            _parameter("cursor", "The `next` of the page before.", _WORD),
+            _parameter("limit", "Rows of a page, up to 500.", _COUNT),
+            _parameter("counts", "Count the fails by tier, category and status.", _SWITCH),
+        ),
+        errors=(404, 410, 422),
+    ),
+    _shows(
+        "/v1/fails/{id}",
+        "Show one fail with its line and its decisions.",
+        gives="fail-detail",
+        parameters=(_id("fail, or its fail_id in the newest queue"),),
+        errors=(404,),
+    ),
+    _shows(
+        "/v1/fails/{id}/history",
+        "Show what was answered and decided about a fail.",
+        gives="fail-history",
+        parameters=(_id("fail"),),
+        errors=(404,),
+    ),
+    _acts(
+        "post",
+        "/v1/fails/{id}/decisions",
+        "Decide about a fail.",
+        takes="decision-request",
+        gives="decision",
+        status=201,
+        parameters=(_id("fail"), _KEY),
+        errors=(400, 404, 409, 413, 415, 422),
+    ),
+    _acts(
+        "delete",
+        "/v1/fails/{id}/decisions/{n}",
+        "Delete a decision for good.",
+        status=204,
+        gives_media="none",
+        parameters=(
+            _id("fail"),
+            _parameter("n", "The number of the decision.", _COUNT, "path"),
+        ),
+        errors=(404,),
+    ),
+)
+"""The routes of the queue and of decisions."""
+ALL_OPERATIONS = (*OPERATIONS, *WORK_OPERATIONS, *FAIL_OPERATIONS)
 """Every route below `/v1`, and those of the system."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
@@ -27,6 +28,8 @@ class ProblemDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The reasons why a record cannot be used."""
     retry_after: int | None = None
     """Seconds."""
+    present: dict[str, Any] = {}
+    """What stands now, where a decision was about an old version."""
 
 
 class ServiceError(Exception):
@@ -44,6 +47,7 @@ class ServiceError(Exception):
         problems: list[RecordProblem] | None = None,
         retry_after: int | None = None,
         headers: dict[str, str] | None = None,
+        present: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -51,6 +55,7 @@ class ServiceError(Exception):
         self.problems = problems or []
         self.retry_after = retry_after
         self.headers = headers or {}
+        self.present = present or {}
 
     def document(self, path: str = "", request_id: str = "") -> ProblemDocument:
         """Return the body of the answer to the request `request_id` for `path`."""
@@ -63,6 +68,7 @@ class ServiceError(Exception):
             request_id=request_id,
             problems=self.problems,
             retry_after=self.retry_after,
+            present=self.present,
         )
 
     def response(self, path: str = "", request_id: str = "") -> Response:

@@ -10,6 +10,7 @@ from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.batch.routes import JobRoutes
 from finops_cli.service.batch.runner import JobRunner
+from finops_cli.service.fails.routes import FailOptions, FailRoutes
 from finops_cli.service.idempotency import Idempotency
 from finops_cli.service.knowledge_routes import KnowledgeRoutes
 from finops_cli.service.records.answering import Answering
@@ -38,6 +39,7 @@ class Parts:
     runner: JobRunner
     pool: MaskPool | None
     data: Path
+    four_eyes: bool
     now: Now
 
 
@@ -71,7 +73,23 @@ def _work_routes(parts: Parts) -> list[NamedRoute]:
     jobs = JobRoutes(
         parts.data, parts.database, parts.idempotency, parts.runner, settings, parts.now
     )
+    fails = FailRoutes(
+        FailOptions(
+            data=parts.data,
+            kb=parts.answering.kb,
+            redaction=parts.answering.redaction,
+            four_eyes=parts.four_eyes,
+            now=parts.now,
+        ),
+        parts.database,
+        parts.idempotency,
+    )
     return [
+        NamedRoute("/v1/fails", fails.fails),
+        NamedRoute("/v1/fails/{id}", fails.fail),
+        NamedRoute("/v1/fails/{id}/history", fails.history),
+        NamedRoute("/v1/fails/{id}/decisions", fails.decide, methods=["POST"]),
+        NamedRoute("/v1/fails/{id}/decisions/{n}", fails.delete, methods=["DELETE"]),
         NamedRoute("/v1/files", files.upload, methods=["POST"]),
         NamedRoute("/v1/files", files.files),
         NamedRoute("/v1/files/{id}", files.file),

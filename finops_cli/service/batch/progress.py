@@ -21,6 +21,7 @@ from finops_cli.service.store.jobs import (
     WITH_FAILS,
     Job,
     count_lines,
+    delete_rows,
     forget_lines,
     output_path,
     read_job,
@@ -73,6 +74,7 @@ class JobProgress:
     async def forget(self) -> None:
         """Begin again with the first line, for a command that writes its output anew."""
         id = self.job.id
+        await delete_all_rows(self._database, id)
         await self._database.write(lambda connection: forget_lines(connection, id))
         self._lines = self._bytes = 0
 
@@ -110,6 +112,12 @@ class JobProgress:
         self._bytes = end
         await asyncio.sleep((loop.time() - began) * _PAUSE_FACTOR)
         return True
+
+
+async def delete_all_rows(database: Database, id: str) -> None:
+    """Delete the fails of a job, in parts that let others write."""
+    while await database.write(lambda connection: delete_rows(connection, id), soon=False):
+        pass
 
 
 def _settle(file: BinaryIO) -> int:

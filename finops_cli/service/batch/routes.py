@@ -19,6 +19,7 @@ from finops_cli.domain import exact_json
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.batch.commands import named_files, read_job_options
+from finops_cli.service.batch.progress import delete_all_rows
 from finops_cli.service.batch.runner import JobRunner
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.file_parts import answer_part
@@ -34,7 +35,6 @@ from finops_cli.service.store.jobs import (
     Job,
     JobCommandName,
     count_waiting,
-    forget_lines,
     insert_job,
     job_folder,
     job_number,
@@ -190,10 +190,10 @@ class JobRoutes:
         def work(connection: sqlite3.Connection, job: Job, at: str) -> None:
             if job.state not in ENDED:
                 raise _wrong_state(job, "a job that has ended")
-            forget_lines(connection, job.id)
             update_job(connection, job.id, deleted=at)
 
         job = await self._change(request, "delete", work)
+        await delete_all_rows(self._database, job.id)
         await asyncio.to_thread(shutil.rmtree, job_folder(self._data, job.id), ignore_errors=True)
         return Response(status_code=int(HTTPStatus.NO_CONTENT))
 

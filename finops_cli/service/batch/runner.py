@@ -22,13 +22,14 @@ from finops_cli.service.batch.commands import (
     command_line,
 )
 from finops_cli.service.batch.process import JobProcess
-from finops_cli.service.batch.progress import JobProgress
+from finops_cli.service.batch.progress import JobProgress, delete_all_rows
 from finops_cli.service.store.audit import SERVICE, append
 from finops_cli.service.store.database import Database
 from finops_cli.service.store.files import files_folder
 from finops_cli.service.store.jobs import (
     Job,
     JobState,
+    deleted_with_rows,
     job_folder,
     jobs_in,
     output_path,
@@ -69,6 +70,8 @@ class JobRunner:
                 update_job(connection, job.id, state="cancelled", ended=self._now().isoformat())
 
         await self._database.write(take_up)
+        for id in await self._database.read(deleted_with_rows):
+            await delete_all_rows(self._database, id)
         self._tasks = [asyncio.create_task(self._work(queue)) for queue in QUEUES]
 
     async def stop(self) -> None:

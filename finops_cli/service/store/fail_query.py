@@ -30,6 +30,9 @@ _DECIDED_STATES: dict[str, str] = {
     "any": "(decision IS NOT NULL OR has_proposal OR is_closed)",
 }
 
+_OF_STATES = "id IN (SELECT f.id FROM states s CROSS JOIN fails f ON f.key = s.key WHERE {})"
+"""The fails of some states. CROSS JOIN: SQLite begins with the states, which are few."""
+
 
 class BadCursor(ValueError):
     """The text is not the cursor of a page."""
@@ -55,7 +58,8 @@ class FailFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def conditions(self, job: str) -> tuple[str, list[Any]]:
         """Return the condition of a query on `fails` and its values."""
-        parts: list[str] = ["job = ?"]
+        # the sign lets SQLite begin with the fails of the states, which are few
+        parts: list[str] = ["+job = ?" if self._is_by_state else "job = ?"]
         values: list[Any] = [job_number(job)]
         lists: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("tier", tuple(_tier_number(each) for each in self.tiers)),
@@ -80,11 +84,23 @@ class FailFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
             parts.append(r"fail_id LIKE ? ESCAPE '\'")
             values.append(f"%{self.text.translate(_ESCAPED)}%")
         if self.assignee is not None:
-            parts.append("key IN (SELECT key FROM states WHERE assignee = ?)")
+            parts.append(_OF_STATES.format("assignee = ?"))
             values.append(self.assignee)
         if self.decided is not None:
             parts.append(_decided_condition(self.decided))
         return " AND ".join(parts), values
+
+    @property
+    def is_selective(self) -> bool:
+        """Return true if few fails are left: they are found first and put in order then.
+
+        Else the fails are read in order until the page is full.
+        """
+        return self._is_by_state or self.cusip is not None or self.counterparty is not None
+
+    @property
+    def _is_by_state(self) -> bool:
+        return self.decided not in (None, "none") or self.assignee is not None
 
 
 class FailPage(Struct, frozen=True, kw_only=True):
@@ -115,9 +131,11 @@ def read_page(
     if cursor is not None:
         where += f" AND ({column}, fail_id, id) > (?, ?, ?)"
         values += _read_cursor(cursor, order)
+    # the sign keeps SQLite from reading all fails in order, to find the few that are wanted
+    sign = "+" if wanted.is_selective else ""
     query = (
-        f"SELECT * FROM fails WHERE {where}"  # noqa: S608 - no value is in the text
-        f" ORDER BY {column}, fail_id, id LIMIT ?"
+        f"SELECT * FROM fails WHERE id IN (SELECT id FROM fails WHERE {where}"  # noqa: S608 - no value is in the text
+        f" ORDER BY {sign}{column}, fail_id, id LIMIT ?) ORDER BY {column}, fail_id, id"
     )
     found = connection.execute(query, [*values, at_most + 1]).fetchall()
     shown = found[:at_most]
@@ -146,10 +164,10 @@ def stream_fails(
 def count_fails(
     connection: sqlite3.Connection, job: str, wanted: FailFilter = EVERY_FAIL
 ) -> dict[str, dict[str, int]]:
-    """Count the fails that `wanted` takes, by tier, category, action and status."""
+    """Count the fails that `wanted` takes, by tier, category and status."""
     where, values = wanted.conditions(job)
     counts: dict[str, dict[str, int]] = {}
-    for column in ("tier", "category", "action", "status"):
+    for column in ("tier", "category", "status"):
         query = f"SELECT {column}, count(*) FROM fails WHERE {where} GROUP BY {column}"  # noqa: S608 - the same
         counts[column] = {
             _tier_name(value) if column == "tier" else value: count
@@ -163,7 +181,7 @@ def count_fails(
 def _decided_condition(word: DecidedWord) -> str:
     if word == "none":
         return f"key NOT IN (SELECT key FROM states WHERE {_DECIDED_STATES['any']})"  # noqa: S608 - the same
-    return f"key IN (SELECT key FROM states WHERE {_DECIDED_STATES[word]})"  # noqa: S608 - the same
+    return _OF_STATES.format(_DECIDED_STATES[word])
 
 
 def _tier_number(name: str) -> int:

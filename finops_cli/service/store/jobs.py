@@ -29,6 +29,7 @@ ACTIVE: tuple[JobState, ...] = ("queued", "in_progress", "finalizing", "cancelli
 ENDED: tuple[JobState, ...] = ("completed", "failed", "cancelled")
 _PREFIX = "job-"
 _DIGITS = 9
+_ROWS = 1_000
 
 
 class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -195,9 +196,25 @@ def count_lines(
 
 
 def forget_lines(connection: sqlite3.Connection, id: str) -> None:
-    """Forget the lines of a job: its rows in the queue, and its counts."""
-    connection.execute("DELETE FROM fails WHERE job = ?", (job_number(id),))
+    """Begin to count the lines of a job again."""
     update_job(connection, id, counts="{}", done=0, done_bytes=0)
+
+
+def delete_rows(connection: sqlite3.Connection, id: str, at_most: int = _ROWS) -> int:
+    """Delete some fails of a job, and return how many: others may write between two parts."""
+    return connection.execute(
+        "DELETE FROM fails WHERE id IN (SELECT id FROM fails WHERE job = ? LIMIT ?)",
+        (job_number(id), at_most),
+    ).rowcount
+
+
+def deleted_with_rows(connection: sqlite3.Connection) -> list[str]:
+    """Return the deleted jobs whose fails are not all deleted yet."""
+    rows = connection.execute(
+        "SELECT seq FROM jobs WHERE deleted IS NOT NULL"
+        " AND EXISTS (SELECT 1 FROM fails WHERE job = seq)"
+    )
+    return [job_id(row["seq"]) for row in rows]
 
 
 def _job(row: sqlite3.Row) -> Job:

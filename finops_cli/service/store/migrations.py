@@ -75,8 +75,8 @@ CREATE TABLE fails (
     length INTEGER NOT NULL,
     body BLOB NOT NULL
 );
-CREATE INDEX fails_by_score ON fails (job, by_score, fail_id, id);
-CREATE INDEX fails_by_rank ON fails (job, by_rank, fail_id, id);
+CREATE INDEX fails_by_score ON fails (job, by_score, fail_id, id, days_left, action);
+CREATE INDEX fails_by_rank ON fails (job, by_rank, fail_id, id, days_left, action);
 CREATE INDEX fails_by_tier ON fails (job, tier, by_score, fail_id, id);
 CREATE INDEX fails_by_category ON fails (job, category, by_score, fail_id, id);
 CREATE INDEX fails_by_status ON fails (job, status, by_score, fail_id, id);

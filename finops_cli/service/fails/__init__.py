@@ -1,0 +1,1 @@
+"""The queue of fails, and what people decide about them."""

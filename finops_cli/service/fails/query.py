@@ -1,0 +1,106 @@
+"""The parameters of the queue: which fails, in which order, from where on."""
+
+from __future__ import annotations
+
+from typing import cast, get_args
+
+from msgspec import Struct
+from starlette.datastructures import QueryParams
+
+from finops_cli.domain.enums import Action, Category, Status, Tier
+from finops_cli.kb.chapters.serve import ServeSettings
+from finops_cli.service.problems import wrong_value
+from finops_cli.service.store.fail_query import DECIDED, ORDERS, DecidedWord, FailFilter, Order
+
+_LISTS: dict[str, tuple[str, ...]] = {
+    "tier": get_args(Tier),
+    "category": get_args(Category),
+    "action": get_args(Action),
+    "status": get_args(Status),
+}
+_TEXTS = ("cusip", "counterparty", "q", "assignee")
+FILTERS = (*_LISTS, *_TEXTS, "within_days", "decided")
+"""The parameters that choose fails."""
+_PAGING = ("job", "order", "cursor", "limit", "counts")
+_DEFAULT_ROWS = 100
+_MOST_DIGITS = 6
+_MOST_CHARACTERS = 200
+
+
+class QueueQuery(Struct, frozen=True, kw_only=True):
+    """What a page of the queue shows."""
+
+    wanted: FailFilter
+    job: str | None
+    """None: the newest."""
+    order: Order
+    cursor: str | None
+    rows: int
+    has_counts: bool
+
+
+def read_queue_query(
+    query: QueryParams, settings: ServeSettings, further: tuple[str, ...] = ()
+) -> QueueQuery:
+    """Read the parameters. Raises ServiceError 422, which names the parameter."""
+    accepted = (*FILTERS, *_PAGING, *further)
+    unknown = sorted(set(query) - set(accepted))
+    if unknown:
+        raise wrong_value("the parameter", unknown[0], ", ".join(accepted))
+    repeated = [name for name in query if name not in _LISTS and len(query.getlist(name)) > 1]
+    if repeated:
+        raise wrong_value(repeated[0], "given twice", "one value")
+    most = settings.limits["page"]
+    rows = _read_whole(query, "limit")
+    if rows is not None and not 1 <= rows <= most:
+        raise wrong_value("limit", str(rows), f"1 to {most}")
+    return QueueQuery(
+        wanted=read_filter(query),
+        job=query.get("job"),
+        order=cast("Order", _read_word(query, "order", ORDERS) or "score"),
+        cursor=query.get("cursor"),
+        rows=_DEFAULT_ROWS if rows is None else rows,
+        has_counts=_read_word(query, "counts", ("true", "false")) == "true",
+    )
+
+
+def read_filter(query: QueryParams) -> FailFilter:
+    """Read the parameters that choose fails. Raises ServiceError 422."""
+    lists = {name: tuple(query.getlist(name)) for name in _LISTS}
+    for name, values in lists.items():
+        for value in values:
+            if value not in _LISTS[name]:
+                raise wrong_value(name, value[:_MOST_CHARACTERS], ", ".join(_LISTS[name]))
+    texts = {name: query.get(name) or None for name in _TEXTS}
+    for name, text in texts.items():
+        if text is not None and (len(text) > _MOST_CHARACTERS or "\0" in text):
+            raise wrong_value(name, f"{len(text):,} characters", f"up to {_MOST_CHARACTERS}")
+    return FailFilter(
+        tiers=lists["tier"],
+        categories=lists["category"],
+        actions=lists["action"],
+        statuses=lists["status"],
+        cusip=texts["cusip"],
+        counterparty=texts["counterparty"],
+        within_days=_read_whole(query, "within_days"),
+        text=texts["q"],
+        assignee=texts["assignee"],
+        decided=cast("DecidedWord | None", _read_word(query, "decided", DECIDED)),
+    )
+
+
+def _read_word(query: QueryParams, name: str, words: tuple[str, ...]) -> str | None:
+    text = query.get(name)
+    if text is not None and text not in words:
+        raise wrong_value(name, text[:_MOST_CHARACTERS], ", ".join(words))
+    return text
+
+
+def _read_whole(query: QueryParams, name: str) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _MOST_DIGITS:
+        raise wrong_value(name, text[:_MOST_CHARACTERS], "a whole number")
+    return int(text)
