@@ -24,13 +24,28 @@ class FilePart(Response):
     """
 
     def __init__(
-        self, path: Path, start: int, end: int, status: int, headers: Mapping[str, str]
+        self,
+        path: Path,
+        start: int,
+        end: int,
+        status: int,
+        headers: Mapping[str, str],
+        is_temporary: bool = False,
     ) -> None:
+        """Send a part of `path`; a temporary file is deleted then, sent or not."""
         super().__init__(None, status, dict(headers))
         self._path, self._start, self._end = path, start, end
+        self._is_temporary = is_temporary
         self.headers["Content-Length"] = str(end - start)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._send(scope, send)
+        finally:
+            if self._is_temporary:
+                self._path.unlink(missing_ok=True)
+
+    async def _send(self, scope: Scope, send: Send) -> None:
         await send(
             {
                 "type": "http.response.start",

@@ -269,6 +269,20 @@ _FILTERS = (
 )
 FAIL_OPERATIONS = (
     _shows(
+        "/v1/export",
+        "Export the fails of a filter with their decisions, as a file.",
+        gives_media="text/csv",
+        parameters=(
+            _parameter(
+                "format",
+                "The form of the file.",
+                {"type": "string", "enum": ["jsonl", "csv", "xlsx", "html"], "default": "csv"},
+            ),
+            *_FILTERS,
+        ),
+        errors=(404, 410, 422),
+    ),
+    _shows(
         "/v1/fails",
         "Show a page of the queue.",
         gives="queue",

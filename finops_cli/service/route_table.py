@@ -10,6 +10,7 @@ from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.batch.routes import JobRoutes
 from finops_cli.service.batch.runner import JobRunner
+from finops_cli.service.fails.exporting import Exports
 from finops_cli.service.fails.routes import FailOptions, FailRoutes
 from finops_cli.service.idempotency import Idempotency
 from finops_cli.service.knowledge_routes import KnowledgeRoutes
@@ -84,7 +85,9 @@ def _work_routes(parts: Parts) -> list[NamedRoute]:
         parts.database,
         parts.idempotency,
     )
+    exports = Exports(parts.data, parts.answering.kb_dir, parts.database, settings, parts.now)
     return [
+        NamedRoute("/v1/export", exports.export),
         NamedRoute("/v1/fails", fails.fails),
         NamedRoute("/v1/fails/{id}", fails.fail),
         NamedRoute("/v1/fails/{id}/history", fails.history),

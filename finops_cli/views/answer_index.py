@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import get_args
 
@@ -76,8 +76,17 @@ class AnswerIndex:
     `fail_id`.
     """
 
-    def __init__(self, lines: Iterable[bytes], *, has_details: bool = False) -> None:
-        """Read the lines of an output; with `has_details` their plans and origins too."""
+    def __init__(
+        self,
+        lines: Iterable[bytes],
+        *,
+        has_details: bool = False,
+        annotate: Callable[[Answer], Answer] | None = None,
+    ) -> None:
+        """Read the lines of an output; with `has_details` their plans and origins too.
+
+        `annotate` adds what was decided to each answer, right after its line was read.
+        """
         self._table = TemporaryTable(_TABLE)
         self._waiting: list[tuple[object, ...]] = []
         self._has_lookups = False
@@ -92,6 +101,7 @@ class AnswerIndex:
             if isinstance(answer, NotALine):
                 self._refuse(answer)
             else:
+                answer = answer if annotate is None else annotate(answer)
                 self._add(answer, number, self._read_plan(line) if has_details else None)
         self._insert_waiting()
 

@@ -112,6 +112,14 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The fields of the record that were assumed."""
     error: str | None = None
     """Why the line has no answer."""
+    decision: str | None = None
+    """What a person decided about the answer; only in exports of a service."""
+    decided_by: str | None = None
+    decided_at: str | None = None
+    decision_reason: str | None = None
+    owner: str | None = None
+    comment: str | None = None
+    """The last comment."""
 
 
 class NotALine(Struct, frozen=True):

@@ -16,11 +16,8 @@ from finops_cli.service.auth.tokens import token_entry, utc_now
 from tests.support.program import ROOT
 
 HAS_PACKAGES = find_spec("fastapi") is not None
-collect_ignore = (
-    []
-    if HAS_PACKAGES
-    else [f"test_{each}.py" for each in ("doors", "fails", "files", "jobs", "records", "system")]
-)
+_NEED_PACKAGES = ("doors", "exports", "fails", "files", "jobs", "records", "system")
+collect_ignore = [] if HAS_PACKAGES else [f"test_{each}.py" for each in _NEED_PACKAGES]
 """The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""
 ROLES = ("reader", "analyst", "operator", "auditor", "admin")
 TOKENS = {role: f"fop_{role}-of-the-tests" for role in ROLES}

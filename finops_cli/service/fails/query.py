@@ -21,7 +21,7 @@ _LISTS: dict[str, tuple[str, ...]] = {
 _TEXTS = ("cusip", "counterparty", "q", "assignee")
 FILTERS = (*_LISTS, *_TEXTS, "within_days", "decided")
 """The parameters that choose fails."""
-_PAGING = ("job", "order", "cursor", "limit", "counts")
+_QUEUE = (*FILTERS, "job", "order", "cursor", "limit", "counts")
 _DEFAULT_ROWS = 100
 _MOST_DIGITS = 6
 _MOST_CHARACTERS = 200
@@ -40,10 +40,9 @@ class QueueQuery(Struct, frozen=True, kw_only=True):
 
 
 def read_queue_query(
-    query: QueryParams, settings: ServeSettings, further: tuple[str, ...] = ()
+    query: QueryParams, settings: ServeSettings, accepted: tuple[str, ...] = _QUEUE
 ) -> QueueQuery:
-    """Read the parameters. Raises ServiceError 422, which names the parameter."""
-    accepted = (*FILTERS, *_PAGING, *further)
+    """Read the parameters of `accepted`. Raises ServiceError 422, which names the parameter."""
     unknown = sorted(set(query) - set(accepted))
     if unknown:
         raise wrong_value("the parameter", unknown[0], ", ".join(accepted))

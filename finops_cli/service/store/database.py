@@ -128,6 +128,16 @@ class Database:
             future.set_exception(cause)
 
 
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a database that a service uses, for a process that only reads it."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute(f"PRAGMA busy_timeout={_WAIT_MS}")
+    return connection
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row

@@ -38,8 +38,16 @@ TITLES = {
     "assumed": "Assumed",
     "what_to_do": "What to do",
     "error": "Error",
+    "decision": "Decision",
+    "decided_by": "Decided by",
+    "decided_at": "Decided at",
+    "decision_reason": "Reason",
+    "owner": "Owner",
+    "comment": "Comment",
 }
 """The columns of a list, as the head of a sheet or a page names them."""
+DECISION_COLUMNS = ("decision", "decided_by", "decided_at", "decision_reason", "owner", "comment")
+"""The columns with what people decided, in exports of a service."""
 
 
 def read_cell(answer: Answer, name: str) -> Cell:

@@ -39,7 +39,9 @@ PAGE_COLUMNS = (
     "escalation",
 )
 """The columns of the page, unless others are asked for."""
-_TEXTS = frozenset({"what_to_do", "error", "assumed", "counterparty_name"})
+_TEXTS = frozenset(
+    {"what_to_do", "error", "assumed", "counterparty_name", "decision_reason", "comment"}
+)
 """Columns whose text may go on in another line."""
 _MILLION = Decimal(10) ** 6
 
@@ -142,10 +144,13 @@ def _write_change(change: Change, columns: Sequence[str]) -> str:
     )
 
 
+def _is_number(name: str) -> bool:
+    return name in COLUMNS and COLUMNS[name].is_number
+
+
 def _heads(columns: Sequence[str]) -> str:
     return "".join(
-        f"<th{' class=n' if COLUMNS[name].is_number else ''}>{escape(TITLES[name])}"
-        for name in columns
+        f"<th{' class=n' if _is_number(name) else ''}>{escape(TITLES[name])}" for name in columns
     )
 
 
@@ -157,7 +162,7 @@ def _cell(answer: Answer, name: str) -> str:
     text = escape(write_cell(answer, name))
     if name == "tier" and answer.tier is not None:
         return f"<td><span class='tier {answer.tier}'>{text}</span>"
-    classes = ["n"] if COLUMNS[name].is_number else ["t"] if name in _TEXTS else []
+    classes = ["n"] if _is_number(name) else ["t"] if name in _TEXTS else []
     if name == "days_left" and answer.days_left is not None and answer.days_left <= 0:
         classes.append("late")
     return f"<td class='{' '.join(classes)}'>{text}" if classes else f"<td>{text}"

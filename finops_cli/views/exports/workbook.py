@@ -82,9 +82,14 @@ _WIDTHS = {
     "assumed": 20,
     "status": 10,
     "error": 50,
+    "decision": 24,
+    "decided_at": 20,
+    "decision_reason": 32,
 }
 _FORMATS = {"market_value": MONEY, "score": SCORE}
-_WRAPPED = frozenset({"what_to_do", "error", "assumed", "counterparty_name"})
+_WRAPPED = frozenset(
+    {"what_to_do", "error", "assumed", "counterparty_name", "decision", "decision_reason"}
+)
 _OWNER = SheetColumn(OWNER, 16, wraps=True, is_filled_in=True)
 _COMMENT = SheetColumn(COMMENT, 32, wraps=True, is_filled_in=True)
 _RANK = SheetColumn("#", 6, WHOLE)
@@ -147,8 +152,8 @@ class _Writer:
         index, kept = self._report.index, self._kept
         for rank, (answer, _) in enumerate(self._report.rows(), start=1):
             note = None if kept is None else kept.take(answer, index)
-            owner = None if note is None else _write_note(note.owner)
-            comment = None if note is None else _write_note(note.comment)
+            owner = answer.owner if note is None else _write_note(note.owner)
+            comment = answer.comment if note is None else _write_note(note.comment)
             cells = self._with_notes(self._read(answer), owner, comment)
             sheet.append([rank, *cells], _look(answer))
 
