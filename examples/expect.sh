@@ -17,6 +17,9 @@ for blotter in monday gridlock corporate-action back-to-back damaged cards/fails
     expect run "$blotter.jsonl"
 done
 expect book book/fails.jsonl --inventory book/inventory.jsonl
+expect net net/legs.jsonl --balances net/balances.jsonl
+expect net net/deadlock.jsonl
+expect net net/own.jsonl --own DTC-0999
 expect resolve cards/cases.jsonl
 expect check cards/published.jsonl
 expect clock clock/fails.jsonl --as-of 2026-11-18T08:30

@@ -32,6 +32,7 @@ from finops_cli.commands.letters import letters
 from finops_cli.commands.list_ import list_
 from finops_cli.commands.messages import report
 from finops_cli.commands.models import models
+from finops_cli.commands.net import net
 from finops_cli.commands.quantize import quantize
 from finops_cli.commands.resolve import resolve
 from finops_cli.commands.run import run
@@ -54,6 +55,7 @@ COMMAND_ORDER = (
     "handoff",
     "resolve",
     "book",
+    "net",
     "sentiment",
     "list",
     "show",
@@ -138,6 +140,7 @@ for command in (
     handoff,
     resolve,
     book,
+    net,
     sentiment,
     show,
     letters,

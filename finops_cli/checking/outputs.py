@@ -92,6 +92,8 @@ def _check_safely(line: bytes, kb: KnowledgeBase) -> list[Finding]:
 def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:
     if not isinstance(given, dict):
         return [_wrong_shape(f"the line is {show_value(given)}")]
+    if {"mode", "settles", "proposal"} <= given.keys():
+        return [_wrong_shape("the line is an answer of finops net; give --legs LEGS")]
     if is_run_line(given):
         wrong = check_run_line(given)
         if wrong:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finops_cli.commands.check_net import NetOptions, check_nets, refuse_net_options
 from finops_cli.commands.clock_options import AsOfOption, CalendarOption, read_as_of
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.join_options import JoinOptions, open_joined
@@ -87,6 +88,7 @@ def check(
     *,
     table: TableOptions,
     joins: JoinOptions,
+    net: NetOptions,
 ) -> None:
     """Check outputs from any source; list every violated rule."""
     from finops_cli.files.jsonl import lines_of, write_promptly
@@ -100,11 +102,13 @@ def check(
     config = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar)
     clock = config.open(kb)
     _refuse_contradictions(fails, judged, asked, table)
+    refuse_net_options(net, {"--fails": fails, "--certificate": certificate, "--raw": raw})
     _refuse_unusable(judged, asked, certificate, raw=raw)
     count = _Count()
     with ExitStack() as stack:
         sources = [lines_of(stack.enter_context(reading(judged)))]
-        lines, inputs, read = (line for line, _ in sources[0]), None, [judged, asked, certificate]
+        lines, inputs = (line for line, _ in sources[0]), None
+        read = [judged, asked, certificate, *net.files]
         proved: Iterable[Verdict] = ()
         if fails is not None:
             is_book = certificate is not None or _is_book(judged)
@@ -116,13 +120,10 @@ def check(
                 proved = _prove(judged, certificate, given, kb, kb_dir_of(context), config)
             inputs = _read_lines(given, sources)
         written = stack.enter_context(writing(path_or_standard(output), read, overwrite))
-        verdicts = _judge(lines, inputs, kb, clock.calendar, raw=raw)
+        verdicts = _judge(lines, inputs, kb, clock.calendar, net, raw=raw)
         counted = count.watch(chain(verdicts, proved))
         write_promptly(written, (encode(each) for each in counted), *sources)
-    if not quiet:
-        count.print(sources)
-    if count.wrong:
-        raise typer.Exit(1)
+    count.report(sources, quiet=quiet)
 
 
 def _refuse_contradictions(
@@ -241,6 +242,7 @@ def _judge(
     inputs: Iterator[InputLine] | None,
     kb: KnowledgeBase,
     calendar: Calendar,
+    net: NetOptions,
     *,
     raw: bool,
 ) -> Iterator[Verdict]:
@@ -249,6 +251,8 @@ def _judge(
     from finops_cli.checking.outputs import check_lines
     from finops_cli.checking.raw_replies import check_raw
 
+    if net.legs is not None:
+        return check_nets(lines, net, kb)
     if raw:
         return check_raw(lines, inputs, kb)
     return check_lines(lines, kb) if inputs is None else check_run(lines, inputs, kb, calendar)
@@ -273,7 +277,14 @@ class _Count:
                 self.notes.update(note.rule for note in verdict.notes)
             yield verdict
 
-    def print(self, sources: list[Lines]) -> None:
+    def report(self, sources: list[Lines], *, quiet: bool) -> None:
+        """Print the counts, unless `quiet`. Raises Exit with 1 where a line has a finding."""
+        if not quiet:
+            self._print(sources)
+        if self.wrong:
+            raise typer.Exit(1)
+
+    def _print(self, sources: list[Lines]) -> None:
         """Print on stderr how many lines are good, and how often each rule is violated."""
         from finops_cli.commands.run_summary import render_counts
 

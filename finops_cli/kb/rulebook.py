@@ -18,6 +18,7 @@ from finops_cli.kb.chapters.joins import JoinRules, compile_joins
 from finops_cli.kb.chapters.market_calendar import CalendarRules, compile_calendar
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
 from finops_cli.kb.chapters.monitoring import MonitoringSettings, compile_monitoring
+from finops_cli.kb.chapters.net import NetRules, compile_net
 from finops_cli.kb.chapters.quantization import QuantizationSettings, compile_quantization
 from finops_cli.kb.chapters.scoring import ScoringRules, compile_scoring
 from finops_cli.kb.chapters.sentiment import SentimentSettings, compile_sentiment
@@ -59,6 +60,7 @@ class KnowledgeBase:
     joins: JoinRules
     letters: LetterRules
     book: BookRules
+    net: NetRules
     sentences: SentenceRules
     sentiment: SentimentSettings
     serve: ServeSettings
@@ -106,6 +108,7 @@ def compile_with(
         joins=compile_joins(c),
         letters=compile_letters(c),
         book=compile_book(c),
+        net=compile_net(c),
         sentences=compile_sentences(c),
         sentiment=compile_sentiment(c),
         serve=compile_serve(c),

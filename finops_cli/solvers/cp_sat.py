@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import version
 from math import ceil
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
@@ -19,6 +20,7 @@ from finops_cli.errors import MissingPiece, Unfinished
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 _LINEARIZATION = 2
 _SELF_TEST_EFFORT = 10
+_BOOK = "this many fails with a least partial in one security"
 
 
 class Outcome(NamedTuple):
@@ -29,21 +31,24 @@ class Outcome(NamedTuple):
     """The values of the variables that were asked for; empty without a solution."""
     bound: int
     """A whole number that no solution goes below (when minimising)."""
+    effort: float = 0
+    """The deterministic seconds that it took."""
 
 
-def open_cp_sat() -> ModuleType:
+def open_cp_sat(needed_for: str = _BOOK) -> ModuleType:
     """Import CP-SAT and test it. Raises MissingPiece with the command that installs it.
 
-    Raises Unfinished for a release that gives a wrong optimum of the known problem.
+    `needed_for` is what needs it, in the plural. Raises Unfinished for a release that gives a wrong
+    optimum of the known problem.
     """
-    model = _import()
+    model = _import(needed_for)
     fault = find_fault()
     if fault is not None:
         raise Unfinished(fault, f"install another release of OR-tools: {extras.cure('net')}")
     return model
 
 
-def minimise(model: Any, objective: Any, asked: Sequence[Any], effort: int) -> Outcome:
+def minimise(model: Any, objective: Any, asked: Sequence[Any], effort: float) -> Outcome:
     """Minimise `objective` over a model of linear rows.
 
     `effort`: most deterministic seconds; `asked`: the variables whose values are returned.
@@ -65,10 +70,16 @@ def minimise(model: Any, objective: Any, asked: Sequence[Any], effort: int) -> O
     if status not in names:
         raise AssertionError(f"CP-SAT refuses the model: {model.validate()}")
     name = names[status]
+    used = float(solver.response_proto.deterministic_time)
     if name not in ("optimal", "feasible"):
-        return Outcome(name, (), 0)
+        return Outcome(name, (), 0, used)
     values = tuple(int(solver.value(each)) for each in asked)
-    return Outcome(name, values, ceil(solver.best_objective_bound))
+    return Outcome(name, values, ceil(solver.best_objective_bound), used)
+
+
+def read_version() -> str:
+    """Return the release of OR-tools that is installed."""
+    return version("ortools")
 
 
 @cache
@@ -100,14 +111,11 @@ def find_fault() -> str | None:
     return "this release of OR-tools (CP-SAT) does not find the optimum of a known problem"
 
 
-def _import() -> ModuleType:
+def _import(needed_for: str = _BOOK) -> ModuleType:
     try:
         from ortools.sat.python import cp_model
     except ImportError as error:
-        raise MissingPiece(
-            "this many fails with a least partial in one security need OR-tools",
-            extras.cure("net"),
-        ) from error
+        raise MissingPiece(f"{needed_for} need OR-tools", extras.cure("net")) from error
     module: ModuleType = cp_model
     return module
 

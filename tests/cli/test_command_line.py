@@ -42,6 +42,7 @@ VERBS = (
     "handoff",
     "resolve",
     "book",
+    "net",
     "sentiment",
     "list",
     "show",

@@ -19,6 +19,9 @@ COMMANDS = {
     "back-to-back.jsonl": "run",
     "damaged.jsonl": "run",
     "book/fails.jsonl": f"book --inventory {EXAMPLES / 'book' / 'inventory.jsonl'}",
+    "net/legs.jsonl": f"net --balances {EXAMPLES / 'net' / 'balances.jsonl'}",
+    "net/deadlock.jsonl": "net",
+    "net/own.jsonl": "net --own DTC-0999",
     "cards/fails.jsonl": "run",
     "cards/cases.jsonl": "resolve",
     "cards/published.jsonl": "check",
@@ -31,7 +34,7 @@ COMMANDS = {
     "clock/worked.jsonl": "clock",
     "sentiment/texts.jsonl": "sentiment --backend baseline",
 }
-JOINED = {"clock/events.jsonl", "book/inventory.jsonl"}
+JOINED = {"clock/events.jsonl", "book/inventory.jsonl", "net/balances.jsonl"}
 """Files that are joined to the fails of an example."""
 LABELLED = {"sentiment/hand-written.jsonl"}
 """Files of labelled texts for `finops evaluate --data`. Their results are figures, no lines."""

@@ -19,6 +19,7 @@ EXIT_1 = {
     "handoff": "Some triage or its record cannot be used; the line says why.",
     "resolve": "The run is complete, and the status of some line is not `ok`.",
     "book": "The plan is complete, and some line is not `ok`; uncovered shares are no error.",
+    "net": "",
     "sentiment": "The run is complete, and the status of some line is not `ok`.",
     "list": "Some lines of the file were not written by finops; stderr reports them.",
     "letters": "Some lines of the file were not written by finops; stderr reports them.",

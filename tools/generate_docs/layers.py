@@ -22,6 +22,7 @@ PURPOSES = {
     "importers": "other formats to records",
     "doctor": "check the installation",
     "book": "plan the whole book at once",
+    "net": "settle at the same time",
     "pipeline": "parse, answer, write, resume",
     "weights": "read and write weights",
     "monitoring": "speed, errors, health",

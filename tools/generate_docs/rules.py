@@ -26,6 +26,7 @@ CHAPTERS = {
     "letters": "Letters",
     "joins": "Facts from other files",
     "book": "The inventory file",
+    "net": "Nets of obligations",
     "vocabulary": "Words of records and answers",
     "glossary": "Glossary",
     "checks": "Rules that only the checker has",

@@ -1,0 +1,107 @@
+"""The files of `finops net`: legs and balances, as JSON Lines or CSV with the same names.
+
+    {"id": "o1", "from": "DTC-0161", "to": "DTC-0352", "asset": "594918104", "qty": 500}
+    {"party": "DTC-0161", "asset": "CASH", "qty": 125000}
+
+A faulty line stops the command: an answer about some of the legs would be no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from finops_cli.domain.finding import Problem
+from finops_cli.errors import UsageError
+from finops_cli.importers.mapped_rows.cells import whole
+from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
+from finops_cli.net.legs import CASH, Balance, Leg
+from finops_cli.verify.codecs import Codec
+from finops_cli.verify.schemas import schema_errors, unusable
+
+T = TypeVar("T", bound=Struct)
+_LEG = Codec("net-leg", Leg, {})
+_BALANCE = Codec("net-balance", Balance, {})
+_TEXT = Column(str)
+_WHOLE = Column(whole, "a whole number, such as 5000 or 5,000")
+_LEG_COLUMNS = RowLayout(
+    {"id": _TEXT, "from": _TEXT, "to": _TEXT, "asset": _TEXT, "qty": _WHOLE, "cash": _WHOLE},
+    required=(("id",), ("from",), ("to",), ("asset",), ("qty",)),
+)
+_BALANCE_COLUMNS = RowLayout(
+    {"party": _TEXT, "asset": _TEXT, "qty": _WHOLE},
+    required=(("party",), ("asset",), ("qty",)),
+)
+
+
+def read_legs(path: Path, name: str | None = None) -> list[Leg]:
+    """Read the legs. `name` is the name of the file in messages.
+
+    Raises UsageError that lists every fault, and for a file without legs.
+    """
+    legs = _read(path, name, _LEG, _LEG_COLUMNS, _Legs())
+    if not legs:
+        raise UsageError(f"{name or path} has no legs", "give a file with a leg on each line")
+    return legs
+
+
+def read_balances(path: Path) -> list[Balance]:
+    """Read the balances. Raises UsageError that lists every fault."""
+    return _read(path, None, _BALANCE, _BALANCE_COLUMNS, _Balances())
+
+
+class _Rules:
+    """What one line cannot show: keys that are given twice, and fields that contradict."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Hashable, int] = {}
+
+    def find_problems(self, value: Struct, line: int) -> Iterator[Problem]:
+        raise NotImplementedError
+
+    def refuse_second(self, key: Hashable, line: int, field: str, value: str) -> Iterator[Problem]:
+        """Yield a problem where another line has the key."""
+        first = self._lines.setdefault(key, line)
+        if first != line:
+            yield unusable("net.settles", field, value, f"one line for it; line {first} has it")
+
+
+class _Legs(_Rules):
+    def find_problems(self, value: Struct, line: int) -> Iterator[Problem]:
+        assert isinstance(value, Leg)  # noqa: S101 - the codec makes legs
+        yield from self.refuse_second(value.id, line, "id", value.id)
+        if value.giver == value.taker:
+            yield unusable("net.settles", "to", value.taker, "a party other than `from`")
+        if value.asset == CASH and value.cash:
+            accepted = "0, because the asset is CASH: qty is the amount"
+            yield unusable("net.settles", "cash", str(value.cash), accepted)
+
+
+class _Balances(_Rules):
+    def find_problems(self, value: Struct, line: int) -> Iterator[Problem]:
+        assert isinstance(value, Balance)  # noqa: S101 - the codec makes balances
+        key = value.party, value.asset
+        yield from self.refuse_second(key, line, "asset", f"{value.asset} of {value.party}")
+
+
+def _read(
+    path: Path, name: str | None, codec: Codec[T], layout: RowLayout, rules: _Rules
+) -> list[T]:
+    faults = RowFaults(Path(name) if name else path)
+    found: list[T] = []
+    for given in read_rows(path, layout):
+        value = codec.read(given.fields) if not given.problems else None
+        problems = list(_explain(given, codec) if value is None else ())
+        if value is not None:
+            problems = list(rules.find_problems(value, given.line))
+            found.append(value)
+        faults.add(given.line, problems)
+    faults.refuse()
+    return found
+
+
+def _explain(given: GivenRow, codec: Codec[T]) -> list[Problem]:
+    return given.problems or schema_errors(given.fields, codec.json_schema)

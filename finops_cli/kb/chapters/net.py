@@ -1,0 +1,35 @@
+"""The numbers of a net of obligations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from finops_cli.kb.compiler import Compiler
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class NetRules:
+    """How `finops net` searches and proves (kb: `net.*`)."""
+
+    objective: str
+    """The objective without `--objective`: value or count."""
+    enumerate_upto: int
+    """Legs up to which every set is tried, which needs no solver."""
+    effort: int
+    """Most deterministic seconds of CP-SAT for one level."""
+    proof_steps: int
+    """Most steps of a proof that nothing settles."""
+    asks: int
+    """Most legs that an own view asks for."""
+
+
+def compile_net(c: Compiler) -> NetRules:
+    """Compile the entries of kb/net.toml."""
+    return NetRules(
+        objective=c.choice("net.objective", Literal["value", "count"]),
+        enumerate_upto=c.whole("net.enumerate_upto", highest=20),
+        effort=c.whole("net.effort", highest=10_000),
+        proof_steps=c.whole("net.proof_steps", highest=1_000_000),
+        asks=c.whole("net.asks", highest=100_000),
+    )

@@ -1,0 +1,1 @@
+"""Finds the obligations that settle at the same time, or proves that none do (kb: `net.*`)."""
