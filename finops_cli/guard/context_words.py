@@ -6,21 +6,36 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from finops_cli.guard.normalise import Reading
 from finops_cli.kb.chapters.guard import GuardSettings, Kind
 
 DESK: Final = "DESK"
-Beside = Literal["adjacent", "joined", "near", "desk", "none"]
-"""`joined`: to what was masked, by and."""
+_STRONG_END = re.compile(r"[^\W_]{4,}[)\"']?(?:[;!?][ ]|\.[ ](?=[A-Z0-9(]|\Z))|\n(?!\Z)")
+"""After a strong name a small letter behind a full stop goes on: taxpayer ident. no. 123456789."""
+Beside = Literal["adjacent", "joined", "close", "near", "desk", "none"]
+"""`joined`: to what was masked, by and. `close`: after a comma, or after a few words."""
+_STRONG = frozenset(("SSN", "ITIN", "CARD", "IBAN", "PASSPORT", "LICENSE", "DOB"))
+"""Kinds whose names mean nothing else on a desk, so that a comma or a few words may stand between;
+account and call stand before quantities too.
+"""
 _SENTENCE_END = re.compile(r"[^\W_]{4,}[)\"']?[.;!?][ \n]|\n")
 """A full stop behind a word of four letters or more, which acct. and tel. are not; or a line
 end.
 """
-_SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_FOLDED = str.maketrans(
+    {
+        chr(code): base.lower()
+        for code in range(0x41, 0x180)
+        if (base := unicodedata.normalize("NFD", chr(code))[0]) in string.ascii_letters
+    }
+    | {"\u00df": "s"}
+)
+"""Letters without their accents, one for one: the words of the knowledge base are ASCII."""
 _BEHIND = re.compile(
     r"[ ]?[(\[][ ]?|[ ](?:is|was|are)["
     r" ](?:(?:his|her|their|the|a|an|our|my|client's|customer's)[ ])?",
@@ -53,26 +68,31 @@ class Vocabulary:
     """The words of the knowledge base as compiled patterns."""
 
     def __init__(self, settings: GuardSettings) -> None:
-        kinds: dict[str, set[str]] = {word.lower(): {DESK} for word in settings.desk}
-        for kind, words in settings.names.items():
+        kinds: dict[str, set[str]] = {}
+        for kind, words in ((DESK, settings.desk), *settings.names.items()):
             for word in words:
-                kinds.setdefault(word.lower(), set()).add(kind)
-        self.kinds = {word: frozenset(meant) for word, meant in kinds.items()}
-        self.names = re.compile(rf"(?<![^\W_])(?:{_one_of(kinds)})(?![^\W\d_])")
-        self.linked = _linked(r"[\s:#=_*(\[\"'/-]", settings.linking)
+                kinds.setdefault(_squeeze(word), set()).add(kind)
+        self._kinds = {word: frozenset(meant) for word, meant in kinds.items()}
+        self._stems = [
+            (re.compile(_one_of((word,))), self._kinds[_squeeze(word)])
+            for word in sorted(settings.desk.union(*settings.names.values()))
+            if "*" in word
+        ]
+        words = settings.desk.union(*settings.names.values())
+        self.names = re.compile(
+            rf"(?<![^\W_])(?P<name>{_one_of(words)})(?:{_one_of(settings.glued)})?(?:'s)?(?![^\W\d_])"
+        )
+        marks = r"[ \n:#=_*(\[\"'/|<>~\u00b0\u2116\u2026-]"
+        self.linked = _linked(marks, settings.linking)
+        self.loosely_linked = _linked(r"[\W_]", settings.linking)
         self.desk_linked = _linked(r"[ :#=_*(\[\"'/]|-(?![ ])", settings.desk_linking)
         self.reach = settings.reach
 
-    def marks(self, reading: Reading) -> Iterator[Mark]:
+    def marks(self, reading: Reading, folded: str) -> Iterator[Mark]:
         """Find every name and every placeholder in the text, in order."""
         found = [
-            Mark(
-                match.start(),
-                match.end(),
-                match.end(),
-                self.kinds[match.group().replace("\n", " ")],
-            )
-            for match in self.names.finditer(reading.text.translate(_SMALL))
+            Mark(match.start(), match.end(), match.end(), self._kinds_of(match.group("name")))
+            for match in self.names.finditer(folded)
         ]
         found += [
             Mark(at, at + 1, at + 1, frozenset((kind,)), masked=True)
@@ -80,22 +100,65 @@ class Vocabulary:
         ]
         return iter(sorted(found))
 
+    def _kinds_of(self, name: str) -> frozenset[str]:
+        """Return the kinds that `name` names; a stem stands for all words that begin with it."""
+        known = self._kinds.get(_squeeze(name))
+        if known is None:
+            known = frozenset().union(
+                *(kinds for stem, kinds in self._stems if stem.fullmatch(name))
+            )
+            self._kinds[_squeeze(name)] = known
+        return known
+
+
+_SPACED = re.compile(r"[ \n._'\u00b0-]")
+_JOINTS = {
+    " ": "[ \\n.'_\u00b0-]{0,2}",
+    ".": "[ \\n._-]{0,2}",
+    "-": "\\.?[ \\n-]{0,2}",
+    "'": "'?",
+    "/": "[ ]?/[ ]?",
+    "#": "[ ]?#",
+    "*": "[^\\W\\d_]{0,20}",
+}
+"""How the joints of a name may be written: date of birth, date-of-birth, dateofbirth."""
+
+
+def _squeeze(name: str) -> str:
+    """Write a name without its joints."""
+    return _SPACED.sub("", name)
+
+
+def _one_of(words: Iterable[str]) -> str:
+    """Make a pattern for any of `words`, the longest first: a tree by letters, so that its time
+    does not grow with the number of words.
+    """
+    tree: dict[str, Any] = {}
+    for word in words:
+        branch = tree
+        for place, sign in enumerate(word, 1):
+            joint = _JOINTS.get(sign) if place < len(word) or sign == "*" else None
+            branch = branch.setdefault(joint or re.escape(sign), {})
+        branch[""] = {}
+    return _grow(tree)
+
+
+def _grow(tree: dict[str, Any]) -> str:
+    branches = [f"{sign}{_grow(tree[sign])}" for sign in sorted(tree) if sign]
+    if not branches:
+        return ""
+    return f"(?:{'|'.join(branches)}){'?' if '' in tree else ''}"
+
 
 def _linked(marks: str, words: frozenset[str]) -> re.Pattern[str]:
     """Make a pattern for the text between a name and its number; a full stop is allowed only
     directly after the name or a word.
     """
-    return re.compile(
-        rf"\.?(?:{marks}|(?<![^\W\d_])(?:{_one_of(words)})(?![^\W\d_])\.?)*", re.IGNORECASE
-    )
+    return re.compile(rf"\.?(?:{marks}|(?<![^\W\d_])(?:{_one_of(words)})(?![^\W\d_])\.?)*")
 
 
-def _one_of(words: Iterable[str]) -> str:
-    """Make a pattern for any of `words`, the longest first; a blank in a word matches any blank."""
-    return "|".join(
-        re.escape(word).replace(r"\ ", r"\s")
-        for word in sorted(words, key=lambda word: (-len(word), word))
-    )
+_SIX_WORDS = re.compile(r"[\W_]*(?:[^\W\d_]{1,16}[\W_]+){0,6}")
+_THREE_WORDS = re.compile(r"[\W_]*(?:[^\W\d_]{1,16}[\W_]+){0,3}")
 
 
 class Surroundings:
@@ -104,13 +167,19 @@ class Surroundings:
     """
 
     def __init__(self, reading: Reading, vocabulary: Vocabulary) -> None:
-        self._text, self._vocabulary = reading.text, vocabulary
-        self._all = list(vocabulary.marks(reading))
+        self._given, self._vocabulary = reading.text, vocabulary
+        self._text = reading.text.translate(_FOLDED)
+        self._all = list(vocabulary.marks(reading, self._text))
         self._starts = [mark.start for mark in self._all]
         self._next = 0
         self._passed: list[Mark] = []
         self._shrunk = 0
         self._masked_to = 0
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds that any name or placeholder of the text stands for."""
+        return frozenset[str]().union(*(mark.kinds for mark in self._all))
 
     def pass_to(self, place: int) -> None:
         """Read the names that end at or before `place`.
@@ -141,17 +210,17 @@ class Surroundings:
                 break
             if mark.end > start:
                 continue
-            if nearest and kind in mark.kinds and self._leads(mark, start):
+            if nearest and kind in mark.kinds and self._leads(mark, start, kind):
                 return "joined" if mark.masked else "adjacent"
             if nearest and DESK in mark.kinds and self._is_the_desks(mark, start):
                 return "desk"
-            if (
-                kind in mark.kinds
-                and not mark.masked
-                and not _SENTENCE_END.search(self._text, mark.end, start)
-            ):
-                return "near"
-            nearest = False
+            if kind in mark.kinds and not mark.masked:
+                if nearest and self._is_close(mark, start, kind):
+                    return "close"
+                if not _SENTENCE_END.search(self._text, mark.end, start):
+                    return "near"
+            other = not mark.masked and kind not in mark.kinds and DESK not in mark.kinds
+            nearest = nearest and kind == "DOB" and other
         return "adjacent" if self._closes(end, kind) else "none"
 
     def _closes(self, end: int, kind: Kind) -> bool:
@@ -169,10 +238,26 @@ class Surroundings:
             return False
         return _NAMES_NOTHING_MORE.match(self._text, mark.end) is not None
 
-    def _leads(self, mark: Mark, start: int) -> bool:
+    def _leads(self, mark: Mark, start: int, kind: Kind) -> bool:
         """Return true if only linking words lie between `mark` and `start`."""
-        between = _AND if mark.masked else self._vocabulary.linked
+        words = self._vocabulary
+        linked = words.loosely_linked if kind in _STRONG else words.linked
+        between = _AND if mark.masked else linked
         return between.fullmatch(self._text, mark.end, start) is not None
+
+    def _is_close(self, mark: Mark, start: int, kind: Kind) -> bool:
+        """Return true if a few words of one sentence lie between `mark` and `start`."""
+        strong = kind in _STRONG
+        ended = (_STRONG_END if strong else _SENTENCE_END).search(self._given, mark.end, start)
+        between = _SIX_WORDS if strong else _THREE_WORDS
+        linked = self._vocabulary.loosely_linked
+        return ended is None and any(
+            words.fullmatch(self._text, mark.end, start) for words in (between, linked)
+        )
+
+    def is_glued(self, start: int, kind: Kind) -> bool:
+        """Return true if a name of `kind` ends where the number starts, as in SSN123456789."""
+        return any(mark.end == start and kind in mark.kinds for mark in self._passed[-1:])
 
     def _is_the_desks(self, mark: Mark, start: int) -> bool:
         """Return true if `mark` names a number of the desk, in one sentence and line."""
@@ -194,15 +279,21 @@ class Surroundings:
             or mark.start - end > self._vocabulary.reach["after"]
         ):
             return False
-        closed = self._text[end : mark.start] == " " and self._text[mark.end : mark.end + 1] in (
-            ")",
-            "]",
-        )
+        closing = self._text[mark.end : mark.end + 1] in (")", "]")
+        closed = self._text[end : mark.start] == " " and closing
         return closed or _BEHIND.fullmatch(self._text, end, mark.start) is not None
 
 
-class Unnamed(Surroundings):
-    """The surroundings of a text without naming words, such as a reference."""
+class Named(Surroundings):
+    """The surroundings of a reference, in which only a name of three letters or more right before
+    a number counts: DL-1001 names a fail.
+    """
+
+    def __init__(self, reading: Reading, vocabulary: Vocabulary) -> None:
+        super().__init__(reading, vocabulary)
+        self._all = [mark for mark in self._all if mark.masked or mark.end - mark.start > 2]
+        self._starts = [mark.start for mark in self._all]
 
     def beside(self, start: int, end: int, kind: Kind) -> Beside:
-        return "none"
+        beside = super().beside(start, end, kind)
+        return beside if beside == "adjacent" else "none"

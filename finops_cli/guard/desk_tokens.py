@@ -31,10 +31,18 @@ _MAY_GIVE_WAY: dict[str, frozenset[Kind]] = {
     "cusip": frozenset(("SSN", "ITIN", "ACCOUNT", "PASSPORT", "LICENSE")),
     "stamp": frozenset(("ACCOUNT", "PASSPORT", "LICENSE", "DOB")),
     "date": frozenset(("DOB",)),
+    "long_number": frozenset(("CARD", "ACCOUNT")),
     "long_reference": frozenset(("ACCOUNT", "PASSPORT", "LICENSE")),
 }
 """The kinds that a token of the desk becomes when their name is right beside it: account 12345678,
 date of birth 12/1/1980.
+"""
+
+_MAY_BE_PART = frozenset(
+    ("time", "reference", "long_reference", "number", "date", "stamp", "cusip", "t_plus")
+)
+"""The tokens that may be a part of a longer number whose name is right beside it: the time in date
+of birth 12:05:1980.
 """
 
 
@@ -46,6 +54,11 @@ class Token(NamedTuple):
     def gives_way_to(self, kind: Kind) -> bool:
         """Return true if a name of `kind` directly beside the token outweighs it."""
         return kind in _MAY_GIVE_WAY.get(self.what, ())
+
+    @property
+    def may_be_part(self) -> bool:
+        """Return true if a longer number with its name right beside it may contain the token."""
+        return self.what in _MAY_BE_PART
 
 
 def pattern(settings: GuardSettings) -> re.Pattern[str]:
@@ -63,6 +76,7 @@ def pattern(settings: GuardSettings) -> re.Pattern[str]:
         rf"|(?P<time>[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?){after}"
         rf"|(?P<reference>[A-Z]{{1,4}}-[0-9]{{3,4}}(?![-.]?[0-9])){after}"
         rf"|(?P<long_reference>[A-Z]{{1,4}}-[0-9]{{5,6}}(?![-.]?[0-9])){after}"
+        rf"|(?P<long_number>[0-9]{{4,8}}\.[0-9]{{3,8}}){after}"
         rf"|(?P<number>[0-9]{{1,3}}(?:,[0-9]{{3}})+(?:\.[0-9]+)?[KMB]?|"
         rf"(?![2-9][0-9]{{2}}\.[0-9]{{7}}(?![0-9]))[0-9]+\.[0-9]+[KMB]?){after}"
         rf"|(?P<isin>[A-Z]{{2}}[A-Z0-9]{{9}}[0-9]){after}"

@@ -11,13 +11,27 @@ from typing import Protocol, get_args
 from finops_cli import extras
 from finops_cli.errors import MissingPiece
 from finops_cli.guard import desk_tokens
-from finops_cli.guard.context_words import Surroundings, Unnamed, Vocabulary
+from finops_cli.guard.context_words import Named, Surroundings, Vocabulary
 from finops_cli.guard.normalise import Reading, joined, read
 from finops_cli.guard.overlaps import Candidate, choose
-from finops_cli.guard.patterns import Pattern, patterns
-from finops_cli.guard.placeholders import MAY_HOLD, Masked
+from finops_cli.guard.pattern import Pattern
+from finops_cli.guard.patterns import patterns
+from finops_cli.guard.placeholders import HOLDS_ADDRESS, MAY_HOLD, Masked
 from finops_cli.kb.chapters.guard import GuardSettings, Kind
 
+_DIGIT = re.compile("[0-9]")
+_FEWEST_DIGITS: dict[Kind, int] = {
+    "SSN": 9,
+    "ITIN": 9,
+    "CARD": 12,
+    "IBAN": 10,
+    "PHONE": 7,
+    "PASSPORT": 4,
+    "LICENSE": 4,
+    "DOB": 3,
+    "ACCOUNT": 4,
+}
+"""With fewer digits a text holds no number of the kind; most notes are read faster so."""
 _PROVEN = frozenset(("CARD", "IBAN", "EMAIL"))
 
 
@@ -94,6 +108,7 @@ class Guard:
     def __init__(self, settings: GuardSettings, recognisers: Sequence[PatternRecogniser]) -> None:
         self._settings = settings
         self._recognisers = recognisers
+        self._least_proven = min(settings.thresholds.values())
         self._vocabulary = Vocabulary(settings)
         self._desk = desk_tokens.pattern(settings)
 
@@ -105,8 +120,10 @@ class Guard:
         return self._mask(text, self._settings.thresholds["text"], Surroundings)
 
     def mask_reference(self, text: str) -> Masked:
-        """Mask a reference, by which a record is found: only pieces that their own form proves."""
-        return self._mask(text, self._settings.thresholds["reference"], Unnamed)
+        """Mask a reference, by which a record is found: only pieces that their own form proves, or
+        a name right before them.
+        """
+        return self._mask(text, self._settings.thresholds["reference"], Named)
 
     def _mask(self, text: str, threshold: float, around: type[Surroundings]) -> Masked:
         kinds: set[Kind] = set()
@@ -122,18 +139,41 @@ class Guard:
     def _found(
         self, reading: Reading, threshold: float, around: type[Surroundings]
     ) -> list[Candidate]:
-        candidates = {
-            Candidate(span.start, span.end, recogniser.form.kind, recogniser.score)
-            for recogniser in self._recognisers
-            for span in recogniser.analyze(reading.text, [recogniser.form.kind])
-        }
+        surroundings = around(reading, self._vocabulary)
         tokens = desk_tokens.tokens(reading.text, self._desk)
-        candidates |= self._across_lines(reading, tokens)
-        return choose(
-            candidates, tokens, around(reading, self._vocabulary), self._settings, threshold
-        )
+        candidates: set[Candidate] = set()
+        possible = self._possible(reading.text)
+        proven = [each for each in possible if each.score >= self._least_proven]
+        candidates |= self._spans(reading, tokens, proven)
+        kinds = surroundings.kinds.union(candidate.kind for candidate in candidates)
+        named = [each for each in possible if each not in proven and each.form.kind in kinds]
+        candidates |= self._spans(reading, tokens, named)
+        return choose(candidates, tokens, surroundings, self._settings, threshold)
 
-    def _across_lines(self, reading: Reading, tokens: Sequence[_Span]) -> set[Candidate]:
+    def _possible(self, text: str) -> list[PatternRecogniser]:
+        """Choose the recognisers for which `text` has enough digits."""
+        digits = len(_DIGIT.findall(text))
+        address = HOLDS_ADDRESS.search(text) is not None
+        return [
+            each
+            for each in self._recognisers
+            if (address if each.form.kind == "EMAIL" else digits >= _FEWEST_DIGITS[each.form.kind])
+        ]
+
+    def _spans(
+        self, reading: Reading, tokens: Sequence[_Span], recognisers: Sequence[PatternRecogniser]
+    ) -> set[Candidate]:
+        if not recognisers:
+            return set()
+        return {
+            Candidate(span.start, span.end, recogniser.form.kind, recogniser.score)
+            for recogniser in recognisers
+            for span in recogniser.analyze(reading.text, [recogniser.form.kind])
+        } | self._across_lines(reading, tokens, recognisers)
+
+    def _across_lines(
+        self, reading: Reading, tokens: Sequence[_Span], recognisers: Sequence[PatternRecogniser]
+    ) -> set[Candidate]:
         """Find candidates that a line end cuts in two.
 
         They hold no token of the desk, unless their own form proves them.
@@ -142,7 +182,7 @@ class Guard:
         starts, ends = [token.start for token in tokens], [token.end for token in tokens]
         return {
             Candidate(start, end, recogniser.form.kind, recogniser.score)
-            for recogniser in self._recognisers
+            for recogniser in recognisers
             if text and recogniser.form.crosses_lines
             for span in recogniser.analyze(text, [recogniser.form.kind])
             if (end := places[span.end - 1] + 1) - (start := places[span.start])

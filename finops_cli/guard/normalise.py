@@ -26,9 +26,10 @@ _PIECE = re.compile(
     rf"|(?P<placeholder>\[(?:{'|'.join(get_args(Kind))})\])"
     rf"|&(?:amp;){{0,3}}(?P<entity>#[0-9]{{1,7}};?|#[xX][0-9a-fA-F]{{1,6}};?|"
     rf"(?:{'|'.join(_NAMED)}))"
-    r"|(?P<at>%40(?=[a-zA-Z]))"
-    r"|(?P<dash>(?<=[0-9])%2[dD](?=[0-9]))"
-    r"|(?P<capital_at>(?<=[a-z0-9])[ ]AT[ ](?=[A-Za-z][\w-]{0,62}\.[A-Za-z]{2}))"
+    r"|(?P<at>%40(?=[a-zA-Z\])}]))"
+    r"|(?P<percent>(?<=[0-9A-Za-z])%(?:2[0dDeEfF]|3[aA]|5[fF])(?=[0-9A-Za-z% ]))"
+    r"|(?P<dash>(?<=[0-9])\u00ad(?=[0-9]))"
+    r"|(?P<capital_at>(?<=[^\W_A-Z])[ ]AT[ ](?=[A-Za-z][\w-]{0,62}\.[A-Za-z]{2}))"
     rf"|(?P<blank>[ \t]++(?![{_LINE_ENDS}]))"
     rf"|(?P<break>[ \t]*[{_LINE_ENDS}](?:[ \t>|{_LINE_ENDS}])*)"
     r"|(?P<other>.)",
@@ -49,7 +50,6 @@ _FIXED = {
 _READ_AS = {"Pd": "-", "Zs": " "}
 _INVISIBLE = frozenset(("Cf", "Mn", "Me", "Cc", "Cs"))
 _ASCII_MARKS = {
-    "\u00ad": "-",
     "\u2212": "-",
     "\u2043": "-",
     "\u02d7": "-",
@@ -63,7 +63,10 @@ _INVISIBLE_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u034f\u17b4\u17b5")
 _BLANKS = frozenset(" \n")
 _JOINED = re.compile(
     r"(?<=[0-9])\n(?=[0-9])|(?<=[0-9]-)\n(?=[0-9])|(?<=[0-9])\n(?=-[0-9])"
-    r"|(?<=\w@)\n(?=\w)|(?<=\w)\n(?=@\w)"
+    r"|(?<=[0-9][/.:*~_])\n(?=[0-9])|(?<=[0-9]--)\n(?=[0-9])|(?<=[A-Za-z]-)\n(?=[0-9]{2})"
+    r"|(?<=[^A-Za-z][A-Z])\n(?=[0-9]{2})|(?<=[^A-Za-z][A-Z]{2})\n(?=[0-9]{2})"
+    r"|(?<=[ ]@)\n(?=\w)|(?<=\w@)\n(?=\w)|(?<=\w)\n(?=@[ \w])"
+    r"|(?<=\w)\n(?=\.[ ]\w)|(?<=[ ]\.)\n(?=\w)"
 )
 
 
@@ -96,9 +99,7 @@ def read(original: str) -> Reading:
             continue
         if what == "placeholder":
             placeholders[len(signs)] = piece.group()[1:-1]
-        sign = _FIXED.get(what) or _sign(
-            html.unescape(f"&{piece['entity']}") if what == "entity" else piece.group()
-        )
+        sign = _FIXED.get(what) or _sign(_decode(what, piece))
         if sign in _BLANKS and signs and signs[-1] in _BLANKS:
             signs[-1] = "\n" if "\n" in (sign, signs[-1]) else " "
         elif sign:
@@ -106,6 +107,13 @@ def read(original: str) -> Reading:
             starts.append(start)
             ends.append(end)
     return Reading("".join(signs), starts, ends, placeholders)
+
+
+def _decode(what: str, piece: re.Match[str]) -> str:
+    """Decode an HTML entity or a percent sign with two digits."""
+    if what == "entity":
+        return html.unescape(f"&{piece['entity']}")
+    return chr(int(piece.group()[1:], 16)) if what == "percent" else piece.group()
 
 
 def _sign(character: str) -> str:

@@ -75,23 +75,24 @@ def _score(
     """Score `candidate` in its place; 0 if a token of the desk is there."""
     beside = around.beside(candidate.start, candidate.end, candidate.kind)
     own = candidate.score
+    beside_name = beside == "adjacent" or (beside == "close" and candidate.kind == "DOB")
     for token in over:
-        larger = own >= threshold and candidate.length > token.end - token.start
+        larger = candidate.length > token.end - token.start and (
+            own >= threshold or (beside_name and token.may_be_part)
+        )
         named = (
-            beside == "adjacent"
+            beside_name
             and candidate.length <= token.end - token.start
-            and token.gives_way_to(candidate.kind)
+            and (
+                token.gives_way_to(candidate.kind)
+                or around.is_glued(candidate.start, candidate.kind)
+            )
         )
         if not larger and not named:
             return 0
-    gain = {"adjacent": "adjacent", "joined": "adjacent", "near": "near"}.get(beside)
-    return min(
-        1,
-        own
-        + (
-            settings.context[gain] if gain else -settings.context["desk"] if beside == "desk" else 0
-        ),
-    )
+    effect = {"joined": "adjacent", "none": None}.get(beside, beside)
+    gain = settings.context[effect] if effect else 0
+    return min(1, own - gain if effect == "desk" else own + gain)
 
 
 def _longest(candidates: list[Candidate]) -> list[Candidate]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Protocol
 
-MAY_HOLD = re.compile(r"[0-9@]|[\[({<][ ]?at[ ]?[\])}>]|(?-i:[ ]AT[ ])", re.IGNORECASE)
+_ADDRESS = (
+    r"@|[\[({<][ ]?(?:at|\u00e4t|arobase|arroba|chiocciola)[ ]?[\])}>]|(?-i:[ ]AT[ ])|[ _-]dot[ _-]"
+    r"|[-_]at[-_]|[ ]at[ ][^\W_]\S{1,60}\.[a-z]"
+)
+HOLDS_ADDRESS = re.compile(_ADDRESS, re.IGNORECASE)
+MAY_HOLD = re.compile(f"[0-9]|{_ADDRESS}", re.IGNORECASE)
 """Every form of personal data has one of these; most notes have none."""
 WITHHELD = "WITHHELD"
 """Stands for a text that nobody could read first, as `[WITHHELD]`, and among what was masked."""

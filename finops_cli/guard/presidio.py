@@ -15,9 +15,9 @@ from presidio_analyzer import PatternRecognizer, RecognizerResult
 from presidio_analyzer.nlp_engine import NlpArtifacts
 from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, IbanRecognizer
 
-from finops_cli.guard.patterns import Pattern
+from finops_cli.guard.pattern import Pattern
 
-_SEPARATORS = [(mark, "") for mark in "-./,_| \n"]
+_SEPARATORS = [(mark, "") for mark in "-./,_|:;*~\\+= \n"]
 _ISSUED = re.compile(
     r"4[0-9]{15}(?:[0-9]{3})?|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]"
     r"|720)[0-9]{12}|3[47][0-9]{13}"

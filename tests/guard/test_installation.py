@@ -127,7 +127,10 @@ def kb_with_change(tmp_path: Path, old: str, new: str) -> Path:
     ("old", "new", "text", "masked"),
     [
         ("account_long = 0.6", "account_long = 0.2", "12345678901", "12345678901"),
-        ('clabe = "Mexican account"', 'konto = "account"', "Konto 12345678", "Konto [ACCOUNT]"),
+        ('clabe = "Mexican account"', 'rekening = "account"', "Rekening 12345678",
+        "Rekening [ACCOUNT]"),
+        ('clabe = "Mexican account"', '"reken*" = "stem"', "Rekeningen: 12345678",
+        "Rekeningen: [ACCOUNT]"),
         ('warrants = "warrants"', 'stk = "shares"', "account 5000000 stk", "account 5000000 stk"),
         ("shortest = 5", "shortest = 4", "acct 4321", "acct [ACCOUNT]"),
         ("members = { before = 48", "members = { before = 5", "SSN of her late uncle 123456789",
@@ -153,6 +156,7 @@ def test_changed_guard_entry_in_kb_changes_the_mask(
         ("members = { before = 48", "members = { before = 4800", "guard.reach"),
         ("shortest = 5", "shortest = 9", "guard.account_digits"),
         ('ibans = "international bank account numbers"', '"" = "nothing"', "guard.words_iban"),
+        ('ibans = "international bank account numbers"', '"*" = "anything"', "guard.words_iban"),
     ],
 )  # fmt: skip
 def test_kb_with_useless_guard_settings_is_refused(

@@ -183,13 +183,33 @@ def test_guard_lists_each_masked_kind_once(guard: Guard) -> None:
     assert masked == ("[EMAIL], [SSN], [EMAIL], [SSN]; [CARD]", ("EMAIL", "SSN"))
 
 
-def test_guard_masks_a_fail_id_only_by_its_format(guard: Guard) -> None:
-    """In a `fail_id` only a number whose format proves it is masked, because the `fail_id`
-    identifies the line.
-    """
-    assert guard.mask_reference("F-123-45-6789").text == "F-[SSN]"
-    assert guard.mask_reference("4111111111111111").text == "[CARD]"
-    for kept in ("F-1001", "20261121-000123", "account 12345678", "12345678901234", "594918104"):
+@pytest.mark.parametrize(
+    ("given", "masked"),
+    [
+        ("F-123-45-6789", "F-[SSN]"),
+        ("4111111111111111", "[CARD]"),
+        ("JSMITH 123 45 6789", "JSMITH [SSN]"),
+        ("SSN123456789", "SSN[SSN]"),
+        ("ssn605896319", "ssn[SSN]"),
+        ("acct 12345678", "acct [ACCOUNT]"),
+        ("Kontonummer-12345678", "Kontonummer-[ACCOUNT]"),
+        ("DOB 6/20/1998", "DOB [DOB]"),
+        ("passport:C01234567", "passport:[PASSPORT]"),
+        ("+44 20 7946 0958", "[PHONE]"),
+        ("jane @ bank.com", "[EMAIL]"),
+    ],
+)
+def test_guard_masks_personal_data_in_a_fail_id(given: str, masked: str, guard: Guard) -> None:
+    """In a `fail_id` a number is masked if its format proves it, or a name right before it."""
+    assert guard.mask_reference(given).text == masked
+
+
+def test_guard_keeps_the_numbers_of_a_fail_id(guard: Guard) -> None:
+    """Other numbers of a `fail_id` stay, because the `fail_id` identifies the line."""
+    for kept in (
+        *("F-1001", "20261121-000123", "12345678901234", "594918104", "DL-1001", "T:5550123"),
+        *("TRX1234567890", "INC0012345", "acct-team-77", "ticket 123456789", "US5949181045"),
+    ):
         assert guard.mask_reference(kept) == (kept, ())
 
 

@@ -8,7 +8,8 @@ import re
 
 import pytest
 
-from finops_cli.guard.patterns import Pattern, patterns
+from finops_cli.guard.pattern import Pattern
+from finops_cli.guard.patterns import patterns
 from finops_cli.kb.chapters.guard import PATTERN_NAMES
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 

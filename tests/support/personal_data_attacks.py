@@ -13,8 +13,13 @@ MASKED: dict[str, tuple[str, ...]] = {
         "SSN <123%2D45%2D6789>",
         "SSN <123-45-|6789>",
         "<123456789> SSN, short 500",
+        *("SSN <119:36:6413>", "soc. sec. no <119 36 6413>", "ssn<605896319>"),
+        *("taxpayer ident. no. <119*36*6413>", "Sozialversicherungs-Nr. <119;36;6413>"),
     ),
-    "ITIN": ("<912701234> ITIN", "<912701234> ITIN. Short since."),
+    "ITIN": (
+        *("ITIN <912:70:1234>", "Steuer-IdNr. <912~70~1234>"),
+        *("<912701234> ITIN", "<912701234> ITIN. Short since."),
+    ),
     "CARD": (
         *(
             "<4111 1111 11111111>",
@@ -22,6 +27,7 @@ MASKED: dict[str, tuple[str, ...]] = {
             "<4111,1111,1111,1111>",
             "card <4111 1111|1111 1111> read out",
         ),
+        *("<41 11 11 11 11 11 11 11>", "<37828 22463 10005>", "Kreditkarte <4111;1111;1111;1111>"),
         *("$<4111111111111111>", "<4111111111111111> USD", "<4111111111111111> shares"),
     ),
     "EMAIL": (
@@ -31,6 +37,9 @@ MASKED: dict[str, tuple[str, ...]] = {
             "<jane.doe AT custody.bank>",
             "<jane.doe@[10.0.0.1]>",
         ),
+        *("<jane . doe @ custody . com>", "<jane at custody dot com>"),
+        *("<jane (at) custody dot com>", "jun <j -at- custody.com>"),
+        *("courriel : <jane @ custody . bank>", "<jane.doe at custody.com>"),
         *("<jane.doe@custody.\nbank>", "email <jane @ custody.bank>", "see <12345@bank.com>"),
     ),
     "PHONE": (
@@ -39,23 +48,36 @@ MASKED: dict[str, tuple[str, ...]] = {
         "ph: <415 . 555 . 2671>",
         "call <5552671>",
         "phoneNumber: <4155552671>",
+        *("<01 23 45 67 89>", "<06.12.34.56.78>", "Tfno. <612 34 56 78>", "tel <415:555:2671>"),
+        *("Handy-Nr. <0171/1234567>", "cellulare <(0)171 5113127>"),
     ),
     "IBAN": (
         "IBAN<DE89370400440532013000>",
         "<DE89/3704/0044/0532/0130/00>",
         "<DE89_3704_0044_0532_0130_00>",
+        *("<DE8 937 040 044 053 201 300 0>", "<DE89:3704:0044:0532:0130:00>"),
     ),
     "ACCOUNT": (
         *(
             "acctNo:<12345678>",
+            *("Kontonummer <12345678>", "acnt <12345678>", "n° de compte: <12 345 678>"),
+            *("nº de cuenta <1234-5678>", "c/c n. <AB/1234567>", "account, <A12-345678>"),
             "AccountNumber: <12345678>",
             "account number: <1 2 3 4 5 6 7 8>",
             "checking: <12345678>",
         ),
         *("checking account <12345678>", "checking <12345678>", "savings <12345678>"),
     ),
-    "PASSPORT": ("passport no. <C01X00T47>", "passport <12AB34567>", "passport # <12 345 6789>"),
+    "PASSPORT": (
+        *("travel document <C01234567>", "Reisepass-Nr. <C01X00T47>", "passeport <12-AB-34567>"),
+        *("trav. doc. on record: <AB 123 4567>", "pasaporte n.º <A-1234567>"),
+        "passport no. <C01X00T47>",
+        "passport <12AB34567>",
+        "passport # <12 345 6789>",
+    ),
     "LICENSE": (
+        *("DLN: <D8746288>", "drivers lic <D8746288>", "Führersch. <D.874.628.801>"),
+        *("permis de cond. <D874 6288 012>", "CDL was shown by client: <D8746288>"),
         "DL <D1234567>",
         "DL: <12345678>",
         "licence number <D1234567>",
@@ -64,6 +86,8 @@ MASKED: dict[str, tuple[str, ...]] = {
     "DOB": (
         *(
             "DOB <19610312>",
+            *("(b. <6/20/1998>)", "né le <3 mars 1961>", "Geb.-Datum: <03.12.1961>"),
+            *("fecha de nacimiento: <3 de mayo de 1961>", "DOB per client <12:03:1961>"),
             "born <3rd of March 1961>",
             "born <Thursday, March 3, 1961>",
             "DOB <1961 March 3>",
@@ -72,6 +96,10 @@ MASKED: dict[str, tuple[str, ...]] = {
     ),
 }
 LEFT_ALONE = (
+    *("orders 41111111, 11111111", "trades 41111111 / 11111111", "call 8741566 back from loan"),
+    *("MSFT @ limit . now", "look at bank.com", "passport seen. Order 12345678 cxl"),
+    *("date de négociation 2026-11-20", "account closed. 12345678 short", "T: 5,000 shares"),
+    *("Auftrag 12345678", "Kurs 1234.5678", "account price 1234.567"),
     *(
         "par 1000000000",
         "face 1000000000",

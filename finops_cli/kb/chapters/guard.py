@@ -16,13 +16,13 @@ Kind = Literal[
 ]
 """The kinds of personal data, the most specific first."""
 PATTERN_NAMES = (
-    *("email", "email_spaced", "email_named", "email_local"),
+    *("email", "email_spaced", "email_words", "email_blanks", "email_named", "email_local"),
     *("ssn_grouped", "ssn_spaced", "ssn_loose", "ssn_named"),
     *("itin_grouped", "itin_spaced", "itin_loose", "itin_named"),
     *("card", "card_labelled", "iban", "iban_labelled"),
     *("passport", "passport_named", "license", "license_grouped", "dob"),
-    *("phone_grouped", "phone_spaced", "phone_international", "phone_bare"),
-    *("phone_national", "phone_local", "phone_named"),
+    *("phone_grouped", "phone_spaced", "phone_pairs", "phone_international", "phone_bare"),
+    *("phone_national", "phone_local", "phone_marked", "phone_named"),
     *("account_long", "account_near", "account_adjacent", "account_grouped", "account_mixed"),
 )
 """The ways in which a kind is written."""
@@ -41,9 +41,11 @@ class GuardSettings:
     account_digits: Mapping[str, int]
     passes: int
     linking: frozenset[str]
+    glued: frozenset[str]
     desk_linking: frozenset[str]
     units: frozenset[str]
     orders: frozenset[str]
+    domains: frozenset[str]
     desk: frozenset[str]
     names: Mapping[Kind, frozenset[str]]
 
@@ -55,7 +57,7 @@ def compile_guard(c: Compiler) -> GuardSettings:
     """
     settings = GuardSettings(
         scores=c.floats("guard.scores", PATTERN_NAMES),
-        context=c.floats("guard.context", ("adjacent", "near", "desk")),
+        context=c.floats("guard.context", ("adjacent", "close", "near", "desk")),
         thresholds=c.floats("guard.thresholds", ("text", "reference")),
         reach=c.wholes("guard.reach", ("before", "after")),
         account_digits=c.wholes(
@@ -63,9 +65,11 @@ def compile_guard(c: Compiler) -> GuardSettings:
         ),
         passes=c.whole("guard.passes", highest=100),
         linking=c.words("guard.words_linking"),
+        glued=c.words("guard.words_glued"),
         desk_linking=c.words("guard.words_desk_linking"),
         units=c.words("guard.words_units"),
         orders=c.words("guard.words_orders"),
+        domains=c.words("guard.words_domains"),
         desk=c.words("guard.words_desk"),
         names={kind: c.words(f"guard.words_{kind.lower()}") for kind in get_args(Kind)},
     )
@@ -100,13 +104,19 @@ def _check_words(settings: GuardSettings) -> None:
         ("desk", settings.desk),
         ("units", settings.units),
         ("orders", settings.orders),
+        ("domains", settings.domains),
         ("linking", settings.linking),
+        ("glued", settings.glued),
         ("desk_linking", settings.desk_linking),
     ]
     for name, words in lists:
-        if any(not word.isascii() or word != word.lower().strip() or not word for word in words):
+        if any(
+            not word.isascii() or word != word.lower().strip() or word[:1] in ("", "*")
+            for word in words
+        ):
             raise KnowledgeError(
-                f"kb entry guard.words_{name.lower()}: words must be small letters of ASCII"
+                f"kb entry guard.words_{name.lower()}: words must be small letters of ASCII, and a"
+                " star may only follow a letter"
             )
 
 
