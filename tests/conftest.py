@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.guard.detector import Guard, open_guard
@@ -24,6 +25,10 @@ from tests.support.tiny_gguf import GGUF_HEAD
 RUN_FINOPS = {"finops", "program", "finops_without_guard"}
 """Fixtures that run the command line."""
 MARKER_OF_FOLDER = {"llama_cpp": "llama", "training": "train", "quantization": "train"}
+
+
+settings.register_profile("finops", deadline=None)  # speed is measured in benchmarks/
+settings.load_profile("finops")
 
 
 def pytest_configure() -> None:

@@ -13,8 +13,11 @@ from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExam
 from tests.support.program import EXAMPLES, Finops
 
 JOINED = {
+    "--allow-host",
     "--counterparty",
     "--host",
+    "--kind",
+    "--model-host",
     "--security",
     "--set",
     "--threshold-list",

@@ -79,10 +79,10 @@ def _faulty_fields(given: dict[str, Any], kb: KnowledgeBase) -> frozenset[str]:
         return frozenset(given) - _FIELDS_OF_TEXTS
     problems = (parse_case(given, kb) if "triage" in given else parse_fail(given)).problems
     paths = {each.path.split("/")[1] for each in problems if "/" in each.path}
-    return frozenset(name for name in given if _shown(name) in paths)
+    return frozenset(name for name in given if _show(name) in paths)
 
 
-def _shown(name: str) -> str:
+def _show(name: str) -> str:
     return name[: limits.SHOWN_CHARS]
 
 

@@ -86,7 +86,7 @@ class Labels:
         value = _amount(item)
         if i and "step" in self._items[i - 1].means("milestone"):
             return None
-        counted = self._counted(i)
+        counted = self._count_role(i)
         if counted is not None:
             return Claim((f"count:{counted}",), value, item.text, False, self._comparison(i))
         before, after = self._before(i, item), self._after(i, item)
@@ -209,7 +209,7 @@ class Labels:
         adds = any(stem(each.text) in self._grammar["contribution"] for each in self._items)
         return f"{part}:points" if part in _PARTS and adds and not item.unit else role
 
-    def _counted(self, i: int) -> str | None:
+    def _count_role(self, i: int) -> str | None:
         """Return `parties` for "two counterparties": they are counted, not the shares."""
         if i + 1 == len(self._items) or self._items[i].unit or not self._items[i].text.isdigit():
             return None

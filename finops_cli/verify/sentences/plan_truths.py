@@ -89,6 +89,7 @@ def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBa
         _add_case(truths, plan, case, kb)
     else:
         truths.undecided["action"] |= frozenset(get_args(Action)) - {"NO_ACTION", "ESCALATE"}
+        truths.undecided["action"].add("DELIVER")  # what an option of a corporate action delivers
         truths.forget(*_NEED_CASE)
     return truths
 

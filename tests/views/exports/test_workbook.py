@@ -206,7 +206,7 @@ def test_files_are_written_in_flat_memory(suffix: str, tmp_path: Path) -> None:
         with source.open("wb") as file:
             file.writelines(planned_line(f"F-{number}") + b"\n" for number in range(count))
         done = subprocess.run(
-            [sys.executable, "-c", program, str(source), str(tmp_path / f"list.{suffix}")],
+            [sys.executable, "-c", program, str(source), str(tmp_path / f"{count}.{suffix}")],
             capture_output=True,
             check=True,
             text=True,
