@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from finops_cli.commands.alarm_options import AlarmOptions
 from finops_cli.commands.format_options import TextFormat
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import Cases
@@ -16,6 +17,8 @@ from finops_cli.commands.run_pipeline import run_command
     "finops resolve examples/cards/cases.jsonl --backend engine -o plans.jsonl",
 )
 @with_shared_options("triage_model", "triage_gguf", source=Cases, format_=TextFormat)
-def resolve(context: typer.Context, options: RunOptions, models: ModelOptions) -> None:
+def resolve(
+    context: typer.Context, options: RunOptions, models: ModelOptions, alarms: AlarmOptions
+) -> None:
     """Stage 2 alone: the plan of each resolver input (card 2)."""
-    run_command(context, "resolve", options, models)
+    run_command(context, "resolve", options, models, alarms=alarms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from finops_cli.commands.alarm_options import AlarmOptions
 from finops_cli.commands.clock_options import ClockOptions
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.join_options import JoinOptions
@@ -24,6 +25,16 @@ def run(
     clock: ClockOptions,
     table: TableOptions,
     joins: JoinOptions,
+    alarms: AlarmOptions,
 ) -> None:
     """Triage and resolve each fail, and check every answer."""
-    run_command(context, "run", options, models, clock=clock, table=table, joins=joins)
+    run_command(
+        context,
+        "run",
+        options,
+        models,
+        clock=clock,
+        table=table,
+        joins=joins,
+        alarms=alarms,
+    )

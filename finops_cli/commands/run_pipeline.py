@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from finops_cli.commands.alarm_options import AlarmOptions, sound_alarms
 from finops_cli.commands.attribution import attribute
 from finops_cli.commands.clock_options import ClockOptions, clock_config
 from finops_cli.commands.join_options import JoinOptions, open_joined
@@ -64,6 +65,7 @@ def run_command(
     clock: ClockOptions | None = None,
     table: TableOptions | None = None,
     joins: JoinOptions | None = None,
+    alarms: AlarmOptions | None = None,
 ) -> None:
     """Run a command and exit with 0 when every record is verified, else with 1.
 
@@ -78,30 +80,40 @@ def run_command(
         )
     moment = None if clock is None else read_clock(options, clock)
     with ExitStack() as stack:
-        path = path_or_standard(options.source)
-        given = (
-            open_lines(path)
-            if joins is None
-            else open_joined(
-                path,
-                table,
-                joins,
-                open_clock(context, moment),
-                stack,
-                kb_dir=kb_dir_of(context),
-                quiet=options.quiet,
-            )
-        )
+        given = _open_given(context, options, moment, table, joins, stack)
         config = run_config(context, command, options, models, clock=moment, given=given)
         refuse_impossible(config)
         refuse_stats(options.stats_json, config)
         view = stack.enter_context(open_view(options, kb_dir_of(context), command))
         result = run_pipeline(
-            context, command, options, models, clock=moment, given=given, view=view
+            context,
+            command,
+            options,
+            models,
+            clock=moment,
+            given=given,
+            view=view,
+            alarms=alarms,
         )
     refuse_too_few(result.summary.records, options.min_records, options.output)
     if not result.is_verified:
         raise typer.Exit(1)
+
+
+def _open_given(
+    context: typer.Context,
+    options: RunOptions,
+    moment: ClockConfig | None,
+    table: TableOptions | None,
+    joins: JoinOptions | None,
+    stack: ExitStack,
+) -> InputSource:
+    """Open the input by its kind; `joins` None: it holds cases."""
+    path = path_or_standard(options.source)
+    if joins is None:
+        return open_lines(path)
+    clock, kb_dir = open_clock(context, moment), kb_dir_of(context)
+    return open_joined(path, table, joins, clock, stack, kb_dir=kb_dir, quiet=options.quiet)
 
 
 def read_clock(options: RunOptions, clock: ClockOptions) -> ClockConfig:
@@ -137,6 +149,7 @@ def run_pipeline(
     given: InputSource | None = None,
     view: RunView | None = None,
     inventory: InventoryOrigin | None = None,
+    alarms: AlarmOptions | None = None,
 ) -> RunResult:
     """Run the pipeline, with progress and a closing summary on stderr.
 
@@ -159,13 +172,12 @@ def run_pipeline(
     settings = _pipeline_config(
         context, command, options, models, clock=clock, given=given, inventory=inventory
     )
-    pipeline = _open_pipeline(context, settings, options, models, kb)
     monitor = Monitor(monotonic, kb.evaluation)
-    with closing(pipeline.backend) as backend:
-        _refuse_unguarded_text(pipeline, given if staged is None else JsonLines(staged.path))
-        if staged is not None:
-            backend.prepare(pipeline.models[0])
-            staged.move_into_place()
+    with ExitStack() as stack:
+        config = stack.enter_context(sound_alarms(alarms, config, kb))
+        pipeline = _open_pipeline(context, settings, options, models, kb)
+        backend = stack.enter_context(closing(pipeline.backend))
+        _prepare_input(pipeline, given, staged)
         showing = nullcontext() if view is None else view.showing()
         with showing, RunProgress(config, options, monitor) as progress:
             run_summary = run(config, pipeline, progress.update)
@@ -194,6 +206,16 @@ def report_run(
     for change in changes:
         warning = f"{change}: the digests in the lines may not be true of all of them"
         typer.echo(wrap_label("backend", warning), err=True)
+
+
+def _prepare_input(pipeline: Pipeline, given: InputSource, staged: StagedInput | None) -> None:
+    """Refuse what the run cannot read; then move staged input into its place."""
+    from finops_cli.pipeline.input_source import JsonLines
+
+    _refuse_unguarded_text(pipeline, given if staged is None else JsonLines(staged.path))
+    if staged is not None:
+        pipeline.backend.prepare(pipeline.models[0])
+        staged.move_into_place()
 
 
 def _refuse_unguarded_text(pipeline: Pipeline, source: InputSource) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from finops_cli.commands.alarm_options import AlarmOptions, sound_alarms
 from finops_cli.commands.attribution import attribute
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     "finops sentiment examples/sentiment/replies.txt --lines -o tone.jsonl",
 )
 @with_shared_options("format_", "strict_input", source=Texts, backend=SentimentBackend)
-def sentiment(context: typer.Context, options: RunOptions, texts: SentimentOptions) -> None:
+def sentiment(
+    context: typer.Context, options: RunOptions, texts: SentimentOptions, alarms: AlarmOptions
+) -> None:
     """Label the tone of texts: positive, neutral, negative."""
     from finops_cli.commands.progress.run import RunProgress
     from finops_cli.kb.load import load_kb
@@ -62,6 +65,7 @@ def sentiment(context: typer.Context, options: RunOptions, texts: SentimentOptio
         )
         refuse_impossible(config)
         refuse_stats(options.stats_json, config)
+        config = stack.enter_context(sound_alarms(alarms, config, kb))
         pipeline = _open_pipeline(context, settings, options, texts, kb)
         monitor = Monitor(monotonic, kb.evaluation)
         with closing(pipeline.backend) as backend:

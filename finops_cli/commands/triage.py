@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from finops_cli.commands.alarm_options import AlarmOptions
 from finops_cli.commands.clock_options import ClockOptions
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.join_options import JoinOptions
@@ -24,6 +25,16 @@ def triage(
     clock: ClockOptions,
     table: TableOptions,
     joins: JoinOptions,
+    alarms: AlarmOptions,
 ) -> None:
     """Stage 1 alone: score, tier and action of each fail."""
-    run_command(context, "triage", options, models, clock=clock, table=table, joins=joins)
+    run_command(
+        context,
+        "triage",
+        options,
+        models,
+        clock=clock,
+        table=table,
+        joins=joins,
+        alarms=alarms,
+    )

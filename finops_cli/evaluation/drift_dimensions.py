@@ -16,24 +16,16 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.domain.decode_errors import describe_decode_error
-from finops_cli.domain.enums import Status
-from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.results_dir import ANSWERS, require_finished
 from finops_cli.files.jsonl import lines_of
 from finops_cli.files.safe_io import reading
 from finops_cli.kb.factors import FACTORS
+from finops_cli.monitoring.predictions import predictions_of
 from finops_cli.pipeline.output import Line, read_line
 
 Kind = Literal["prediction", "input"]
-_NO_ANSWER = "no answer"
-_STATUS_WORDS: dict[Status, str] = {
-    "ok": "accepted",
-    "repaired": "repaired",
-    "fallback": "replaced",
-    "failed": "failed",
-}
 
 
 class Dimension(NamedTuple):
@@ -98,25 +90,9 @@ def read_features(path: Path) -> Iterator[LineFeatures]:
 
 
 def _values(line: Line) -> dict[str, str]:
-    values = {"answers": _answer_value(line)}
-    triage, plan = line.triage, line.resolution
-    if isinstance(triage, Struct):
-        findings = _findings(line.verification.triage)
-        for name, field in (
-            ("tier", "priority_tier"),
-            ("category", "category"),
-            ("action", "action"),
-        ):
-            values[name] = _prediction(findings, field, getattr(triage, field))
-        values |= _inputs(triage)
-    if isinstance(plan, Struct):
-        findings = _findings(line.verification.resolution)
-        values["fallback"] = _prediction(findings, "fallback_strategy", plan.fallback_strategy)
-        values["residual"] = (
-            "some"
-            if _prediction(findings, "residual_short", plan.residual_short) != "0"
-            else "none"
-        )
+    values = predictions_of(line)
+    if isinstance(line.triage, Struct):
+        values |= _inputs(line.triage)
     return values
 
 
@@ -132,28 +108,3 @@ def _inputs(triage: Any) -> dict[str, str]:
         "inventory modifier": plain(c.inventory_modifier),
         "direction": triage.cns_direction,
     }
-
-
-def _findings(found: Any) -> list[Finding]:
-    return found if isinstance(found, list) else []
-
-
-def _prediction(findings: list[Finding], field: str, stands: Any) -> str:
-    """Return the model's own value: the value that a finding rejects, else the accepted value.
-
-    A record without an answer has no value.
-    """
-    if any(finding.rule.startswith(("reply.", "schema.")) for finding in findings):
-        return _NO_ANSWER
-    blamed = next((finding.actual for finding in findings if finding.path == f"/{field}"), stands)
-    return str(blamed)
-
-
-def _answer_value(line: Line) -> str:
-    """Name how the answers of the line were accepted, by the worst status of its stages."""
-    found = [*_findings(line.verification.triage), *_findings(line.verification.resolution)]
-    if any(finding.rule.startswith(("reply.", "schema.")) for finding in found):
-        return _NO_ANSWER
-    if line.status == "ok" and any(error.rules for error in line.provenance.attempt_errors or ()):
-        return "asked again"
-    return _STATUS_WORDS[line.status]

@@ -18,7 +18,7 @@ from msgspec import Struct
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.monitoring.events import Callback, Event, EventName
 from finops_cli.monitoring.health import Signals, compute_penalties, health_of
-from finops_cli.monitoring.hook_thread import HookThread
+from finops_cli.monitoring.hooks.hook_thread import HookThread
 from finops_cli.monitoring.latencies import step_of
 from finops_cli.monitoring.windows import Counts, Ring, WindowFigures, describe_window
 
@@ -81,7 +81,9 @@ class SystemMonitor:
         self._server: Counter[str] = Counter()
         self._gauges: dict[str, float] = {}
         self._events: Counter[str] = Counter()
-        self._hooks: dict[str, list[tuple[Callback, HookThread]]] = defaultdict(list)
+        self._callbacks: dict[str, list[Callback]] = defaultdict(list)
+        self._threads: dict[Callback, HookThread[Event]] = {}
+        self._sinks: list[Callback] = []
         self._in_work = 0
 
     def use(self, kb: KnowledgeBase) -> None:
@@ -157,38 +159,56 @@ class SystemMonitor:
     def register(self, event: EventName, callback: Callback) -> None:
         """Call `callback` with each event of this name that is reported from now on.
 
-        It is called in a thread of its own, in the order of the events, so that it may wait. Where
-        it raises, the gauge `hook_failures` counts it.
+        Each callback has a thread of its own, so it may wait; it gets its events in order. Where it
+        raises, the gauge `hook_failures` counts it.
         """
         waiting = self._kb.monitoring.hooks["waiting"]
-        thread = HookThread(callback, waiting, self._count_failure)
         with self._lock:
-            self._hooks[event].append((callback, thread))
+            if callback not in self._threads:
+                self._threads[callback] = HookThread(callback, waiting, self._settle)
+            self._callbacks[event].append(callback)
 
     def unregister(self, event: EventName, callback: Callback) -> None:
         """Call `callback` no more; nothing happens if it is not registered."""
         with self._lock:
-            self._hooks[event] = [each for each in self._hooks[event] if each[0] != callback]
+            self._callbacks[event] = [each for each in self._callbacks[event] if each != callback]
+
+    def add_sink(self, sink: Callback) -> None:
+        """Call `sink` with every event, in the thread that reports it: it must not wait."""
+        with self._lock:
+            self._sinks.append(sink)
+
+    def remove_sink(self, sink: Callback) -> None:
+        """Call `sink` no more."""
+        with self._lock:
+            self._sinks = [each for each in self._sinks if each != sink]
 
     def report(self, event: Event) -> None:
         """Report an event to the callbacks that are registered for it. It does not wait."""
         with self._lock:
             self._events[event.event] += 1
-            threads = [thread for _, thread in self._hooks[event.event]]
+            sinks = list(self._sinks)
+            threads = [self._threads[each] for each in self._callbacks[event.event]]
+        for sink in sinks:
+            try:
+                sink(event)
+            except Exception as error:  # noqa: BLE001 - any fault of a sink; the answers go on
+                self._settle(event, error)
         for thread in threads:
             if not thread.put(event):
-                self._count_failure(event)
+                self._settle(event, OverflowError())
 
     def drain(self, seconds: float) -> bool:
         """Wait until every callback was called with every event; false after `seconds`."""
         with self._lock:
-            threads = [thread for hooks in self._hooks.values() for _, thread in hooks]
+            threads = list(self._threads.values())
         end = monotonic() + seconds
         return all(thread.drain(max(0.0, end - monotonic())) for thread in threads)
 
-    def _count_failure(self, event: Event, error: Exception | None = None) -> None:
-        with self._lock:
-            self._gauges["hook_failures"] = self._gauges.get("hook_failures", 0) + 1
+    def _settle(self, event: Event, error: Exception | None) -> None:
+        if error is not None:
+            with self._lock:
+                self._gauges["hook_failures"] = self._gauges.get("hook_failures", 0) + 1
 
     def stats(self) -> SystemStats:
         """Return the figures as they are now."""

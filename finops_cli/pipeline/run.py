@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,8 @@ class RunConfig:
     """Who runs it; None: the note says nothing about it."""
     spool: BinaryIO | None = None
     """Takes the lines in place of stdout: a view is made of them."""
+    on_lines: Callable[[Sequence[bytes]], None] | None = None
+    """Called with the lines of each batch after they were written, in order."""
 
     @property
     def source(self) -> Path | None:
@@ -93,6 +95,8 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
             output.flush()
             summary.add(result.summary)
             monitor.records(pipeline.identity.command, result.summary)
+            if config.on_lines is not None:
+                config.on_lines(result.lines)
             if batches.lines is not None:
                 summary.dropped, summary.blank = batches.lines.dropped, batches.lines.blank
             on_batch(summary, result.end)

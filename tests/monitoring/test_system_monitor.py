@@ -235,7 +235,12 @@ def test_unregistered_callback_is_not_called(monitor: SystemMonitor) -> None:
     ("command", "source", "kind"),
     [
         (("run", "--backend", "engine"), EXAMPLES / "monday.jsonl", "tier"),
-        (("run", "--backend", "engine", "--workers", "2"), EXAMPLES / "monday.jsonl", "tier"),
+        pytest.param(
+            ("run", "--backend", "engine", "--workers", "2"),
+            EXAMPLES / "monday.jsonl",
+            "tier",
+            marks=pytest.mark.slow,
+        ),
         (
             ("sentiment", "--backend", "baseline", "--guard", "off"),
             EXAMPLES / "sentiment/texts.jsonl",

@@ -5,32 +5,33 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
+from typing import Generic, TypeVar
 
-from finops_cli.monitoring.events import Event
+T = TypeVar("T")
 
 
-class HookThread:
+class HookThread(Generic[T]):
     """Delivers events to one hook, in their order. The thread begins with the first event.
 
-    `deliver` may take its time, and may raise: `on_failure` is then called with the error. At most
-    `waiting` events wait; a further one is refused.
+    `deliver` may take its time, and may raise. `settle` is called after it with the event, and with
+    the error or None. At most `waiting` events wait; a further one is refused.
     """
 
     def __init__(
         self,
-        deliver: Callable[[Event], object],
+        deliver: Callable[[T], object],
         waiting: int,
-        on_failure: Callable[[Event, Exception], None],
+        settle: Callable[[T, Exception | None], None],
     ) -> None:
         self._deliver = deliver
         self._waiting = waiting
-        self._on_failure = on_failure
-        self._events: deque[Event] = deque()
+        self._settle = settle
+        self._events: deque[T] = deque()
         self._changed = Condition()
         self._is_busy = False
         self._thread: Thread | None = None
 
-    def put(self, event: Event) -> bool:
+    def put(self, event: T) -> bool:
         """Hand an event over; false where too many wait already."""
         with self._changed:
             if len(self._events) >= self._waiting:
@@ -53,10 +54,12 @@ class HookThread:
                 self._changed.wait_for(lambda: bool(self._events))
                 event = self._events.popleft()
                 self._is_busy = True
+            failure: Exception | None = None
             try:
                 self._deliver(event)
             except Exception as error:  # noqa: BLE001 - any fault of a hook; the next event goes on
-                self._on_failure(event, error)
+                failure = error
+            self._settle(event, failure)
             with self._changed:
                 self._is_busy = False
                 self._changed.notify_all()
