@@ -39,7 +39,7 @@ from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
 from finops_cli.commands.sentiment import sentiment
 from finops_cli.commands.serve import app as token_app
-from finops_cli.commands.serve import serve
+from finops_cli.commands.serve import serve_app
 from finops_cli.commands.show import show
 from finops_cli.commands.train import train
 from finops_cli.commands.triage import triage
@@ -155,11 +155,11 @@ for command in (
     drift,
     models,
     schema,
-    serve,
     doctor,
 ):
     app.command(cls=CommandWithExamples)(command)
 app.command("list", cls=CommandWithExamples)(list_)
+app.add_typer(serve_app, name="serve")
 app.add_typer(token_app, name="token")
 app.add_typer(kb_command.app, name="kb")
 app.add_typer(clock_command.app, name="clock")

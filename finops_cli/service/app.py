@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TextIO, cast
 
@@ -20,6 +22,7 @@ from finops_cli.service.auth.tokens import Now, utc_now
 from finops_cli.service.batch.commands import ServerSettings
 from finops_cli.service.batch.runner import JobRunner
 from finops_cli.service.config import ServeConfig
+from finops_cli.service.demo import add_demo
 from finops_cli.service.doors.access_door import AccessDoor
 from finops_cli.service.doors.identity import DENIED, IdentityDoor
 from finops_cli.service.doors.load import LoadDoor
@@ -37,6 +40,7 @@ from finops_cli.service.route_table import Parts, list_routes
 from finops_cli.service.routes import NamedRoute
 from finops_cli.service.store.database import Database
 from finops_cli.service.system_routes import SystemRoutes
+from finops_cli.service.upkeep import Upkeep
 from finops_cli.service.uploads.mask_pool import MaskPool
 
 _STATUS_NAMES = {404: "not-found", 405: "method"}
@@ -55,15 +59,22 @@ class Service:
     runner: JobRunner
     pool: MaskPool | None
     """None: nothing is masked."""
+    upkeep: Upkeep
+    demo: Callable[[], Awaitable[None]] | None
+    """Adds the example of `--demo`."""
     routes: tuple[NamedRoute, ...]
 
     async def start(self) -> None:
         """Begin to work, in the event loop of the server."""
+        await self.upkeep.start()
         await self.runner.start()
+        if self.demo is not None:
+            await self.demo()
 
     async def stop(self) -> None:
         """End every process that the service has started."""
         await self.runner.stop()
+        await self.upkeep.stop()
         if self.pool is not None:
             await self.pool.close()
 
@@ -83,17 +94,10 @@ def build_service(
     audit = AuditLog(database, now)
     inner = _make_application(kb, audit)
     load = LoadDoor(inner, kb.serve, metrics)
-    streams = Streams(
-        answering=answering,
-        settings=kb.serve,
-        metrics=metrics,
-        folder=config.data,
-        budget=SpoolBudget(kb.serve.limits["spool_bytes"]),
-    )
     masks = answering.redaction is not None
     parts = Parts(
         answering=answering,
-        streams=streams,
+        streams=_open_streams(answering, metrics, config),
         system=SystemRoutes(answering, metrics, load, config.data),
         audit=audit,
         database=database,
@@ -116,8 +120,35 @@ def build_service(
         metrics=metrics,
         runner=parts.runner,
         pool=parts.pool,
+        upkeep=_open_upkeep(config, parts),
+        demo=_demo(config, parts),
         routes=tuple(routes),
     )
+
+
+def _open_streams(answering: Answering, metrics: Metrics, config: ServeConfig) -> Streams:
+    settings = answering.kb.serve
+    return Streams(
+        answering=answering,
+        settings=settings,
+        metrics=metrics,
+        folder=config.data,
+        budget=SpoolBudget(settings.limits["spool_bytes"]),
+    )
+
+
+def _open_upkeep(config: ServeConfig, parts: Parts) -> Upkeep:
+    settings = parts.answering.kb.serve
+    default, given = settings.limits["keep_days"], config.keep_days
+    keep_days = default if given is None else given
+    return Upkeep(config.data, parts.database, settings, parts.now, keep_days)
+
+
+def _demo(config: ServeConfig, parts: Parts) -> Callable[[], Awaitable[None]] | None:
+    example = config.demo
+    if example is None:
+        return None
+    return partial(add_demo, example, config.data, parts.database, parts.runner, parts.now)
 
 
 def _add_doors(

@@ -29,6 +29,10 @@ class ServeConfig:
     """The address of a reverse proxy whose headers are believed."""
     guard: GuardMode = "require"
     calendar: Path | None = None
+    keep_days: int | None = None
+    """Days that files and outputs are kept; 0: for ever; None: those of the kb."""
+    demo: Path | None = None
+    """An example that a first job runs on."""
     four_eyes: bool = False
     """An override waits until a second person accepts it."""
     has_access_log: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ import jsonschema
 import pytest
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb
-from tests.service.conftest import Server, start
+from tests.service.conftest import Server, start, stop
 from tests.support.program import Finops
 from tests.support.records import a_fail
 
@@ -93,6 +94,41 @@ def test_service_ends_with_0_after_sigterm(tmp_path: Path) -> None:
     server.process.send_signal(signal.SIGTERM)
     _, messages = server.process.communicate(timeout=30)
     assert server.process.returncode == 0, messages
+
+
+def test_demo_has_an_example_and_leaves_nothing() -> None:
+    """`--demo` takes a free port, runs a job on the example, and deletes its folder at the end."""
+    command = [sys.executable, "-m", "finops_cli", "serve", "--demo", "--guard", "off", "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[1]
+    token = process.stdout.readline().split()[1]
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+        job = client.get("/v1/jobs/job-1", params={"wait": 30}).json()
+        assert job["state"] == "completed"
+        assert len(client.get("/v1/fails").json()["fails"]) == 8
+    before = set(Path(tempfile.gettempdir()).glob("finops-demo-*"))
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    after = set(Path(tempfile.gettempdir()).glob("finops-demo-*"))
+    assert len(before - after) == 1
+
+
+def test_backup_of_a_running_service_goes_on(
+    server: Server, tmp_path: Path, finops: Finops
+) -> None:
+    """A copy that is made while the service runs is a data folder of another service."""
+    copy = tmp_path / "data"
+    assert finops("serve", "backup", "--data", server.data, copy).returncode == 0
+    assert finops("serve", "verify-audit", "--data", server.data).returncode == 0
+    second = start(tmp_path, "--guard", "off")
+    with second.client("auditor") as client:
+        assert client.get("/v1/audit/verify").json()["ok"]
+    assert (copy / "audit-heads.jsonl").exists() is False
+    stop(second)
+    assert (copy / "audit-heads.jsonl").exists()
 
 
 def test_port_that_is_taken_is_refused(server: Server, tmp_path: Path, finops: Finops) -> None:

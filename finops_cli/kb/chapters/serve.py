@@ -21,6 +21,8 @@ _LIMITS = (
     "jobs",
     "exports",
     "page",
+    "keep_days",
+    "head_entries",
     "failed_logins",
     "head_bytes",
     "free_bytes",
@@ -35,6 +37,8 @@ _TIMES = (
     "session",
     "idempotency",
     "long_poll",
+    "retention",
+    "audit_head",
     "body_rate",
 )
 _HIGHEST = 2**50

@@ -139,7 +139,8 @@ class JobRunner:
         await self.tell()
         progress = JobProgress(job, self._data, self._database)
         folder, output = job_folder(self._data, job.id), output_path(self._data, job.id)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         if not COMMANDS[job.command].resumes or not output.exists():
             output.unlink(missing_ok=True)
             await progress.forget()

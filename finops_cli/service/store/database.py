@@ -22,7 +22,7 @@ from finops_cli.service.store.migrations import MIGRATIONS
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 """Statements on a connection. They run whole or not at all."""
-_FILE, _LOCK = "finops.sqlite", "finops.lock"
+DATABASE_FILE, _LOCK = "finops.sqlite", "finops.lock"
 _SOON, _LATER, _LAST = 0, 1, 2
 _WAIT_MS = 10_000
 _AT_ONCE = 64
@@ -40,7 +40,7 @@ class Database:
         self._lock = (folder / _LOCK).open("a+b")
         try:
             lock(self._lock, folder)
-            self.path = folder / _FILE
+            self.path = folder / DATABASE_FILE
             self._writer = _connect(self.path)
             _migrate(self._writer, self.path)
         except UsageError:

@@ -77,5 +77,8 @@ def mark_deleted(connection: sqlite3.Connection, id: str, at: str) -> None:
 def is_in_use(connection: sqlite3.Connection, id: str, states: tuple[str, ...]) -> bool:
     """Return true if a job in one of `states` reads the file."""
     places = ", ".join("?" * len(states))
-    query = f"SELECT 1 FROM jobs WHERE input = ? AND state IN ({places}) LIMIT 1"  # noqa: S608 - the same
-    return connection.execute(query, (id, *states)).fetchone() is not None
+    query = (
+        "SELECT 1 FROM jobs WHERE (input = ? OR instr(options, ?))"  # noqa: S608 - the same
+        f" AND state IN ({places}) LIMIT 1"
+    )
+    return connection.execute(query, (id, id, *states)).fetchone() is not None

@@ -1,0 +1,109 @@
+"""The options of `finops serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finops_cli.domain.enums import GuardMode
+
+Host = Annotated[
+    str,
+    typer.Option("--host", metavar="ADDRESS", help="Address to listen on (default: 127.0.0.1)."),
+]
+Port = Annotated[
+    int,
+    typer.Option(
+        "--port", min=0, max=65535, metavar="N", help="Port to listen on; 0 takes a free one."
+    ),
+]
+UnixSocket = Annotated[
+    Path | None,
+    typer.Option("--uds", metavar="PATH", help="Unix socket to listen on, in place of a port."),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Folder of the service's data (default: finops-data in this folder).",
+    ),
+]
+Tokens = Annotated[
+    Path | None,
+    typer.Option(
+        "--tokens",
+        metavar="FILE",
+        help="File of tokens that `finops token new` makes (default: one token for this start).",
+    ),
+]
+AllowHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        metavar="HOST",
+        help="Further value of the header Host, such as desk.example:443. May be repeated.",
+    ),
+]
+Certificate = Annotated[
+    Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate for TLS, as PEM.")
+]
+Key = Annotated[
+    Path | None, typer.Option("--tls-key", metavar="FILE", help="Key of the certificate, as PEM.")
+]
+BehindProxy = Annotated[
+    str | None,
+    typer.Option(
+        "--behind-proxy",
+        metavar="ADDRESS",
+        help="Address of a reverse proxy that encrypts, and whose X-Forwarded headers are true.",
+    ),
+]
+ServeGuard = Annotated[
+    GuardMode | None,
+    typer.Option(
+        "--guard",
+        metavar="POLICY",
+        help="Treatment of personal data: require (default), on or off, as for `finops run`.",
+    ),
+]
+ModelHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model-host",
+        metavar="URL",
+        help="Ollama server, as --host of `finops run`. May be repeated.",
+    ),
+]
+
+
+FourEyes = Annotated[
+    bool,
+    typer.Option(
+        "--four-eyes",
+        help="Let an override stand only when a second person accepts it (default: at once).",
+    ),
+]
+
+
+KeepDays = Annotated[
+    int | None,
+    typer.Option(
+        "--keep-days",
+        min=0,
+        max=36500,
+        metavar="N",
+        help="Days that files and outputs are kept; 0: for ever (default: 90). Decisions and the"
+        " audit log stay.",
+    ),
+]
+Demo = Annotated[
+    bool,
+    typer.Option(
+        "--demo",
+        help="Start on a free port with an example blotter, in a folder that is deleted at the"
+        " end.",
+    ),
+]

@@ -1,0 +1,153 @@
+"""Starts the service of `finops serve`: its backend, its tokens, its data, its socket."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from finops_cli.commands.options import kb_dir_of
+from finops_cli.commands.run_options import ModelOptions, model_request
+from finops_cli.errors import MissingPiece
+
+if TYPE_CHECKING:
+    from finops_cli.service.auth.access import TokenSource
+    from finops_cli.service.batch.commands import ServerSettings
+    from finops_cli.service.config import ServeConfig
+    from finops_cli.service.records.answering import Answering
+    from finops_cli.service.store.database import Database
+
+_MODULES = ("fastapi", "uvicorn", "httptools", "prometheus_client")
+
+
+def require_packages() -> None:
+    """Raise MissingPiece where the packages of the service are not installed."""
+    from importlib.util import find_spec
+
+    from finops_cli import extras
+
+    missing = [name for name in _MODULES if find_spec(name) is None]
+    if missing:
+        raise MissingPiece(f"finops serve needs {', '.join(missing)}", extras.cure("serve"))
+
+
+def run_service(
+    context: typer.Context, models: ModelOptions, config: ServeConfig, backend: str
+) -> None:
+    from finops_cli.service.store.database import Database
+
+    config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    source, token = _open_tokens(config)
+    answering = _open_answering(context, models, config, backend)
+    database = Database(config.data)
+    jobs = _job_settings(models, config, backend, answering)
+    try:
+        _serve(config, answering, source, database, jobs=jobs, token=token)
+    finally:
+        database.close()
+
+
+def _serve(
+    config: ServeConfig,
+    answering: Answering,
+    source: TokenSource,
+    database: Database,
+    *,
+    jobs: ServerSettings,
+    token: str | None,
+) -> None:
+    from dataclasses import replace
+
+    from finops_cli.service.app import build_service
+    from finops_cli.service.server import SecondInterrupt, listen, serve
+
+    opened = listen(config)
+    if config.socket is None:
+        config = replace(config, port=opened.getsockname()[1])
+    log = sys.stderr if config.has_access_log else None
+    service = build_service(config, answering, source, database, jobs=jobs, log=log)
+    service.audit.note("start", {"kb": answering.kb.version, "guard": answering.guard})
+    try:
+        serve(service, config, opened, lambda: _show_address(config, token))
+    except SecondInterrupt as error:
+        raise KeyboardInterrupt from error
+    finally:
+        service.audit.note("stop", {})
+
+
+def _open_answering(
+    context: typer.Context, models: ModelOptions, config: ServeConfig, backend: str
+) -> Answering:
+    """Open the backend and the guard. Raises MissingPiece where the guard is not installed."""
+    from dataclasses import replace
+
+    from finops_cli import extras
+    from finops_cli.guard.detector import installed
+    from finops_cli.kb.load import load_kb
+    from finops_cli.models.backends import select_backend
+    from finops_cli.service.records.answering import Answering
+
+    if config.guard == "require" and not installed():
+        raise MissingPiece(
+            "the scanner for personal data is not installed, and nothing is stored that it has not"
+            " read",
+            f"{extras.cure('guard')}; or --guard off, which stores texts unchanged",
+        )
+    kb_dir = kb_dir_of(context)
+    kb = load_kb(kb_dir)
+    selected = select_backend(replace(model_request(models), backend=backend), kb)
+    for text in selected.notices:
+        typer.echo(text, err=True)
+    return Answering(kb, selected.backend, kb_dir, config.guard, config.calendar)
+
+
+def _job_settings(
+    models: ModelOptions, config: ServeConfig, backend: str, answering: Answering
+) -> ServerSettings:
+    """Return what the command lines of jobs take from that of the service."""
+    from finops_cli.kb.load import bundled_kb_dir
+    from finops_cli.service.batch.commands import ServerSettings
+
+    named = {
+        "--triage-model": models.triage_model,
+        "--resolver-model": models.resolver_model,
+        "--triage-gguf": models.triage_gguf,
+        "--resolver-gguf": models.resolver_gguf,
+        "--prose": models.prose,
+        "--timeout": models.timeout,
+    }
+    hosts = [("--host", url) for url in models.hosts or ()]
+    given = [(flag, str(value)) for flag, value in named.items() if value is not None]
+    is_bundled = answering.kb_dir == bundled_kb_dir()
+    return ServerSettings(
+        kb_dir=None if is_bundled else answering.kb_dir.absolute(),
+        calendar=None if config.calendar is None else config.calendar.absolute(),
+        guard=config.guard,
+        backend=answering.backend.origin.name if backend == "auto" else backend,
+        sentiment_backend="baseline",
+        models=(*hosts, *given),
+    )
+
+
+def _open_tokens(config: ServeConfig) -> tuple[TokenSource, str | None]:
+    """Open the file of tokens, or make one token for this start."""
+    from finops_cli.service.auth.tokens import SingleToken, TokenFile, make_token
+
+    if config.tokens is not None:
+        return TokenFile(config.tokens), None
+    token = make_token()
+    return SingleToken(token), token
+
+
+def _show_address(config: ServeConfig, token: str | None) -> None:
+    """Print the address once, with the token that was made for this start."""
+    scheme = "https" if config.tls_certificate else "http"
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    address = str(config.socket) if config.socket else f"{scheme}://{host}:{config.port}"
+    typer.echo(f"serve        {address}")
+    if token is not None:
+        typer.echo(f"token        {token}")
+    if config.has_access_log:
+        typer.echo("stop         Ctrl-C", err=True)
+    sys.stdout.flush()
