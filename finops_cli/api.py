@@ -23,7 +23,8 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from finops_cli.checking.inputs import inputs_of
-from finops_cli.checking.outputs import check_answers, check_lines, without_notes
+from finops_cli.checking.outputs import check_answers, check_lines
+from finops_cli.checking.verdicts import without_notes
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import parse_moment
 from finops_cli.domain import exact_json, limits

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from dataclasses import dataclass
 from typing import Any
 
+from finops_cli.checking.alignment import Alignment, AskedRecord
 from finops_cli.checking.book_lines import (
     check_book_line,
     is_book_line,
@@ -14,17 +15,19 @@ from finops_cli.checking.book_lines import (
 from finops_cli.checking.clock import is_refused
 from finops_cli.checking.headline import check_fail_block, check_headline
 from finops_cli.checking.inputs import check_input, inputs_of, is_strictly_rejected
-from finops_cli.checking.outputs import (
+from finops_cli.checking.other_rules import RuleSets, judge_by_own_rules
+from finops_cli.checking.outputs import check_answers, check_plan
+from finops_cli.checking.parts import check_form, check_statements
+from finops_cli.checking.promises import check_promises, remember_promise
+from finops_cli.checking.rejections import check_rejection
+from finops_cli.checking.run_lines import answers_of, is_fault, is_run_line
+from finops_cli.checking.verdicts import (
     Verdict,
-    check_answers,
-    check_plan,
     finding_of,
     make_verdict,
     missing_answer,
     without_notes,
 )
-from finops_cli.checking.promises import check_promises, remember_promise
-from finops_cli.checking.run_lines import answers_of, check_run_line, has_fail_id, is_run_line
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.fault import fault_finding
@@ -34,90 +37,116 @@ from finops_cli.errors import FinopsError
 from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.case_lines import NoCase, to_no_case
-from finops_cli.pipeline.earlier_lines import EarlierLines
-from finops_cli.pipeline.input_source import decode_input, input_fail_id
-from finops_cli.pipeline.parse import decode, fail_id_of, parse_case, parse_fail
-from finops_cli.rules.handoff import NotApplicable, handoff
+from finops_cli.pipeline.earlier_lines import EarlierLines, Promises
+from finops_cli.pipeline.parse import decode, parse_case, parse_fail
+from finops_cli.rules.handoff import NotApplicable, find_obstacle, handoff
 from finops_cli.rules.triage import triage
+from finops_cli.verify.schemas import show_value
 
 
 def check_run(
     lines: Iterable[bytes],
     inputs: Iterable[InputLine],
-    kb: KnowledgeBase,
+    rules: RuleSets | KnowledgeBase,
     calendar: Calendar | None = None,
 ) -> Iterator[Verdict]:
-    """Check each output line, and report each input line that has no output line.
+    """Check each output line, and report each input line at the end that has no output line.
 
     `calendar` is the one of the run, if a desk's file changed it.
     """
+    kept = rules if isinstance(rules, RuleSets) else RuleSets(rules)
+    alignment, number = Alignment(inputs), 0
     with EarlierLines() as earlier:
-        for number, (line, input_line) in enumerate(zip_longest(lines, inputs), start=1):
-            try:
-                findings = _check_line(line, input_line, number, earlier, kb, calendar)
-            except (FinopsError, OSError, MemoryError):
-                raise
-            except Exception as error:  # noqa: BLE001 - any fault; the verdict reports it
-                findings = [fault_finding(error)]
-            yield make_verdict(number, findings)
+        check = _RunCheck(alignment, earlier, kept, calendar)
+        for number, line in enumerate(lines, start=1):
+            yield make_verdict(number, check.check_line(line))
+    while (asked := alignment.take_next()) is not None:
+        number += 1
+        what = f"line {asked.number:,} of the input has no output line"
+        missing = Finding(
+            rule="check.order", path="", expected="an output line", actual=None, message=what
+        )
+        yield make_verdict(number, [missing])
 
 
-def _check_line(
-    line: bytes | None,
-    input_line: InputLine | None,
-    number: int,
-    earlier: EarlierLines,
-    kb: KnowledgeBase,
-    calendar: Calendar | None,
-) -> list[Finding]:
-    if line is None:
-        return [_line("", "an output line", None, f"line {number} of the input has no output line")]
-    if input_line is None:
-        return [_line("", None, "an output line", f"the input has no line {number}")]
-    given, record = decode(line), decode_input(input_line)
-    if isinstance(given, Problem):
-        return [finding_of(given)]
-    if not is_run_line(given):
-        return [
-            _line(
-                "",
-                "a finops output line",
-                None,
-                "only finops output lines can be compared with a blotter",
-            )
-        ]
-    name = fail_id_of(record)
-    repeated = name is not None and bool(earlier.seen.register([(name, number)]))
-    expected = name or input_fail_id(input_line, number)
-    if not has_fail_id(given, expected):
-        value = None if repeated else parse_fail(record, inputs_of(given, kb, calendar)).value
+@dataclass(frozen=True, slots=True)
+class _RunCheck:
+    """The check of the lines of one run, one after the other."""
+
+    alignment: Alignment
+    earlier: EarlierLines
+    rules: RuleSets
+    calendar: Calendar | None
+
+    def check_line(self, line: bytes) -> list[Finding]:
+        """Check a line. A fault of the program that it causes is a finding."""
+        try:
+            return self._check_line(line)
+        except (FinopsError, OSError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - any fault; the verdict reports it
+            return [fault_finding(error)]
+
+    def _check_line(self, line: bytes) -> list[Finding]:
+        given = decode(line)
+        if isinstance(given, Problem) or not is_run_line(given):
+            self.alignment.skip(self.alignment.take_next())
+            if isinstance(given, Problem):
+                return [finding_of(given)]
+            what = "only finops output lines can be compared with a blotter"
+            return [_line("", "a finops output line", None, what)]
+        asked, misplaced, is_next = self.alignment.find(given)
+        self._remember_skipped(given, asked if is_next else None)
+        if asked is None:
+            return misplaced
+        wrong = check_form(given)
+        if wrong:
+            if is_next:
+                self._remember(given, asked)
+            return misplaced + wrong
+        repeated = self._is_repeated(asked)
+        promises = self.earlier.promises if is_next else None
+
+        def answer(kb: KnowledgeBase) -> list[Finding]:
+            return _answer(given, asked, repeated, promises, kb, self.calendar)
+
+        found = judge_by_own_rules(given, self.rules, answer)
+        return [*misplaced, *check_statements(given, self.rules.kb), *found]
+
+    def _remember_skipped(self, given: dict[str, Any], asked: AskedRecord | None) -> None:
+        """Remember what the records before this line's promise, which no line answers."""
+        for skipped in self.alignment.take_skipped(None if asked is None else asked.number):
+            self._remember(given, skipped)
+
+    def _remember(self, given: dict[str, Any], asked: AskedRecord) -> None:
+        """Remember the name and the promise of a record, by the rules, at the moment of a line."""
+        if self._is_repeated(asked):
+            return
+        kb = self.rules.kb
+        value = parse_fail(asked.record, inputs_of(given, kb, self.calendar)).value
         if value is not None:
-            remember_promise(value, earlier.promises, kb)
-        return [
-            _line(
-                "/fail_id",
-                expected,
-                given.get("fail_id"),
-                f"the line answers {given.get('fail_id')}, not {expected}",
-            )
-        ]
-    return check_run_line(given) or _answer(given, record, repeated, earlier, kb, calendar)
+            remember_promise(value, self.earlier.promises, kb)
+
+    def _is_repeated(self, asked: AskedRecord) -> bool:
+        name = asked.given_name
+        return name is not None and bool(self.earlier.seen.register([(name, asked.number)]))
 
 
 def _answer(
     given: dict[str, Any],
-    record: Any,
+    asked: AskedRecord,
     repeated: bool,
-    earlier: EarlierLines,
+    promises: Promises | None,
     kb: KnowledgeBase,
     calendar: Calendar | None,
 ) -> list[Finding]:
     is_case = answers_of(given) == ["resolution"]
-    passed_on = to_no_case(record) if is_case else None
+    passed_on = to_no_case(asked.record) if is_case else None
     if passed_on is not None:
         return _check_passed_on(given, passed_on)
     inputs = inputs_of(given, kb, calendar)
-    value = parse_case(record, kb).value if is_case else parse_fail(record, inputs).value
+    parsed = parse_case(asked.record, kb) if is_case else parse_fail(asked.record, inputs)
+    value = parsed.value
     usable = value is not None and not repeated
     if value is not None and usable and given["status"] == "rejected":
         usable = not is_strictly_rejected(given, value, inputs)
@@ -135,19 +164,31 @@ def _answer(
                 f"status is {given['status']}, but the input {problem}",
             )
         ]
-    if value is None or not usable or given["status"] == "failed":
+    if value is None and not repeated:
+        return check_rejection(given, asked, parsed)
+    if value is None or not usable or is_fault(given):
         return []
     found = check_input(given, value, inputs)
     if isinstance(value, ResolverInput):
-        return [*found, *check_plan(given.get("resolution"), kb, value)]
+        return found + _check_case_answer(given, value, kb)
     if is_book_line(given):
         return found + _check_book_answers(given, value, kb, calendar)
-    found += check_promises(given, value, earlier.promises)
+    if promises is not None:
+        found += check_promises(given, value, promises)
     found += check_answers(given, kb, value, calendar)
-    if not without_notes(found):
+    if given["status"] != "failed" and not without_notes(found):
         found += _missing_plan(given, value, kb)
     found += check_fail_block(given, value)
     return found if without_notes(found) else [*found, *check_headline(given, kb)]
+
+
+def _check_case_answer(
+    given: dict[str, Any], case: ResolverInput, kb: KnowledgeBase
+) -> list[Finding]:
+    if given["status"] == "failed" and given.get("resolution") is None:
+        return []
+    found = check_plan(given.get("resolution"), kb, case)
+    return found + _why_no_plan(given, find_obstacle(case))
 
 
 def _check_passed_on(given: dict[str, Any], line: NoCase) -> list[Finding]:
@@ -178,11 +219,19 @@ def _missing_plan(given: dict[str, Any], fail: Any, kb: KnowledgeBase) -> list[F
     """Report a line of `run` that lacks the resolution that its fail needs."""
     if "resolution" not in answers_of(given) or given.get("resolution") is not None:
         return []
-    return (
-        []
-        if isinstance(handoff(fail, triage(fail, kb), kb), NotApplicable)
-        else [missing_answer("/resolution", "a plan")]
-    )
+    case = handoff(fail, triage(fail, kb), kb)
+    if isinstance(case, NotApplicable):
+        return _why_no_plan(given, case)
+    return [missing_answer("/resolution", "a plan")]
+
+
+def _why_no_plan(given: dict[str, Any], obstacle: NotApplicable | None) -> list[Finding]:
+    """Compare the reason why a line has no plan with that of its record."""
+    stated = given.get("resolution_skipped")
+    if obstacle is None or stated == obstacle.reason:
+        return []
+    what = f"resolution_skipped is {show_value(stated)}; the record gives {obstacle.reason}"
+    return [_line("/resolution_skipped", obstacle.reason, stated, what)]
 
 
 def _line(path: str, expected: Any, actual: Any, message: str) -> Finding:

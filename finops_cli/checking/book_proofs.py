@@ -22,7 +22,7 @@ from finops_cli.book.planning import cap_pool, put_parts
 from finops_cli.book.proof.certificate_check import check_certificate
 from finops_cli.book.sent import SentPlan
 from finops_cli.book.settle import BookInput, Settled, settle
-from finops_cli.checking.outputs import Verdict, finding_of
+from finops_cli.checking.verdicts import Verdict, finding_of
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import parse_moment
 from finops_cli.domain import exact_json

@@ -19,7 +19,7 @@ from finops_cli.checking.net_proofs import (
     floor_bound,
     make_finding,
 )
-from finops_cli.checking.outputs import Verdict, finding_of
+from finops_cli.checking.verdicts import Verdict, finding_of
 from finops_cli.domain import finding as domain
 from finops_cli.domain.finding import Finding
 from finops_cli.kb.chapters.net import NetRules

@@ -8,13 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
-
 from finops_cli.checking.book_lines import check_book_line, is_book_line
 from finops_cli.checking.clock import apply_clock, check_clock
 from finops_cli.checking.headline import check_headline
 from finops_cli.checking.inputs import check_warnings, inputs_of
-from finops_cli.checking.run_lines import check_run_line, is_run_line
+from finops_cli.checking.line_shape import check_clock_shape
+from finops_cli.checking.other_rules import RuleSets, judge_by_own_rules
+from finops_cli.checking.parts import check_form, check_statements
+from finops_cli.checking.run_lines import claims_run_line, is_sentiment_line
+from finops_cli.checking.verdicts import (
+    Verdict,
+    finding_of,
+    make_verdict,
+    missing_answer,
+    without_notes,
+)
 from finops_cli.clock.market_calendar import Calendar
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.fault import fault_finding
@@ -31,11 +39,7 @@ from finops_cli.verify.codecs import RESOLUTION, Codec, triage_codec
 from finops_cli.verify.free_text import check_prose, check_reason
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.schemas import schema_errors, show_value
-from finops_cli.verify.sentences.check import (
-    UNVERIFIABLE,
-    check_plan_sentences,
-    check_triage_sentence,
-)
+from finops_cli.verify.sentences.check import check_plan_sentences, check_triage_sentence
 from finops_cli.verify.triage import check_triage
 
 _SHAPES = (
@@ -44,65 +48,37 @@ _SHAPES = (
 )
 
 
-class Verdict(Struct, frozen=True):
-    """The findings about one line.
-
-    Paths point into the triage or the resolution of the line.
-    """
-
-    line: int
-    """Counted from 1."""
-    ok: bool
-    findings: list[Finding]
-    notes: list[Finding] | UnsetType = UNSET
-    """Sentences that cannot be judged (`text.unverifiable`); absent without one."""
-    cusip: str | UnsetType = UNSET
-    """The security whose proof was checked; only in verdicts about a certificate."""
-
-
-def make_verdict(line: int, found: list[Finding]) -> Verdict:
-    """Make the verdict of a line. A sentence that cannot be judged is a note, not a finding."""
-    findings = without_notes(found)
-    notes = [each for each in found if each.rule == UNVERIFIABLE]
-    return Verdict(line, not findings, findings, notes or UNSET)
-
-
-def without_notes(found: list[Finding]) -> list[Finding]:
-    """Leave out the sentences that cannot be judged."""
-    return [each for each in found if each.rule != UNVERIFIABLE]
-
-
-def check_lines(lines: Iterable[bytes], kb: KnowledgeBase) -> Iterator[Verdict]:
-    """Check each line."""
+def check_lines(lines: Iterable[bytes], rules: RuleSets | KnowledgeBase) -> Iterator[Verdict]:
+    """Check each line, by the rules that made it where `rules` has them."""
+    kept = rules if isinstance(rules, RuleSets) else RuleSets(rules)
     for number, line in enumerate(lines, start=1):
-        yield make_verdict(number, _check_safely(line, kb))
+        yield make_verdict(number, _check_safely(line, kept))
 
 
-def _check_safely(line: bytes, kb: KnowledgeBase) -> list[Finding]:
+def _check_safely(line: bytes, rules: RuleSets) -> list[Finding]:
     """Check a line. A fault of the program that it causes is a finding."""
     try:
         given = decode(line)
-        return [finding_of(given)] if isinstance(given, Problem) else _check_line(given, kb)
+        return [finding_of(given)] if isinstance(given, Problem) else _check_line(given, rules)
     except (FinopsError, OSError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - any fault; the verdict reports it
         return [fault_finding(error)]
 
 
-def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:
+def _check_line(given: Any, rules: RuleSets) -> list[Finding]:
     if not isinstance(given, dict):
         return [_wrong_shape(f"the line is {show_value(given)}")]
     if {"mode", "settles", "proposal"} <= given.keys():
         return [_wrong_shape("the line is an answer of finops net; give --legs LEGS")]
-    if is_run_line(given):
-        wrong = check_run_line(given)
-        if wrong:
-            return wrong
-        found = check_answers(given, kb, None)
-        if is_book_line(given):
-            found += check_book_line(given)
-        headline = [] if without_notes(found) else check_headline(given, kb)
-        return [*check_warnings(given), *found, *headline]
+    if is_sentiment_line(given):
+        return [_wrong_shape("the line is of finops sentiment, which has no rules")]
+    if claims_run_line(given):
+        return check_form(given) or [
+            *check_statements(given, rules.kb),
+            *judge_by_own_rules(given, rules, lambda kb: _check_run_answers(given, kb)),
+        ]
+    kb = rules.kb
     if "fail" in given and ("triage" in given or "resolution" in given):
         parsed = parse_fail(given["fail"], inputs_of(given, kb))
         if parsed.value is None:
@@ -123,6 +99,15 @@ def _check_line(given: Any, kb: KnowledgeBase) -> list[Finding]:
         if fields_of_triage >= fields_of_plan
         else _check_resolution(given, kb, None)
     )
+
+
+def _check_run_answers(given: dict[str, Any], kb: KnowledgeBase) -> list[Finding]:
+    """Check what a line of a run says, without its record."""
+    found = [*check_clock_shape(given), *check_answers(given, kb, None)]
+    if is_book_line(given):
+        found += check_book_line(given)
+    headline = [] if without_notes(found) else check_headline(given, kb)
+    return [*check_warnings(given), *found, *headline]
 
 
 def check_answers(
@@ -163,27 +148,6 @@ def check_plan(plan: Any, kb: KnowledgeBase, case: ResolverInput) -> list[Findin
     if plan is None:
         return [missing_answer("/resolution", "a plan")]
     return _check_resolution(plan, kb, case)
-
-
-def missing_answer(path: str, expected: str) -> Finding:
-    return Finding(
-        rule="waterfall.applies",
-        path=path,
-        expected=expected,
-        actual=None,
-        message=f"{path[1:]} is null; {expected} is due for this input",
-    )
-
-
-def finding_of(problem: Problem, prefix: str = "") -> Finding:
-    """Report an invalid input as a finding of its line."""
-    return Finding(
-        rule=problem.rule,
-        path=prefix + problem.path,
-        expected=problem.accepted,
-        actual=problem.value,
-        message=problem.message,
-    )
 
 
 def _refuse_unanswered(given: dict[str, Any]) -> list[Finding]:

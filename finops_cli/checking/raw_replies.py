@@ -14,14 +14,9 @@ import msgspec
 from msgspec.structs import replace
 
 from finops_cli.checking.inputs import inputs_of
-from finops_cli.checking.outputs import (
-    Verdict,
-    check_answers,
-    check_plan,
-    finding_of,
-    make_verdict,
-)
+from finops_cli.checking.outputs import check_answers, check_plan
 from finops_cli.checking.run_lines import answers_of, has_fail_id, is_run_line
+from finops_cli.checking.verdicts import Verdict, finding_of, make_verdict
 from finops_cli.domain.finding import Damage, Finding, Problem
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.errors import UsageError

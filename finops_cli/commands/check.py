@@ -21,7 +21,7 @@ from finops_cli.commands.run_options import with_shared_options
 from finops_cli.commands.table_options import TableOptions
 
 if TYPE_CHECKING:
-    from finops_cli.checking.outputs import Verdict
+    from finops_cli.checking.verdicts import Verdict
     from finops_cli.clock.market_calendar import Calendar
     from finops_cli.files.jsonl import InputLine, Lines
     from finops_cli.importers.joins.joined_source import JoinedSource

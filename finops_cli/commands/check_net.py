@@ -12,7 +12,7 @@ import typer
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from finops_cli.checking.outputs import Verdict
+    from finops_cli.checking.verdicts import Verdict
     from finops_cli.kb.rulebook import KnowledgeBase
 
 NetLegs = Annotated[

@@ -28,6 +28,7 @@ _ENTRY = re.compile(r"kb entry ([^\s:]+)")
 _CURE = "correct it in {}; without --kb, `finops kb show ID` shows the bundled entry"
 _NAMED_DIGITS = 12
 """The digits of the digest in `KnowledgeBase.version`, which each output line has."""
+_NAME = re.compile(rf"[^+\s]+\+([0-9a-f]{{{_NAMED_DIGITS}}})")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -101,6 +102,12 @@ def _load(folder: Path, factors: tuple[Factor, ...]) -> KnowledgeBase:
 def name_rules(finops: str, sha256: str) -> str:
     """Name rules by the release that applies them and the beginning of their digest."""
     return f"{finops}+{sha256[:_NAMED_DIGITS]}"
+
+
+def named_digits(name: str) -> str | None:
+    """Return the digits of the digest in a name of rules; None for another text."""
+    found = _NAME.fullmatch(name)
+    return None if found is None else found[1]
 
 
 def _list_files(folder: Path) -> list[Path]:

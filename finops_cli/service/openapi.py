@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from finops_cli.checking.outputs import Verdict
+from finops_cli.checking.verdicts import Verdict
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.clock_lines import ClockLine
 from finops_cli.pipeline.output import Line

@@ -199,6 +199,8 @@ def accepted_by(schema: dict[str, Any]) -> str:
         return f"an object ({schema['$ref'].rpartition('/')[2]})"
     if "enum" in schema:
         return ", ".join("null" if word is None else str(word) for word in schema["enum"])
+    if "type" not in schema:
+        return "any value"
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     if "object" in types and "properties" in schema:
         return f"an object with the fields {', '.join(schema['properties'])}"

@@ -35,7 +35,7 @@ class ScriptedModel:
     def __init__(self, reply: Reply, room: int = 100_000) -> None:
         names = {"triage": "small", "resolver": "smaller"}
         digests = {"triage": "1" * 64, "resolver": "2" * 64}
-        self.origin = Origin("speaking", True, names, digests, "0" * 64, "{}")
+        self.origin = Origin("llama-cpp", True, names, digests, "0" * 64, "{}")
         self.requests: list[CompletionRequest] = []
         self._says, self._room, self._lock = reply, room, Lock()
 
