@@ -33,6 +33,7 @@ examples:
 
 bench:
     python -m benchmarks.pipeline 7
+    python -m benchmarks.growth
     python -m benchmarks.datasets
 
 # make the bundled models again (docs/tiny-models.md); needs `pip install -e '.[train,export,llama]'` and jq

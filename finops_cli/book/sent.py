@@ -18,7 +18,6 @@ from finops_cli.files.jsonl import lines_of
 from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.pipeline.parse import decode
 from finops_cli.verify.codecs import Codec
-from finops_cli.verify.schemas import schema_errors
 
 _ACCEPTED = (
     'lines {"fail_id", "kind", "id", "qty", "firm": false}, or the output lines of finops book'
@@ -114,7 +113,7 @@ class SentPlan:
             return
         sent = _LINE.read(given)
         if sent is None:
-            problems = schema_errors(given, _LINE.json_schema)
+            problems = _LINE.explain(given)
             raise UsageError(f"{self.path}:{number}: {problems[0].message}", f"give {_ACCEPTED}")
         self._add(sent.fail_id, sent.kind, sent.id, int(sent.firm), sent.qty)
 

@@ -38,7 +38,7 @@ from finops_cli.rules.waterfall import resolve
 from finops_cli.verify.codecs import RESOLUTION, Codec, triage_codec
 from finops_cli.verify.free_text import check_prose, check_reason
 from finops_cli.verify.resolution import check_resolution
-from finops_cli.verify.schemas import schema_errors, show_value
+from finops_cli.verify.schemas import show_value
 from finops_cli.verify.sentences.check import check_plan_sentences, check_triage_sentence
 from finops_cli.verify.triage import check_triage
 
@@ -187,7 +187,7 @@ def _check_resolution(given: Any, kb: KnowledgeBase, case: ResolverInput | None)
 
 
 def _schema_findings(given: Any, shape: Codec[Any]) -> list[Finding]:
-    return [finding_of(problem) for problem in schema_errors(given, shape.json_schema)]
+    return [finding_of(problem) for problem in shape.explain(given)]
 
 
 def _does_not_apply(reason: str) -> Finding:

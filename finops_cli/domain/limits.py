@@ -18,9 +18,25 @@ NAME_CHARS: Final = 140
 TEXT_CHARS: Final = 65_536
 FTRS: Final = 10_000
 LINE_BYTES: Final = 4 * 1024 * 1024
+SETTINGS_BYTES: Final = 1024 * 1024
+"""The longest file of settings, such as a mapping or a recipe: twenty times the longest of ours."""
+TOML_LINE_DOTS: Final = 500
+"""The most full stops in a line of TOML: each may separate two parts of a key."""
+PIPE_SECONDS: Final = 10
+"""How long finops waits for the writer of a pipe that is given as a file of settings."""
+YAML_NODES: Final = 100_000
+"""The most values of a YAML file, with each alias counted as what it stands for."""
 STEPS: Final = 1_000
+FLAGS: Final = 100
+"""The most flags of an answer: far more than there are kinds of them."""
 NESTED: Final = 32
 """The depth to which free objects are read: deeper than anybody writes."""
+GUARDED_CHARS: Final = 8 * TEXT_CHARS
+"""The characters of one record's free objects that the guard reads; it withholds the texts after
+them. An importer's `origin` has some hundred.
+"""
+GUARDED_TEXT: Final = 64
+"""The characters that any text counts at least, because the guard reads none for less."""
 PROBLEMS: Final = 20
 """The most faults of one line that are listed: enough to correct it, cheap for a hostile one."""
 SCORE_NUMBER: Final = 10**6
@@ -37,6 +53,11 @@ HISTORY_ROWS: Final = 2_000
 """Days of a fail's history, of its threshold listing, and lots of one record."""
 CLOCK_EVENTS: Final = 2_000
 """Purchases, deliveries, notices and other events of one record."""
+CSV_REREAD_TIMES: Final = 8
+"""How many times its own size the faulty rows of a CSV file may be read again."""
+CSV_REREAD_CHARS: Final = TEXT_CHARS
+"""The characters that may be read again in a file of any size: one cell without its closing quote.
+"""
 UNPACKED_TIMES: Final = 250
 """The most that a packed file may grow: fails as JSON or CSV grow 10 to 50 times, a bomb 1,000."""
 UNPACKED_FREE_BYTES: Final = 64 * 1024 * 1024

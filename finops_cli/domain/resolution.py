@@ -38,7 +38,7 @@ from finops_cli.domain.fail import (
     Shares,
     TPlus,
 )
-from finops_cli.domain.triage import FreeProse, ScoreNumber
+from finops_cli.domain.triage import FreeProse, ProseOrNone, ScoreNumber
 
 
 class WeightedContributions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,11 +59,11 @@ class HandoffTriage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     priority_score: ScoreNumber
     priority_tier: Tier
     score_components: WeightedContributions
-    reason: str
+    reason: ProseOrNone
     action: Action
     escalation_level: HandoffEscalationLevel
     deadline: TPlus | None
-    flags: tuple[HandoffFlag, ...]
+    flags: Annotated[tuple[HandoffFlag, ...], Meta(max_length=limits.FLAGS)]
 
 
 class ResolverInput(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,7 +115,7 @@ class Resolution(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     residual_short: Shares
     residual_action: ResidualAction
     gridlock_detected: bool
-    gridlock_parties: tuple[Dtc, ...]
+    gridlock_parties: Annotated[tuple[Dtc, ...], Meta(max_length=limits.FTRS)]
     escalation_required: bool
-    escalation_reason: str
+    escalation_reason: ProseOrNone
     narrative: FreeProse

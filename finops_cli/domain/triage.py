@@ -24,6 +24,8 @@ ScoreNumber = Annotated[
     Meta(extra_json_schema={"minimum": -limits.SCORE_NUMBER, "maximum": limits.SCORE_NUMBER}),
 ]
 FreeProse = Annotated[str, Meta(min_length=1, max_length=limits.TEXT_CHARS)]
+ProseOrNone = Annotated[str, Meta(max_length=limits.TEXT_CHARS)]
+"""A text that may be empty."""
 
 
 class ScoreComponents(
@@ -74,4 +76,4 @@ class Triage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     action: Action
     escalation_level: EscalationLevel
     deadline: TPlus | None
-    flags: tuple[Flag, ...]
+    flags: Annotated[tuple[Flag, ...], Meta(max_length=limits.FLAGS)]

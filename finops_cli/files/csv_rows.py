@@ -35,7 +35,9 @@ _SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 class _Lines:
     """Feeds csv.reader, and remembers the lines of the current row.
 
-    After a faulty row, all its lines but the first are read again.
+    After a faulty row, all its lines but the first are read again. A file whose faulty rows span
+    many lines could be read once for each of its lines; behind `limits.CSV_REREAD_TIMES` its size,
+    a cell may have no line break.
     """
 
     def __init__(self, text: TextIO) -> None:
@@ -43,6 +45,8 @@ class _Lines:
         self._again: deque[str] = deque()
         self._row: list[str] = []
         self._chars = 0
+        self._chars_left = limits.CSV_REREAD_CHARS
+        """How many characters may still be read again after faulty rows."""
         self.number = 0
         """How many lines were read."""
 
@@ -54,6 +58,7 @@ class _Lines:
     def take_back(self) -> bool:
         """Read the lines of this row again, without the first; false where it has only one."""
         again = len(self._row) - 1
+        self._chars_left -= self._chars - len(self._row[0])
         self._again.extendleft(reversed(self._row[1:]))
         self.number -= again
         self._row = self._row[:1]
@@ -80,7 +85,13 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._text.readline(limits.LINE_BYTES)
+        if self._row and self._chars_left < 0:  # each line is a row of its own from here on
+            raise csv.Error(_ENDS_INSIDE)
+        if self._again:
+            line = self._again.popleft()
+        else:
+            line = self._text.readline(limits.LINE_BYTES)
+            self._chars_left += limits.CSV_REREAD_TIMES * len(line)
         if not line:
             raise StopIteration
         piece = line
@@ -96,8 +107,9 @@ class _Lines:
         return line
 
 
+_ENDS_INSIDE = "unexpected end of data"
 _FAULTS = {
-    "unexpected end of data": "ends inside a cell that is quoted",
+    _ENDS_INSIDE: "ends inside a cell that is quoted",
     "field larger than": f"has a cell of more than {limits.TEXT_CHARS:,} characters",
     "expected after": "has text after the closing quote of a cell",
     "new-line character seen": "has a line break in a cell that is not quoted",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,8 +16,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from finops_cli.domain import limits
-from finops_cli.domain.decode_errors import describe_bad_byte, describe_size
+from finops_cli.domain.decode_errors import describe_size
 from finops_cli.errors import UsageError
+from finops_cli.files.settings_text import decode_settings, read_settings
 
 
 class UserFileModel(BaseModel):
@@ -102,8 +104,16 @@ def json_schema(model_class: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-class _UniqueKeys(yaml.constructor.BaseConstructor):
-    """Refuses a key that is given twice."""
+class _UniqueKeys(yaml.composer.Composer, yaml.constructor.BaseConstructor):
+    """Refuses a key that is given twice, and aliases that make a small file a large one."""
+
+    def get_single_node(self) -> Any:
+        root = super().get_single_node()
+        if root is not None and _count_nodes(root, {}) > limits.YAML_NODES:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"it has more than {limits.YAML_NODES:,} values", root.start_mark
+            )
+        return root
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         _refuse_repeated_keys(node)
@@ -118,13 +128,34 @@ class _ValueLoader(_UniqueKeys, yaml.SafeLoader):
     """Reads numbers and booleans as such."""
 
 
-def _refuse_repeated_keys(node: Any) -> None:
-    keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-    repeated = [key for key in keys if keys.count(key) > 1]
-    if repeated:
+def _count_nodes(node: Any, counted: dict[int, int]) -> int:
+    """Count the values under `node`, each alias as what it stands for."""
+    number = counted.get(id(node))
+    if number == 0:
         raise yaml.constructor.ConstructorError(
-            None, None, f"{repeated[0]} is given twice; keep one", node.start_mark
+            None, None, "an alias stands for a value that it is part of", node.start_mark
         )
+    if number is None:
+        counted[id(node)] = 0  # it is being counted
+        inner = () if isinstance(node, yaml.ScalarNode) else node.value
+        number = 1
+        for part in inner:
+            for each in part if isinstance(part, tuple) else (part,):
+                number += _count_nodes(each, counted)
+        counted[id(node)] = number
+    return number
+
+
+def _refuse_repeated_keys(node: Any) -> None:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        if key.value in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{key.value} is given twice; keep one", node.start_mark
+            )
+        seen.add(key.value)
 
 
 def read_yaml(path: Path, all_text: bool = False) -> object:
@@ -133,21 +164,9 @@ def read_yaml(path: Path, all_text: bool = False) -> object:
     YAML would take the last of two equal keys in silence; here the file is refused. So is one that
     is too long for settings, such as a device that never ends. Raises UsageError.
     """
+    text = decode_settings(path, read_settings(path))
     try:
-        with path.open("rb") as file:
-            content = file.read(limits.LINE_BYTES + 1)
-        if len(content) > limits.LINE_BYTES:
-            raise UsageError(
-                f"{path}: has more than {limits.LINE_BYTES:,} bytes", "choose a file of settings"
-            )
-        text = content.decode("utf-8-sig")
         return yaml.load(text, Loader=_TextLoader if all_text else _ValueLoader)  # noqa: S506 - both are safe loaders
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error.strerror})", "choose a file that you may read"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: {describe_bad_byte(error)}", f"save {path} as UTF-8") from error
     except RecursionError as error:
         raise UsageError(
             f"{path} is nested too deeply", "remove levels: a file of finops needs at most four"
@@ -162,10 +181,14 @@ def read_yaml(path: Path, all_text: bool = False) -> object:
 def faults_of(model_class: type[BaseModel], error: ValidationError, given: object) -> list[Fault]:
     """Translate pydantic's findings into faults, one for each path.
 
-    The branches of a union each report the same value: their expectations are joined by "or".
+    The branches of a union each report the same value: their expectations are joined by "or". A
+    message lists `limits.PROBLEMS` faults, so those behind are only counted: no key is guessed.
     """
     joined: dict[tuple[str | int, ...], Fault] = {}
     for detail in error.errors(include_url=False):
+        if len(joined) >= limits.PROBLEMS and detail["type"] == "extra_forbidden":
+            joined.setdefault(detail["loc"], Fault(detail["loc"], "is not a known key", "no key"))
+            continue
         for fault in _faults_of_detail(model_class, detail, given):
             known = joined.setdefault(fault.path, fault)
             if fault.expected not in known.expected:
@@ -226,7 +249,8 @@ def _unknown_key(model_class: type[BaseModel], path: tuple[str | int, ...]) -> F
     return Fault(path, f"is not a known key{hint}", _one_of(accepted) or "no such key")
 
 
-def _keys_at(model_class: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+@lru_cache
+def _keys_at(model_class: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
     """Return the keys that the object at `path` may have."""
     schema: Any = model_class.model_json_schema()
     definitions = schema.get("$defs", {})
@@ -241,11 +265,14 @@ def _keys_at(model_class: type[BaseModel], path: Sequence[str | int]) -> list[st
     return list(dict.fromkeys(key for each in objects for key in each.get("properties", {})))
 
 
-def _keys_below(model_class: type[BaseModel]) -> Iterator[str]:
+@lru_cache
+def _keys_below(model_class: type[BaseModel]) -> tuple[str, ...]:
     """Return the paths of the keys that the objects directly below the top may have."""
-    for outer in _keys_at(model_class, ()):
-        for inner in _keys_at(model_class, (outer,)):
-            yield f"{outer}.{inner}"
+    return tuple(
+        f"{outer}.{inner}"
+        for outer in _keys_at(model_class, ())
+        for inner in _keys_at(model_class, (outer,))
+    )
 
 
 def _resolve(schema: Any, definitions: Mapping[str, Any]) -> list[Any]:

@@ -177,6 +177,7 @@ class Mask:
         self._reader = reader
         self.reads = reader.reads
         self.found: set[str] = set()
+        self._chars_left = limits.GUARDED_CHARS
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -195,14 +196,13 @@ class Mask:
         """Mask every text in `value`, keys included.
 
         A key names its value, and a number is read as text: `{"ssn": 123456789}`. A value nested
-        deeper than the limit is withheld.
+        deeper than the limit is withheld, and so are the texts behind `limits.GUARDED_CHARS`.
         """
         if isinstance(value, dict | list) and depth == limits.NESTED:
-            self.found.add(WITHHELD)
-            return PLACEHOLDER
+            return self._withhold()
         if isinstance(value, dict):
             return {
-                self.text(key): self.anything(inner, *names[-1:], key, depth=depth + 1)
+                self._key(key): self.anything(inner, *names[-1:], key, depth=depth + 1)
                 for key, inner in value.items()
             }
         if isinstance(value, list):
@@ -210,22 +210,38 @@ class Mask:
         if not isinstance(value, str | int | Decimal) or isinstance(value, bool):
             return value
         text = plain(value).partition(".")[0] if isinstance(value, Decimal) else str(value)
+        if self.reads and not isinstance(value, str) and len(text) > limits.SHOWN_CHARS:
+            return self._withhold()  # no amount, and no number of a person
         masked = self._named(names, text)
         return value if masked == text else masked
 
     def _named(self, names: Sequence[str], text: str) -> str:
         """Mask `text` as if `names` preceded it; use the last name alone if another one is masked
-        itself.
+        itself. Of a name only the end is read, because no word reaches further (`guard.reach`).
         """
         if not self.reads:
             return self.some(text)
-        words = [_split_key(name) for name in names]
+        words = [_split_key(name[-limits.ID_CHARS :]) for name in names]
+        if not self._affords(len(text) + sum(map(len, words))):
+            return self._withhold()
         telling = [name for name in words if name.lower() != _SAYS_NOTHING] or words
         for before in (f"{' '.join(telling)}: ", f"{' '.join(telling[-1:])}: "):
             masked = self._reader.mask(before + text)
             if masked.text.startswith(before):
                 return self._record(masked).removeprefix(before)
         return self.some(text)
+
+    def _key(self, key: str) -> str:
+        return self.some(key) if not self.reads or self._affords(len(key)) else self._withhold()
+
+    def _affords(self, chars: int) -> bool:
+        """Count a text of `chars` characters; return false where the guard reads no further."""
+        self._chars_left -= max(limits.GUARDED_TEXT, chars)
+        return self._chars_left >= 0
+
+    def _withhold(self) -> str:
+        self.found.add(WITHHELD)
+        return PLACEHOLDER
 
     def _record(self, masked: Masked) -> str:
         self.found.update(masked.kinds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -16,7 +15,8 @@ import msgspec
 
 from finops_cli.domain.confidence import CONFIDENCES
 from finops_cli.domain.decode_errors import describe_decode_error
-from finops_cli.errors import KnowledgeError
+from finops_cli.errors import KnowledgeError, UsageError
+from finops_cli.files.settings_text import parse_toml, read_settings
 from finops_cli.kb import entries
 from finops_cli.kb.factors import FACTORS, Factor
 from finops_cli.kb.rulebook import KnowledgeBase, compile_kb
@@ -61,7 +61,7 @@ def digest_rules(folder: Path) -> str:
 
     Raises KnowledgeError where the folder has none.
     """
-    return _digest({file: file.read_bytes() for file in _list_files(folder)})
+    return _digest({file: _read_bytes(file) for file in _list_files(folder)})
 
 
 def _digest(texts: Mapping[Path, bytes]) -> str:
@@ -72,7 +72,7 @@ def _digest(texts: Mapping[Path, bytes]) -> str:
 
 
 def _load(folder: Path, factors: tuple[Factor, ...]) -> KnowledgeBase:
-    texts = {file: file.read_bytes() for file in _list_files(folder)}
+    texts = {file: _read_bytes(file) for file in _list_files(folder)}
     found: dict[str, entries.AnyEntry] = {}
     file_of: dict[str, Path] = {}
     for file, text in texts.items():
@@ -127,9 +127,16 @@ def _list_files(folder: Path) -> list[Path]:
     return files
 
 
+def _read_bytes(file: Path) -> bytes:
+    try:
+        return read_settings(file)
+    except UsageError as error:
+        raise KnowledgeError(str(error), error.cure) from error
+
+
 def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:
     try:
-        document: dict[str, Any] = tomllib.loads(text.decode(), parse_float=Decimal)
+        document: dict[str, Any] = parse_toml(text.decode(), parse_float=Decimal)
     except ValueError as error:
         raise KnowledgeError(f"{file} is not TOML: {describe_decode_error(error)}") from error
     tables = document.get("entry")

@@ -32,6 +32,8 @@ VERSION = 3
 ALIGNMENT = 32
 _LONGEST = 64 * 1024 * 1024
 _MOST_DIMENSIONS = 8
+_MOST_ENTRIES = 4 * 1024 * 1024
+"""Of an array: sixteen times the largest vocabulary, little enough for memory."""
 
 Pair = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[bool]
 """A value of the head.
@@ -156,12 +158,14 @@ def _pairs(file: BinaryIO, count: int) -> Iterator[tuple[str, Any]]:
     try:
         for _ in range(count):
             yield _text(file), _value(file, _scalar(file, UINT32))
-    except (struct.error, UnicodeDecodeError, KeyError) as error:
+    except (struct.error, UnicodeDecodeError) as error:
         raise NotGguf("unexpected EOF") from error
 
 
 def _scalar(file: BinaryIO, kind: int) -> Any:
-    layout = SCALARS[kind]
+    layout = SCALARS.get(kind)
+    if layout is None:
+        raise NotGguf(f"a value of type {kind}, which GGUF does not have")
     return struct.unpack(layout, file.read(struct.calcsize(layout)))[0]
 
 
@@ -182,5 +186,7 @@ def _value(file: BinaryIO, kind: int) -> Any:
         inner, length = struct.unpack("<IQ", file.read(12))
         if inner == ARRAY:
             raise NotGguf("an array of arrays")
+        if length > _MOST_ENTRIES:
+            raise NotGguf(f"an array of {length:,} entries")
         return [_value(file, inner) for _ in range(length)]
     return _scalar(file, kind)

@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
+from finops_cli.domain import limits
 from finops_cli.errors import UsageError
 from finops_cli.models.gguf import MAGIC, Head, NotGguf, Placed, read_head
 
@@ -85,6 +86,9 @@ _BLOCKS = {
     42: (64, 18),
 }
 """By ggml's number of a type: the numbers in a block, and its bytes. Source: ggml's type traits."""
+_GONE = (4, 5, 31, 32, 33, 36, 37, 38)
+"""Types that ggml had once. Its numbers only grow, so a larger one may be newer than this list."""
+_MOST_TYPE = 127
 
 
 def refuse_unusable_gguf(path: Path) -> None:
@@ -105,6 +109,13 @@ def refuse_unusable_gguf(path: Path) -> None:
         raise UsageError(
             f"{path}: the head of the file is cut off or damaged ({error})", _AGAIN
         ) from error
+    for name, tensor in head.tensors.items():
+        if tensor.kind in _GONE or tensor.kind > _MOST_TYPE:
+            raise UsageError(
+                f"{path}: tensor {name[: limits.SHOWN_CHARS]} has type {tensor.kind}, which ggml"
+                " does not have",
+                _AGAIN,
+            )
     size, needed = path.stat().st_size, _needed_bytes(head)
     if size < needed:
         raise UsageError(

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple, get_args
 from msgspec import Struct
 
 from finops_cli.errors import UsageError
+from finops_cli.files.settings_text import read_settings
 from finops_cli.models.ollama_options import Value, typed
 
 Role = Literal["system", "user", "assistant"]
@@ -130,10 +131,11 @@ def typed_parameters(modelfile: Modelfile) -> dict[str, Value]:
         place = f"{modelfile.path}:{line}: PARAMETER {name}"
         value, before = typed(place, name, text), values.get(name)
         if isinstance(value, list) and isinstance(before, list):
-            value = before + value
+            before += value
         elif before is not None:
             raise UsageError(f"{place} is given twice", "remove one of them")
-        values[name] = value
+        else:
+            values[name] = value
     return values
 
 
@@ -171,7 +173,7 @@ def _read_instructions(path: Path) -> Iterator[_Instruction]:
 
 def _read_text(path: Path) -> str:
     """Read the text of the file, with `\\n` between lines on every system."""
-    raw = path.read_bytes()
+    raw = read_settings(path)
     encoding = (
         "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     )
@@ -191,16 +193,17 @@ def _read_value(path: Path, number: int, rest: str, lines: Iterator[tuple[int, s
     quote = next((quote for quote in _QUOTES if rest.startswith(quote)), None)
     if quote is None:
         return rest.strip()
-    text = rest
-    while not (len(text.rstrip()) >= 2 * len(quote) and text.rstrip().endswith(quote)):
+    parts, length = [rest], len(rest.rstrip())
+    while not (length >= 2 * len(quote) and parts[-1].rstrip().endswith(quote)):
         _, line = next(lines, (0, None))
         if line is None:
             raise UsageError(
                 f"{path}:{number}: the text that starts here has no closing {quote} at the end of a"
                 " line"
             )
-        text += "\n" + line
-    return text.rstrip()[len(quote) : -len(quote)]
+        parts.append(line)
+        length += 1 + len(line)
+    return "\n".join(parts).rstrip()[len(quote) : -len(quote)]
 
 
 def _refuse_unusable(path: Path, given: _Instruction) -> None:

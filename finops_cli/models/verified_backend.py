@@ -34,7 +34,6 @@ from finops_cli.models.protocol import (
 from finops_cli.models.tasks import Task, answer_schema, resolver_task, triage_task
 from finops_cli.models.token_estimate import estimated_tokens
 from finops_cli.verify.codecs import Codec
-from finops_cli.verify.schemas import schema_errors
 from finops_cli.verify.sentences.check import UNVERIFIABLE, is_about_sentence
 
 A = TypeVar("A", bound=msgspec.Struct)
@@ -113,7 +112,7 @@ def parse_and_check(
                 actual=problem.value,
                 message=problem.message,
             )
-            for problem in schema_errors(response.value, task.codec.json_schema)
+            for problem in task.codec.explain(response.value)
         ]
         return ParsedReply(None, findings, response.format_warnings, response.reasoning)
     return ParsedReply(answer, task.check(answer), response.format_warnings)

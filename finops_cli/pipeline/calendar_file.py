@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from finops_cli.clock.market_calendar import Calendar, DayOverride, builtin_calendar
 from finops_cli.errors import UsageError
+from finops_cli.files.settings_text import decode_settings, parse_toml, read_settings
 from finops_cli.kb.chapters.market_calendar import CalendarRules
 
 _NO_NAME = "desk's calendar"
@@ -19,7 +19,6 @@ _NO_NAME = "desk's calendar"
 _KINDS = ("trading", "settlement", "business", "counts_204")
 _TEXTS = ("name", "basis")
 _EXEMPT = "exempt"
-_GIVE_FILE = "give a TOML or JSON file with days"
 _EXAMPLE = '2026-12-09 = { trading = false, name = "day of mourning" }'
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -57,15 +56,10 @@ def _kinds(calendar: Calendar, day: date) -> list[bool]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        text = file.read_text("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror})", _GIVE_FILE) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: cannot be read (it is not UTF-8)", _GIVE_FILE) from error
+    text = decode_settings(file, read_settings(file))
     try:
         is_json = text.lstrip().startswith("{")
-        given = json.loads(text, object_pairs_hook=_unique) if is_json else tomllib.loads(text)
+        given = json.loads(text, object_pairs_hook=_unique) if is_json else parse_toml(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{file} is not TOML or JSON: {error}", _fix(file)) from error
     return given
@@ -73,11 +67,11 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build an object. Raises ValueError for a key that is there twice, as TOML does."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice} is there twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name} is there twice")
+        found[name] = value
     return found
 
 

@@ -20,7 +20,7 @@ from finops_cli.pipeline.inputs import InputPolicy, bundled_inputs, lacks_fields
 from finops_cli.rules.contradictions import side_agrees, side_problem
 from finops_cli.rules.deadlines import age_days
 from finops_cli.verify.codecs import FAIL, RESOLVER_INPUT, Codec
-from finops_cli.verify.schemas import schema_errors, show_value
+from finops_cli.verify.schemas import show_value
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -141,7 +141,7 @@ def parse_fail(given: Any, inputs: InputPolicy | None = None) -> ParseResult[Fai
     if type(given) is dict and lacks_fields(given):
         given, missing = (inputs or bundled_inputs()).complete(given)
     if missing:
-        return ParseResult(None, fail_id, [*schema_errors(given, FAIL.json_schema), *missing])
+        return ParseResult(None, fail_id, [*FAIL.explain(given), *missing])
     return _take(given, fail_id, FAIL, lambda fail: _fail_problems(fail, given))
 
 
@@ -177,7 +177,7 @@ def _take(given: Any, fail_id: str | None, shape: Codec[T], problems_of: Any) ->
         return ParseResult(None, None, [given])
     value = shape.read(given)
     if value is None:
-        return ParseResult(None, fail_id, schema_errors(given, shape.json_schema))
+        return ParseResult(None, fail_id, shape.explain(given))
     problems = problems_of(value)
     return ParseResult(None, fail_id, problems) if problems else ParseResult(value, fail_id, [])
 
@@ -260,14 +260,14 @@ def _misspelt(event: dict[str, Any]) -> list[Problem]:
 
     Other fields are free, but a name close to a field that decides the option is a mistake.
     """
-    problems = []
+    problems: list[Problem] = []
     for name in event:
+        if len(problems) == limits.PROBLEMS:
+            break
         near = get_close_matches(name, CorporateAction.__struct_fields__, n=1, cutoff=0.8)
         if near and name not in CorporateAction.__struct_fields__:
-            path, message = (
-                f"/corporate_action/{name}",
-                f"corporate_action/{name}: did you mean {near[0]}?",
-            )
+            path = f"/corporate_action/{name[: limits.SHOWN_CHARS]}"
+            message = f"{path[1:]}: did you mean {near[0]}?"
             problems.append(
                 Problem(
                     rule="schema.unknown",

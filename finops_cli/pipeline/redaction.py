@@ -34,7 +34,9 @@ from finops_cli.pipeline.parse import ParseResult, decode
 Parse = Callable[[Any], ParseResult[Any]]
 """A function from a decoded line to an input, or to its problems."""
 _HEAD_BYTES = 4096
-"""The length of a non-JSON line that is scanned. Messages show much less of it."""
+"""The length of a non-JSON line and of a far too long text that is scanned. Messages show much
+less of it.
+"""
 _ANYWHERE = ("text", "notes", "dk_reason", "symbol", "counterparty_name", "origin")
 """Fields with free text, valid or not."""
 _EVENT_TEXTS = ("id", "to", "rule")
@@ -237,7 +239,9 @@ def redact_problems(
     mask.reference(given_id)  # kinds that are masked in its name count too
     if mask.reads:
         shown = [
-            replace(each, **{part: mask.some(getattr(each, part)) for part in _QUOTING})
+            each
+            if each.rule == "schema.required"  # it quotes the names of fields alone
+            else replace(each, **{part: mask.some(getattr(each, part)) for part in _QUOTING})
             for each in shown
         ]
     return RedactedProblems(shown, mask.kinds if mask.found or mask.reads else None)
@@ -254,6 +258,8 @@ def _recheck_masked(
     if isinstance(given, Problem):
         head = mask.some(_decode_line(line[:_HEAD_BYTES])).strip()
         return [replace(each, value=head[: limits.SHOWN_CHARS]) for each in problems]
+    if isinstance(given, list):
+        return problems  # they quote its size
     masked = (
         _mask_faulty_values(mask, given, problems)
         if isinstance(given, dict)
@@ -293,9 +299,16 @@ def _mask_faulty_values(
         )
 
     return {
-        mask.some(name): mask.anything(value, name) if faulty(name) else value
+        _mask_head(mask, name): _mask_head(mask, value, name) if faulty(name) else value
         for name, value in given.items()
     }
+
+
+def _mask_head(mask: Mask, value: Any, *names: str) -> Any:
+    """Mask a value; of a text that is too long to be valid only the part that can be quoted."""
+    if not isinstance(value, str) or len(value) <= limits.TEXT_CHARS:
+        return mask.anything(value, *names)
+    return mask.anything(value[:_HEAD_BYTES], *names) + value[_HEAD_BYTES:]
 
 
 def _drop_value(mask: Mask, problem: Problem) -> Problem:

@@ -16,6 +16,7 @@ import msgspec
 
 from finops_cli.domain import limits
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.finding import Problem
 from finops_cli.domain.money import exact
 from finops_cli.domain.resolution import Resolution, ResolverInput, WeightedContributions
 from finops_cli.domain.triage import ScoreComponents, Triage
@@ -72,7 +73,7 @@ class Codec(Generic[T]):
             return None
 
     def read(self, given: Any) -> T | None:
-        """Convert an object to its type; None if it does not fit (`schema_errors` gives the
+        """Convert an object to its type; None if it does not fit (`explain` gives the
         reasons).
         """
         try:
@@ -102,6 +103,18 @@ class Codec(Generic[T]):
         from finops_cli.verify.schemas import schema_of
 
         return schema_of(self.name, self.kind, self._null_is_default, self.may_lack)
+
+    def explain(self, given: Any) -> list[Problem]:
+        """Return the reasons why `read` gives None for `given`."""
+        from finops_cli.verify.schemas import schema_errors
+
+        return schema_errors(given, self._validator)
+
+    @cached_property
+    def _validator(self) -> Any:
+        from finops_cli.verify.schemas import make_validator
+
+        return make_validator(self.json_schema)
 
 
 def _make_exact(given: Any, numbers: Numbers) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -89,13 +91,11 @@ def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
     return {**schema, "type": [*types, "null"]}
 
 
-def schema_errors(given: Any, schema: dict[str, Any]) -> list[Problem]:
-    """Return every fault that the schema finds in `given`, by path, at most `limits.PROBLEMS` of
-    them.
+def schema_errors(given: Any, validator: Any) -> list[Problem]:
+    """Return every fault that a validator of `make_validator` finds in `given`, by path, at most
+    `limits.PROBLEMS` of them.
     """
-    every = (
-        problem for error in _validator(schema).iter_errors(given) for problem in _problems(error)
-    )
+    every = (problem for error in validator.iter_errors(given) for problem in _problems(error))
     found = list(islice(every, limits.PROBLEMS + 1))
     told = sorted(
         {problem.message: problem for problem in found[: limits.PROBLEMS]}.values(),
@@ -113,13 +113,61 @@ _AND_MORE = Problem(
 )
 
 
-def _validator(schema: dict[str, Any]) -> Any:
+def make_validator(schema: dict[str, Any]) -> Any:
+    """Return the jsonschema validator of `schema`, to be used again: it costs four good records."""
     import jsonschema
 
     extend: Any = jsonschema.validators.extend
     draft = jsonschema.Draft202012Validator
     checker = draft.TYPE_CHECKER.redefine("number", _is_number).redefine("integer", _is_integer)
-    return extend(draft, type_checker=checker)(schema)
+    return extend(draft, {"properties": _check_properties}, type_checker=checker)(schema)
+
+
+def _check_properties(
+    validator: Any, properties: dict[str, Any], given: Any, _: dict[str, Any]
+) -> Iterator[Any]:
+    """Check the fields of an object as jsonschema does, but leave out those that surely fit.
+
+    jsonschema makes a validator for each field, and most fields of a faulty record are right: that
+    is three quarters of the time.
+    """
+    if not isinstance(given, dict):
+        return
+    for name, schema in properties.items():
+        if name in given and not surely_fits(given[name], schema):
+            yield from validator.descend(given[name], schema, path=name, schema_path=name)
+
+
+def surely_fits(value: Any, schema: dict[str, Any]) -> bool:
+    """Return true if `schema` accepts `value`; false where only jsonschema can tell."""
+    if not schema.keys() <= _SIMPLE:
+        return value is None and {"type": "null"} in schema.get("anyOf", ())
+    if "enum" in schema:
+        return (value is None or type(value) is str) and value in schema["enum"]
+    if not any(kind in schema["type"] for kind in _TYPES.get(type(value), ())):
+        return False
+    if type(value) is str:
+        least, most = schema.get("minLength", 0), schema.get("maxLength", len(value))
+        return least <= len(value) <= most and bool(re.search(schema.get("pattern", ""), value))
+    if type(value) is int or type(value) is Decimal:
+        least, most = schema.get("minimum", value), schema.get("maximum", value)
+        above = schema.get("exclusiveMinimum")
+        return bool(least <= value <= most and (above is None or value > above))
+    return True
+
+
+_TYPES = {
+    str: ("string",),
+    int: ("integer", "number"),
+    Decimal: ("number",),
+    bool: ("boolean",),
+    type(None): ("null",),
+}
+"""The names of a type in a schema; none of them is a part of another one."""
+_SIMPLE = {"type", "enum", "default", "description", "$comment", "title"} | {
+    *("minLength", "maxLength", "pattern", "minimum", "maximum", "exclusiveMinimum")
+}
+"""The keywords that `surely_fits` knows."""
 
 
 def _is_number(_: Any, value: Any) -> bool:
@@ -155,7 +203,7 @@ def _problems(error: Any) -> Iterator[Problem]:
                     rule,
                     path,
                     show_value(error.instance[name]),
-                    _nearest(name, known),
+                    _nearest(name[: limits.SHOWN_CHARS], tuple(known)),
                     "is not a known field",
                 )
     else:
@@ -175,7 +223,9 @@ def _problem(rule: str, path: str, value: str, accepted: str, what: str) -> Prob
     )
 
 
-def _nearest(name: str, known: dict[str, Any]) -> str:
+@lru_cache
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    """Describe the fields that `name` may mean. One name is often in every record of a file."""
     import difflib
 
     lower = name.casefold()

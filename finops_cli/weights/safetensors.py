@@ -18,10 +18,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from finops_cli.domain import limits
 from finops_cli.errors import UsageError
 
 _LENGTH_BYTES = 8
 _LONGEST_HEAD = 100 * 1024 * 1024
+_MOST_DIMENSIONS = 8
 _WIDTHS = {"F32": 4, "F16": 2, "BF16": 2}
 _NUMPY = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
@@ -89,16 +91,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _check_entry(path: Path, name: str, entry: _Entry, start: int, size: int) -> Tensor:
     begin, end = entry.data_offsets
+    shown, shape = name[: limits.SHOWN_CHARS], str(entry.shape)[: limits.SHOWN_CHARS]
+    if len(entry.shape) > _MOST_DIMENSIONS:
+        raise UsageError(
+            f"{path}: {shown} has {len(entry.shape):,} dimensions. Expected at most"
+            f" {_MOST_DIMENSIONS}.",
+            "download or copy the file again",
+        )
     if not 0 <= begin <= end <= size - start:
         raise UsageError(
-            f"{path}: {name} is outside the file, which is truncated", "download or save it again"
+            f"{path}: {shown} is outside the file, which is truncated", "download or save it again"
         )
     width = _WIDTHS.get(entry.dtype)
     if width is not None and (
         min(entry.shape, default=1) < 1 or math.prod(entry.shape) * width != end - begin
     ):
         raise UsageError(
-            f"{path}: {name} has {end - begin:,} bytes, which does not fit its shape {entry.shape}",
+            f"{path}: {shown} has {end - begin:,} bytes, which does not fit its shape {shape}",
             "download or copy the file again",
         )
     return Tensor(path=path, name=name, dtype=entry.dtype, shape=entry.shape, offset=start + begin)

@@ -120,5 +120,5 @@ def test_yaml_file_is_read_as_values_or_as_text(tmp_path: Path) -> None:
 
 def test_file_that_never_ends_is_refused() -> None:
     """A device has more bytes than any settings; the reading stops at the limit."""
-    with pytest.raises(UsageError, match="has more than 4,194,304 bytes"):
+    with pytest.raises(UsageError, match="has more than 1,048,576 bytes"):
         read_yaml(Path("/dev/zero"))

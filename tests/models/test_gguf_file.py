@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ from finops_cli.models.gguf_file import refuse_unusable_gguf
 from tests.support.tiny_gguf import GGUF_HEAD, write_tiny_gguf
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
+
+
+def head(pairs: int, kind: int, value: bytes) -> bytes:
+    """A file with one pair, whose value has the type `kind`."""
+    return struct.pack("<4sIQQQ1sI", b"GGUF", 3, 0, pairs, 1, b"a", kind) + value
+
+
+def tensor(kind: int) -> bytes:
+    """A file with one tensor of the type `kind`, and a byte behind its head."""
+    return struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"a", 1, 1, kind, 0) + bytes(64)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +45,20 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
         (b"GGUF\1\0\0\0", "is GGUF version 1; accepted: 2, 3", "convert the model again"),
         (b"GGUF\0\0\0\3", "big-endian", "for this machine"),
         (b"GGUF\3\0\0\0" + b"\xff" * 16, "cut off or damaged", "download the file again"),
+        (
+            head(1, 99, b""),
+            "a value of type 99, which GGUF does not have",
+            "download the file again",
+        ),
+        (head(1, 9, struct.pack("<IQ", 9, 1)), "an array of arrays", "download the file again"),
+        (
+            head(1, 9, struct.pack("<IQ", 0, 2**40)),
+            "an array of 1,099,511,627,776 entries",
+            "again",
+        ),
+        (head(1, 8, struct.pack("<Q", 2**40)), "cut off or damaged", "download the file again"),
+        (tensor(4), "has type 4, which ggml does not have", "download the file again"),
+        (tensor(2**31), "has type 2147483648, which ggml does not", "download the file again"),
     ],
 )
 def test_file_of_another_kind_is_refused_with_its_fix(

@@ -276,6 +276,24 @@ def test_modelfile_parameter_that_the_api_ignores_is_refused(
     assert message in refused.value.one_line()
 
 
+@pytest.mark.parametrize("quotes", ['"', FENCE])
+def test_text_of_many_lines_is_read_once(quotes: str, tmp_path: Path) -> None:
+    """A text may have as many lines as the file allows, and each is looked at once: no line copies
+    those before it.
+    """
+    text = "a line\n\n" * 60_000
+    assert modelfile(tmp_path, f"FROM a\nSYSTEM {quotes}{text}{quotes}").system == text
+    with pytest.raises(UsageError, match="has no closing"):
+        modelfile(tmp_path, f"FROM a\nSYSTEM {quotes}{text}")
+
+
+def test_stops_are_collected_in_one_list(tmp_path: Path) -> None:
+    """Thousands of stops are thousands of entries, in order; the text of each is kept."""
+    stops = [f"stop {number}" for number in range(20_000)]
+    lines = "".join(f"PARAMETER stop {stop}\n" for stop in stops)
+    assert typed_parameters(modelfile(tmp_path, f"FROM a\n{lines}")) == {"stop": stops}
+
+
 @pytest.mark.parametrize("stage", ["triage", "resolver", "sentiment"])
 def test_bundled_modelfile_has_file_prompt_and_settings(stage: str) -> None:
     """Each bundled Modelfile has a file, a system prompt and a sufficient context. The JSON stages

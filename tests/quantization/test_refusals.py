@@ -17,6 +17,7 @@ from finops_cli.errors import UsageError  # noqa: E402
 from finops_cli.weights.checkpoint import read_checkpoint  # noqa: E402
 from finops_cli.weights.convert import ModelName, convert, plan_conversion  # noqa: E402
 from finops_cli.weights.lora import read_adapter  # noqa: E402
+from finops_cli.weights.safetensors import read_tensors  # noqa: E402
 from tests.support.plain_checkpoints import (  # noqa: E402
     LORA,
     QWEN3,
@@ -179,6 +180,30 @@ def test_checkpoint_with_wrong_tensors_is_refused(
     tensors = noise(QWEN3)
     spoil(tensors)
     expect_refusal(write_checkpoint(tmp_path, QWEN3, tensors), message)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("a", [2**62] * 200_000, "a has 200,000 dimensions. Expected at most 8."),
+        ("a", [10**4000] * 8, "a has 0 bytes, which does not fit its shape (1000"),
+        ("a" * 1_000_000, [2] * 9, "aaa has 9 dimensions"),
+        ("a" * 1_000_000, [2], "aaa has 0 bytes"),
+    ],
+)
+def test_tensor_of_a_hostile_shape_is_refused_in_few_words(
+    name: str, shape: list[int], message: str, tmp_path: Path
+) -> None:
+    """A shape of many or of huge dimensions is not multiplied out, nor is it or a long name
+    repeated in the message.
+    """
+    file = tmp_path / "model.safetensors"
+    head = json.dumps({name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    file.write_bytes(len(head).to_bytes(8, "little") + head)
+    with pytest.raises(UsageError) as refused:
+        read_tensors(file)
+    assert message in str(refused.value)
+    assert len(str(refused.value)) < 300 + len(str(file))
 
 
 def test_damaged_checkpoint_file_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,8 @@ from msgspec import Struct
 
 from finops_cli.datasets.sentiment.slots import Amount, Filler, Measure, Move, Words
 from finops_cli.domain.sentiment import LABELS, Label
-from finops_cli.errors import KnowledgeError
+from finops_cli.errors import KnowledgeError, UsageError
+from finops_cli.files.settings_text import decode_settings, parse_toml, read_settings
 from finops_cli.kb.load import bundled_dir
 
 Register = Literal["earnings_call", "analyst_note", "filing", "counterparty_reply"]
@@ -109,12 +109,10 @@ def load_grammar(file: Path | None = None) -> Grammar:
     """
     path = file or bundled_dir("training") / "sentiment-grammar.toml"
     try:
-        text = path.read_bytes()
-        given = msgspec.convert(tomllib.loads(text.decode()), _File)
-    except OSError as error:
-        raise KnowledgeError(
-            f"{path}: cannot be read ({error.strerror})", "give a grammar of sentences"
-        ) from error
+        text = read_settings(path)
+        given = msgspec.convert(parse_toml(decode_settings(path, text)), _File)
+    except UsageError as error:
+        raise KnowledgeError(str(error), error.cure) from error
     except ValueError as error:  # msgspec.ValidationError is one, and tells the key
         raise KnowledgeError(f"{path}: {error}") from error
     try:

@@ -27,7 +27,7 @@ from finops_cli.importers.mapped_rows.cells import whole
 from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.verify.codecs import Codec
-from finops_cli.verify.schemas import schema_errors, unusable
+from finops_cli.verify.schemas import unusable
 
 Trades = Annotated[int, Meta(ge=0, le=10**12)]
 _NUMBER = re.compile("[0-9]{1,4}")
@@ -101,7 +101,7 @@ class CounterpartyHistory:
             fields["counterparty"] = read_participant(fields["counterparty"])
         row = _CODEC.read(fields)
         if row is None:
-            return schema_errors(fields, _CODEC.json_schema)
+            return _CODEC.explain(fields)
         try:
             day = date.fromisoformat(dates.parse_date(row.date))
             settles = self._calendar.is_counted(day, "settlement")

@@ -35,7 +35,7 @@ from finops_cli.importers.mapped_rows.cells import truth, whole
 from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
 from finops_cli.kb.chapters.joins import JoinRules
 from finops_cli.verify.codecs import Codec
-from finops_cli.verify.schemas import schema_errors, unusable
+from finops_cli.verify.schemas import unusable
 
 _CODEC = Codec("inventory-line", InventoryLine, {})
 _SNAPSHOT = Codec("inventory-snapshot", Snapshot, {})
@@ -186,7 +186,7 @@ class InventoryFile:
         line = _CODEC.read(fields) if not given.problems else None
         problems = given.problems
         if line is None:
-            problems = problems or schema_errors(fields, _CODEC.json_schema)
+            problems = problems or _CODEC.explain(fields)
         else:
             problems = _faults_of_kind(line) or self._store(line, given.line)
         if problems:
@@ -240,7 +240,7 @@ class InventoryFile:
     def _take_snapshot(self, given: Any) -> list[Problem]:
         snapshot = _SNAPSHOT.read(given)
         if snapshot is None:
-            return schema_errors(given, _SNAPSHOT.json_schema)
+            return _SNAPSHOT.explain(given)
         self.snapshot = snapshot
         return []
 

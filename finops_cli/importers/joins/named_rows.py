@@ -18,7 +18,7 @@ from finops_cli.importers import dates
 from finops_cli.importers.row_files import GivenRow, RowFaults, RowLayout, read_rows
 from finops_cli.importers.symbols import compare_form
 from finops_cli.verify.codecs import Codec
-from finops_cli.verify.schemas import schema_errors, unusable
+from finops_cli.verify.schemas import unusable
 
 T = TypeVar("T", bound=Struct)
 FAIL_ID = "fail_id"
@@ -77,7 +77,7 @@ def _take(
     problems += _tidy_dates(fields)
     row = codec.read(fields) if not problems else None
     if not keys or row is None:
-        return problems or schema_errors(fields, codec.json_schema)
+        return problems or codec.explain(fields)
     key = keys[0]
     known = rows.by_key.setdefault(key, [])
     wrong = _add_other_names(rows, keys, given.line) or check(rows, key, row, given.line)

@@ -12,7 +12,6 @@ from finops_cli.importers.mapped_rows.repairs import allowed_for
 from finops_cli.importers.stream import nest
 from finops_cli.pipeline.parse import parse_fail
 from finops_cli.verify.codecs import FAIL
-from finops_cli.verify.schemas import schema_errors
 
 _SAMPLE = {
     "fail_id": "F-1",
@@ -126,6 +125,6 @@ def _find_value_faults(field: str, text: object, path: tuple[str | int, ...]) ->
         return [Fault(path, f"is {show(text)}", cell.accepted)]
     return [
         Fault(path, f"is {problem.value}", problem.accepted)
-        for problem in schema_errors(nest({full_name(field): value}), FAIL.json_schema)
+        for problem in FAIL.explain(nest({full_name(field): value}))
         if problem.rule != "schema.required"
     ]

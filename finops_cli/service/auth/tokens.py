@@ -7,7 +7,6 @@ import hmac
 import os
 import secrets
 import stat
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from finops_cli.errors import UsageError
+from finops_cli.files.settings_text import decode_settings, parse_toml, read_settings
 from finops_cli.service.auth.roles import ROLES, Role
 
 PREFIX = "fop_"
@@ -115,9 +115,10 @@ def find_owner(owners: list[TokenOwner], token: str, now: datetime) -> TokenOwne
 
 def read_owners(path: Path) -> list[TokenOwner]:
     """Read a token file. Raises UsageError, which names the token and the field with a fault."""
+    text = decode_settings(path, read_settings(path))
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        given = parse_toml(text)
+    except ValueError as error:
         raise UsageError(
             f"--tokens {path}: {error}", "make a file with `finops token new`"
         ) from error

@@ -1,0 +1,100 @@
+"""Measure how the cost of hostile inputs grows with their size, and what a rejected line costs.
+
+    python -m benchmarks.growth [WORDS OF A SHAPE]
+
+Each shape of `benchmarks.growth_shapes` is read at sizes 1, 2, 4 and 8 in this process, several
+times. The slope is that of CPU time on size, both as logarithms: 1 is linear, 2 is the square. The
+median of the tries counts. A slope over `MOST_SLOPE`, or a rejected line over `MOST_RATIO` good
+ones, ends with 1. The ratio is taken from the least of the rounds.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from math import log2
+from pathlib import Path
+from statistics import linear_regression, median
+
+from benchmarks.blotters import write_blotter
+from benchmarks.growth_shapes import Shape, make_processor, shapes
+
+SIZES = (1, 2, 4, 8)
+TRIES = 3
+MOST_SLOPE = 1.2
+MOST_RATIO = 3
+SEED = 20261129
+RECORDS = 1_000
+ROUNDS = 3
+
+
+def cpu(read: Callable[[], object]) -> float:
+    """Return the CPU seconds of a call, at least a microsecond."""
+    gc.collect()
+    began = time.process_time()
+    read()
+    return max(time.process_time() - began, 1e-6)
+
+
+def measure(shape: Shape) -> tuple[float, float]:
+    """Return the slope of a shape, and the seconds that its largest size takes."""
+    inputs = [shape.make(size) for size in SIZES]
+    sizes = [log2(size) for size in SIZES]
+    slopes, largest = [], []
+    for _ in range(TRIES):
+        seconds = [cpu(lambda given=given: shape.read(given)) for given in inputs]  # type: ignore[misc]
+        slopes.append(linear_regression(sizes, [log2(each) for each in seconds]).slope)
+        largest.append(seconds[-1])
+    return median(slopes), min(largest)
+
+
+def rejected_lines() -> dict[str, float]:
+    """Return what a line that is rejected costs, in good lines, by its fault."""
+    process = make_processor("off")
+    with tempfile.TemporaryDirectory() as folder:
+        blotter = Path(folder) / "fails.jsonl"
+        write_blotter(blotter, RECORDS, SEED)
+        good = [json.loads(line) for line in blotter.read_bytes().splitlines()]
+    faults = {
+        "good": {},
+        "an unknown word": {"side": "X"},
+        "an unknown field": {"quantty": 5},
+        "values of other types": {"qty": "abc", "market_value": {}},
+        "a wrong check digit": {"cusip": "594918105"},
+        "nothing but the name": dict.fromkeys(set(good[0]) - {"fail_id"}),
+    }
+    least = {}
+    for name, changed in faults.items():
+        lines = [json.dumps({**record, **changed}).encode() for record in good]
+        rounds = [cpu(lambda lines=lines: [*map(process, lines)]) for _ in range(ROUNDS)]  # type: ignore[misc]
+        least[name] = min(rounds)
+    return {name: seconds / least["good"] for name, seconds in least.items() if name != "good"}
+
+
+def main(words: str) -> int:
+    """Print the table; return 1 where something is over its limit."""
+    over = 0
+    gc.freeze()  # what is loaded by now is no cost of an input
+    print(f"{'shape':<62}{'slope':>6}{'seconds at 8':>14}")
+    for shape in shapes():
+        if words in shape.name:
+            slope, seconds = measure(shape)
+            over += slope > MOST_SLOPE
+            mark = "  OVER" if slope > MOST_SLOPE else ""
+            print(f"{shape.name:<62}{slope:>6.2f}{seconds:>14.3f}{mark}", flush=True)
+    if not words:
+        print(f"{'a rejected line':<62}{'good lines':>20}")
+        for name, ratio in rejected_lines().items():
+            over += ratio > MOST_RATIO
+            print(f"{name:<62}{ratio:>20.1f}{'  OVER' if ratio > MOST_RATIO else ''}")
+    if over:
+        print(f"{over} over the limit: a slope of {MOST_SLOPE}, {MOST_RATIO} good lines")
+    return int(over > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(" ".join(sys.argv[1:])))
