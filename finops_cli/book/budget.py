@@ -63,6 +63,10 @@ class Budget:
         self._owed: dict[tuple[str, str], tuple[int, int | None]] = {}
         self._may_be_late: set[str] = set()
 
+    def renew(self) -> Budget:
+        """Return a budget of the same money, of which nothing is spent."""
+        return Budget(self.usd, self._collateral)
+
     def add(self, pool: BookPool, price: Fraction | None) -> None:
         """Open the account of a security with a lender. A price is US dollars a share."""
         lendable = sum(source.qty for source in pool.sources if source.kind == "BORROW")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
@@ -10,13 +11,14 @@ from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from finops_cli.book.allocation.pool import TIERS, DrawingFail
 from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord, Ftrs, Inventory
 from finops_cli.domain.money import exact
 from finops_cli.files.temporary_table import TemporaryTable
-from finops_cli.pipeline.book_parts import AttachedPart, PlannedFail, encode_part
+from finops_cli.pipeline.book_parts import AttachedPart, PlannedFail, encode_part, read_part
 from finops_cli.rules.gridlock import Gridlock
 
 OTHER, DRAWS, CASH = 0, 1, 2
@@ -74,11 +76,13 @@ class BookIndex:
             " PRIMARY KEY (cusip, name)) WITHOUT ROWID",
             "CREATE TABLE parts (line INTEGER PRIMARY KEY, body BLOB, verdict INTEGER)",
             "CREATE TABLE verdicts (id INTEGER PRIMARY KEY, body BLOB)",
+            "CREATE TABLE others (cusip TEXT PRIMARY KEY) WITHOUT ROWID",
         )
         self._verdicts: dict[Gridlock, int] = {}
         self._last_verdict = 0
         self._waiting: list[tuple[int, bytes, int | None]] = []
         self._shown: tuple[int, bytes] | None = None
+        self._changed: dict[int, AttachedPart] | None = None
 
     def close(self) -> None:
         """Delete the index."""
@@ -129,9 +133,18 @@ class BookIndex:
         for cusip, group in groupby(rows, key=itemgetter(0)):
             yield cusip, [_indexed(*row[1:]) for row in group]
 
+    def add_others(self, cusips: Iterable[str]) -> None:
+        """Remember the securities of fails that are not planned again."""
+        self._table.insert_many(
+            "INSERT OR IGNORE INTO others VALUES (?)", [(cusip,) for cusip in cusips]
+        )
+
     def has(self, cusip: str) -> bool:
         """Return true where a fail concerns the security."""
-        return bool(self._table.select("SELECT 1 FROM fails WHERE cusip = ? LIMIT 1", (cusip,)))
+        return bool(
+            self._table.select("SELECT 1 FROM fails WHERE cusip = ? LIMIT 1", (cusip,))
+            or self._table.select("SELECT 1 FROM others WHERE cusip = ?", (cusip,))
+        )
 
     def read_fails(self, cusip: str) -> list[IndexedFail]:
         """Return the fails of a security, in the order of their lines."""
@@ -148,9 +161,25 @@ class BookIndex:
 
     def put_parts(self, parts: Sequence[tuple[int, PlannedFail, int | None]]) -> None:
         """Keep the parts of lines, each with the number of its verdict on the gridlock."""
-        self._waiting += [(line, encode_part(part), verdict) for line, part, verdict in parts]
+        rows = [(line, encode_part(part), verdict) for line, part, verdict in parts]
+        if self._changed is not None:
+            for row in rows:
+                line, before, [after] = row[0], self.attach(row[0], 1)[0], self._show([row])
+                if before is None or _without_change(before) != _without_change(after):
+                    self._changed[line] = after
+        self._waiting += rows
         if len(self._waiting) >= _WAITING:
             self._write()
+
+    @contextmanager
+    def watching(self) -> Iterator[dict[int, AttachedPart]]:
+        """Collect the parts that change while the block runs, by line."""
+        changed: dict[int, AttachedPart] = {}
+        self._changed = changed
+        try:
+            yield changed
+        finally:
+            self._changed = None
 
     def put_verdict(self, verdict: Gridlock) -> int:
         """Keep a verdict on a gridlock; returns its number."""
@@ -164,6 +193,13 @@ class BookIndex:
             self._verdicts[verdict] = self._last_verdict
         return self._last_verdict
 
+    def read_part(self, line: int) -> bytes | None:
+        """Return the encoded part of a line; None for a line that has none."""
+        if self._waiting:
+            self._write()
+        rows = self._table.select("SELECT body FROM parts WHERE line = ?", (line,))
+        return rows[0][0] if rows else None
+
     def attach(self, first: int, count: int) -> list[AttachedPart | None]:
         """Return the parts of consecutive lines; None for a line that has none."""
         if self._waiting:
@@ -173,10 +209,23 @@ class BookIndex:
             (first, first + count - 1),
         )
         found: list[AttachedPart | None] = [None] * count
-        for line, body, verdict in rows:
-            shown = None if verdict is None else self._read_verdict(verdict)
-            found[line - first] = AttachedPart(body, shown)
+        for row, part in zip(rows, self._show(rows), strict=True):
+            found[row[0] - first] = part
         return found
+
+    def _show(self, rows: Sequence[tuple[int, bytes, int | None]]) -> list[AttachedPart]:
+        """Read the verdicts of rows of parts."""
+        return [
+            AttachedPart(body, None if verdict is None else self._read_verdict(verdict))
+            for _, body, verdict in rows
+        ]
+
+    def stream_attached(self) -> Iterator[AttachedPart | None]:
+        """Yield the part of each line from the first one on, without end; None: it has none."""
+        first = 1
+        while True:
+            yield from self.attach(first, _WAITING)
+            first += _WAITING
 
     def _write(self) -> None:
         self._table.insert_many("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", self._waiting)
@@ -187,6 +236,15 @@ class BookIndex:
             [(body,)] = self._table.select("SELECT body FROM verdicts WHERE id = ?", (number,))
             self._shown = number, body
         return self._shown[1]
+
+
+def _without_change(attached: AttachedPart) -> AttachedPart:
+    """Leave out how a part compares with an earlier plan."""
+    part = read_part(attached)
+    if part.place is None or part.place.change is None:
+        return attached
+    place = replace(part.place, change=None)
+    return attached._replace(part=encode_part(replace(part, place=place)))
 
 
 def _indexed(

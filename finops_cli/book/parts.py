@@ -10,9 +10,8 @@ from msgspec.structs import replace
 from finops_cli.book.allocation.fill import Part
 from finops_cli.book.allocation.plan import PoolPlan
 from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, can_serve, is_late
-from finops_cli.book.sent import SentPart
 from finops_cli.book.settle import Settled
-from finops_cli.domain.allotment import AllottedShares, BookPlace
+from finops_cli.domain.allotment import AllottedShares, BookPlace, Change
 from finops_cli.domain.finding import Finding
 from finops_cli.pipeline.book_parts import PlannedFail, project
 
@@ -47,7 +46,7 @@ def make_parts(settled: Settled, plan: PoolPlan) -> list[FailPlan]:
             uncovered=uncovered,
             late=late,
             alone=max(0, fail.owed - reach.count(fail.days_left)),
-            change=_compare(settled.sent.get(fail.fail_id), covering),
+            change=_compare(settled, fail.fail_id, covering),
             findings=tuple(settled.findings.get(fail.fail_id, ())),
         )
         part = PlannedFail(allotment=allotment, place=shown, inventory=inventory, ftrs=ftrs)
@@ -134,12 +133,11 @@ def _shares(
     )
 
 
-def _compare(
-    sent: Sequence[SentPart] | None, covering: Sequence[AllottedShares]
-) -> Literal["new", "same", "changed"] | None:
-    """Compare an allotment with what was sent."""
+def _compare(settled: Settled, name: str, covering: Sequence[AllottedShares]) -> Change | None:
+    """Compare an allotment with what was sent; None where no earlier plan is given."""
+    sent = settled.sent.get(name)
     if sent is None:
-        return None
+        return "new" if settled.has_sent else None
     before, after = ({}, {})  # type: dict[tuple[str, str], int], dict[tuple[str, str], int]
     for part in sent:
         before[part.key] = before.get(part.key, 0) + part.qty

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -11,6 +12,7 @@ from finops_cli.book.allocation.plan import PoolPlan, plan_pool
 from finops_cli.book.allocation.pool import BookPool, make_pool
 from finops_cli.book.budget import Budget
 from finops_cli.book.certificates import BookTotal, PoolCertificate, TotalLine
+from finops_cli.book.index import IndexedFail
 from finops_cli.book.parts import FailPlan, make_parts, note_budget
 from finops_cli.book.proof.certificate import certify
 from finops_cli.book.settle import BookInput, Settled, judge_gridlock, settle
@@ -19,17 +21,20 @@ from finops_cli.domain import exact_json
 
 
 def plan_book(
-    given: BookInput, budget: Budget | None = None, certificate: BinaryIO | None = None
+    given: BookInput,
+    budget: Budget | None = None,
+    certificate: BinaryIO | None = None,
+    only: Iterable[str] | None = None,
 ) -> BookSummary:
     """Plan every security of a book, and put the parts of its fails into the index.
 
-    `certificate` gets a line of proof for each security, and a last line of sums. Raises
-    MissingPiece where fails compete and an extra is missing.
+    `only`: the securities to plan; None: all. `certificate` gets a line of proof for each security,
+    and a last line of sums. Raises MissingPiece where fails compete and an extra is missing.
     """
     if budget is not None:
         _spend(given, budget)
     summary, proof = BookSummary(), _Proof(certificate)
-    for cusip, fails in given.index.stream_pools():
+    for cusip, fails in _list_pools(given, only):
         settled = settle(cusip, given, fails)
         if settled is None:
             continue
@@ -39,6 +44,8 @@ def plan_book(
         planned = [note_budget(each, unlent) for each in make_parts(settled, plan)]
         put_parts(planned, settled, given)
         summary.add(pool, plan, planned)
+        if plan.trust == "best found" or settled.has_firm_fault:
+            summary.again.add(cusip)
         proof.add(pool, plan, settled)
     proof.finish(summary, budget)
     if given.inventory is not None:
@@ -46,6 +53,18 @@ def plan_book(
     if given.sent is not None:
         summary.firm_unknown = given.sent.list_unknown()
     return summary
+
+
+def _list_pools(
+    given: BookInput, only: Iterable[str] | None
+) -> Iterator[tuple[str, list[IndexedFail]]]:
+    if only is None:
+        yield from given.index.stream_pools()
+        return
+    for cusip in sorted(only):
+        fails = given.index.read_fails(cusip)
+        if fails:
+            yield cusip, fails
 
 
 def _count_unlent(settled: Settled, pool: BookPool) -> int:

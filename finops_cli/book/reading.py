@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import gc
 import hashlib
+from contextlib import ExitStack
 from typing import NamedTuple
 
+import msgspec
+from msgspec import Struct
+
 from finops_cli.book.allocation.pool import DrawingFail
+from finops_cli.book.copying import Selection
 from finops_cli.book.index import CASH, DRAWS, OTHER, BookIndex, IndexedFail
 from finops_cli.book.sources import snapshot_key
+from finops_cli.domain import limits
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Damage
@@ -31,25 +37,99 @@ class _Drawing(NamedTuple):
     role: int
 
 
-def index_fails(source: InputSource, pipeline: Pipeline, index: BookIndex) -> None:
+class _Event(Struct):
+    new_cusip: str | None = None
+
+
+class _Glance(Struct):
+    """The fields that decide early whether a record is planned again."""
+
+    cusip: str
+    fail_id: str | None = None
+    corporate_action: _Event | None = None
+
+
+_GLANCE = msgspec.json.Decoder(_Glance)
+
+
+class _Choice:
+    """Chooses the lines that are planned again, and takes their earlier lines."""
+
+    def __init__(self, selection: Selection, index: BookIndex, stack: ExitStack) -> None:
+        self.cusips = selection.cusips
+        self._sent = selection.sent
+        self._before = stack.enter_context(selection.before.open("rb"))
+        self._index = index
+        self._line = b""
+
+    def choose(self, found: list[tuple[int, InputLine]]) -> list[tuple[int, InputLine | _Read]]:
+        """Return each line, or its name alone where it is not planned again."""
+        others = set()
+        chosen: list[tuple[int, InputLine | _Read]] = []
+        for number, line in found:
+            glance = _glance(line)
+            if glance is None or self._concerns(glance):
+                chosen.append((number, line))
+            else:
+                others.add(glance.cusip)
+                chosen.append((number, _Read(glance.fail_id)))
+        self._index.add_others(others)
+        return chosen
+
+    def take_sent(self, first: int, lines: int, numbers: set[int]) -> None:
+        """Take the earlier lines of the fails that are planned again."""
+        for number, line in zip(range(first, first + lines), self._before, strict=False):
+            if number in numbers:
+                self._sent.take(number, line)
+
+    def _concerns(self, glance: _Glance) -> bool:
+        event = glance.corporate_action
+        return glance.cusip in self.cusips or (event is not None and event.new_cusip in self.cusips)
+
+
+def _glance(line: InputLine) -> _Glance | None:
+    """Look at a line; None where all of it must be read."""
+    if isinstance(line, Damage):
+        return None
+    try:
+        found = _GLANCE.decode(line)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    name = found.fail_id
+    return found if name is None or 0 < len(name) <= limits.ID_CHARS else None
+
+
+def index_fails(
+    source: InputSource,
+    pipeline: Pipeline,
+    index: BookIndex,
+    selection: Selection | None = None,
+) -> None:
     """Read every line of a source, and index each fail that can be used.
 
     A line whose `fail_id` an earlier line has is rejected later, so it draws on nothing.
+    `selection`: only the fails of some securities are indexed; None: all.
     """
-    with SeenIds() as seen:
+    with ExitStack() as stack:
+        seen = stack.enter_context(SeenIds())
+        choice = None if selection is None else _Choice(selection, index, stack)
         gc.disable()  # as for the lines of a run: they make no cycles
         try:
             for batch in source.batches(0, 256):
-                _index_batch(batch, pipeline, index, seen)
+                _index_batch(batch, pipeline, index, seen, choice)
         finally:
             gc.enable()
     index.finish()
 
 
-def _index_batch(batch: Batch, pipeline: Pipeline, index: BookIndex, seen: SeenIds) -> None:
+def _index_batch(
+    batch: Batch, pipeline: Pipeline, index: BookIndex, seen: SeenIds, choice: _Choice | None
+) -> None:
+    numbered = list(enumerate(batch.lines, start=batch.first))
+    chosen = numbered if choice is None else choice.choose(numbered)
     found = [
-        (number, _read(line, pipeline))
-        for number, line in enumerate(batch.lines, start=batch.first)
+        (number, line if isinstance(line, _Read) else _read(line, pipeline))
+        for number, line in chosen
     ]
     named = [(each.given_id, number) for number, each in found if each.given_id is not None]
     repeated = seen.register(named)
@@ -60,6 +140,8 @@ def _index_batch(batch: Batch, pipeline: Pipeline, index: BookIndex, seen: SeenI
             continue
         answer = triage(fail, pipeline.kb)
         drawing = _find_drawing(fail, answer)
+        if choice is not None and drawing.cusip not in choice.cusips:
+            continue
         snapshot = None
         if drawing.role != OTHER and (fail.inventory is not None or fail.ftrs):
             snapshot = _name_snapshot(fail)
@@ -70,6 +152,9 @@ def _index_batch(batch: Batch, pipeline: Pipeline, index: BookIndex, seen: SeenI
         has_name = fail.fail_id is not None
         rows.append((drawing.cusip, IndexedFail(queued, drawing.role, has_name, related, snapshot)))
     index.add(rows)
+    if choice is not None:
+        numbers = {indexed.fail.line for _, indexed in rows}
+        choice.take_sent(batch.first, len(batch.lines), numbers)
 
 
 class _Read(NamedTuple):

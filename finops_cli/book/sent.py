@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
 
 from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, can_serve
+from finops_cli.book.index import BookIndex, IndexedFail
 from finops_cli.domain import limits
 from finops_cli.domain.allotment import SourceKind
 from finops_cli.domain.fail import Identifier, Shares
@@ -16,9 +17,12 @@ from finops_cli.domain.finding import Finding, Problem
 from finops_cli.errors import UsageError
 from finops_cli.files.jsonl import lines_of
 from finops_cli.files.temporary_table import TemporaryTable
+from finops_cli.pipeline.book_parts import AttachedPart, read_part
 from finops_cli.pipeline.parse import decode
 from finops_cli.verify.codecs import Codec
 
+_WAITING = 500
+"""Rows that are written in one call."""
 _ACCEPTED = (
     'lines {"fail_id", "kind", "id", "qty", "firm": false}, or the output lines of finops book'
 )
@@ -47,9 +51,11 @@ class _Allotted(Struct, frozen=True):
 
 class _OutputLine(Struct, frozen=True):
     fail_id: str
+    status: str
     allotment: tuple[_Allotted, ...] | None = None
 
 
+_OUTPUT = msgspec.json.Decoder(_OutputLine)
 _LINE = Codec("sent-line", SentLine, {})
 
 
@@ -67,28 +73,46 @@ class SentPart(NamedTuple):
         return self.kind, self.id
 
 
+class SentShares(Protocol):
+    """What was sent out for the fails of a book."""
+
+    def find(self, fail: IndexedFail) -> list[SentPart] | None:
+        """Return what was sent for a fail; None for a fail that was not planned before."""
+
+    def list_unknown(self) -> list[tuple[str, int]]:
+        """List the fails with firm parts that the book does not have, and their shares."""
+
+
 class SentPlan:
     """The parts of an earlier plan, by fail, on disk."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file. Raises UsageError naming the line of a fault."""
+    def __init__(self, path: Path, reads: bool = True) -> None:
+        """Read the file; `reads` False: `take` gets the lines that matter.
+
+        Raises UsageError naming the line of a fault.
+        """
         self.path = path
+        self._waiting: list[tuple[str, str, str, int, int]] = []
         self._table = TemporaryTable(
             "CREATE TABLE sent (name TEXT, kind TEXT, id TEXT, firm INTEGER, qty INTEGER,"
             " PRIMARY KEY (name, kind, id, firm)) WITHOUT ROWID",
             "CREATE TABLE known (name TEXT PRIMARY KEY) WITHOUT ROWID",
         )
+        if not reads:
+            return
         with path.open("rb") as file:
             for number, (line, _) in enumerate(lines_of(file), start=1):
                 if line.strip():
-                    self._take(number, line)
+                    self.take(number, line)
 
     def close(self) -> None:
         """Delete the index."""
         self._table.close()
 
-    def find(self, name: str) -> list[SentPart] | None:
+    def find(self, fail: IndexedFail) -> list[SentPart] | None:
         """Return what was sent for a fail; None for a fail that the file does not have."""
+        self._write()
+        name = fail.output_name
         self._table.insert("INSERT OR IGNORE INTO known VALUES (?)", (name,))
         rows = self._table.select(
             "SELECT kind, id, qty, firm FROM sent WHERE name = ? ORDER BY kind, id", (name,)
@@ -98,13 +122,19 @@ class SentPlan:
 
     def list_unknown(self) -> list[tuple[str, int]]:
         """List the fails with firm parts that the book does not have, and their shares."""
+        self._write()
         return self._table.select(
             "SELECT name, sum(qty) FROM sent WHERE firm = 1"
             " AND name NOT IN (SELECT name FROM known) GROUP BY name ORDER BY name LIMIT 100"
         )
 
-    def _take(self, number: int, line: bytes) -> None:
-        given = decode(line)
+    def take(self, number: int, line: bytes) -> None:
+        """Take a line. Raises UsageError for a fault."""
+        try:
+            self._add_output(_OUTPUT.decode(line))
+            return
+        except msgspec.MsgspecError:
+            given = decode(line)
         if isinstance(given, Problem) or not isinstance(given, dict):
             text = given.message if isinstance(given, Problem) else "is not an object"
             raise UsageError(f"{self.path}:{number}: {text}", f"give {_ACCEPTED}")
@@ -119,9 +149,11 @@ class SentPlan:
 
     def _take_output(self, number: int, given: dict[str, Any]) -> None:
         try:
-            line = msgspec.convert(given, _OutputLine)
+            self._add_output(msgspec.convert({"status": "", **given}, _OutputLine))
         except msgspec.ValidationError as error:
             raise UsageError(f"{self.path}:{number}: {error}", f"give {_ACCEPTED}") from error
+
+    def _add_output(self, line: _OutputLine) -> None:
         if line.allotment is None:
             return
         self._add(line.fail_id, "", "", 0, 0)  # the fail was planned, perhaps without a share
@@ -130,11 +162,41 @@ class SentPlan:
                 self._add(line.fail_id, each.kind, each.id, int(each.firm), each.qty)
 
     def _add(self, name: str, kind: str, id: str, firm: int, qty: int) -> None:
-        self._table.insert(
-            "INSERT INTO sent VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET qty = qty + excluded.qty",
-            (name, kind, id, firm, qty),
-        )
+        self._waiting.append((name, kind, id, firm, qty))
+        if len(self._waiting) >= _WAITING:
+            self._write()
+
+    def _write(self) -> None:
+        if self._waiting:
+            self._table.insert_many(
+                "INSERT INTO sent VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET qty = qty + excluded.qty",
+                self._waiting,
+            )
+            self._waiting.clear()
+
+
+class PartsBefore:
+    """The parts that the index has from the plan before this one, as a plan that was sent out."""
+
+    def __init__(self, index: BookIndex) -> None:
+        self._index = index
+
+    def find(self, fail: IndexedFail) -> list[SentPart] | None:
+        """Return the part of a fail; None for a fail that has no allotment."""
+        body = self._index.read_part(fail.fail.line)
+        allotment = None if body is None else read_part(AttachedPart(body)).allotment
+        if allotment is None:
+            return None
+        return [
+            SentPart(each.kind, each.id, each.qty, each.firm)
+            for each in allotment
+            if not each.beside_borrow
+        ]
+
+    def list_unknown(self) -> list[tuple[str, int]]:
+        """List nothing: every fail that was planned is in the book."""
+        return []
 
 
 class FirmPart(NamedTuple):

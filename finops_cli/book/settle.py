@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from finops_cli.book.allocation.pool import BookPool, make_pool
 from finops_cli.book.index import CASH, DRAWS, OTHER, BookIndex, IndexedFail, OwnInventory
-from finops_cli.book.sent import FirmPart, SentPart, SentPlan, split_firm
+from finops_cli.book.sent import FirmPart, SentPart, SentShares, split_firm
 from finops_cli.book.sources import (
     Difference,
     PoolFacts,
@@ -49,7 +49,7 @@ class BookInput:
     inventory_name: str = ""
     prefers_file: bool = False
     """A record whose own inventory differs takes the file's."""
-    sent: SentPlan | None = None
+    sent: SentShares | None = None
     needs_price: bool = False
     """A security with a lender needs a price, because a budget limits the borrows."""
 
@@ -66,9 +66,18 @@ class Settled(NamedTuple):
     """By `fail_id`."""
     sent: dict[str, list[SentPart]]
     """The parts that were sent, by `fail_id`; a fail that was not planned before is absent."""
+    has_sent: bool
+    """True where an earlier plan is given, whatever its fails."""
     firm: list[FirmPart]
     findings: dict[str, list[Finding]]
     """By `fail_id`."""
+
+    @property
+    def has_firm_fault(self) -> bool:
+        """Return true where a firm part of the earlier plan is not firm in this one."""
+        return any(
+            each.rule.startswith("book.firm_") for found in self.findings.values() for each in found
+        )
 
 
 @dataclass(slots=True)
@@ -121,7 +130,8 @@ def settle(
     for place, found in split.findings.items():
         outcome.findings.setdefault(pool.fails[place].fail_id, []).extend(found)
     drawing = {each.fail.fail_id: each for each in outcome.drawing}
-    return Settled(pool, split.pool, facts, drawing, sent, split.parts, outcome.findings)
+    has_sent = given.sent is not None
+    return Settled(pool, split.pool, facts, drawing, sent, has_sent, split.parts, outcome.findings)
 
 
 def judge_gridlock(related: Sequence[str], ftrs: Sequence[Ftr], kb: KnowledgeBase) -> Gridlock:
@@ -258,12 +268,14 @@ def _put_cash(
         outcome.parts.append((each.fail.line, PlannedFail(inventory=_NOTHING), verdict))
 
 
-def _read_sent(drawing: Sequence[IndexedFail], sent: SentPlan | None) -> dict[str, list[SentPart]]:
+def _read_sent(
+    drawing: Sequence[IndexedFail], sent: SentShares | None
+) -> dict[str, list[SentPart]]:
     if sent is None:
         return {}
     found = {}
     for each in drawing:
-        parts = sent.find(each.output_name)
+        parts = sent.find(each)
         if parts is not None:
             found[each.fail.fail_id] = parts
     return found

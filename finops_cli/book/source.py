@@ -7,12 +7,15 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from finops_cli.book.copying import Copier
 from finops_cli.book.index import BookIndex
 from finops_cli.files.jsonl import Batches, InputLine
 from finops_cli.files.safe_io import reading
 from finops_cli.pipeline.input_source import InputDigest, InputSource
+from finops_cli.pipeline.resume import BookNote
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,6 +28,10 @@ class BookSource:
     """SHA-256 of the files and the options of the plan."""
     other: tuple[Path, ...] = ()
     """The files of the plan, which an output must not replace."""
+    note: BookNote | None = None
+    """What a later plan must know to copy lines of this one, once the book is planned."""
+    copier: Copier | None = None
+    """Has the lines that are copied; None: every line is made."""
 
     @property
     def path(self) -> Path | None:
@@ -49,7 +56,11 @@ class BookSource:
     def batches(self, skip: int, at_most: int) -> Batches:
         """Yield the lines after the first `skip`, each with its part."""
         found = self.inner.batches(skip, at_most)
-        found.attach = self.index.attach
+        if self.copier is None:
+            found.attach = self.index.attach
+            return found
+        attached = self.copier.attach(self.index.stream_attached(), skip)
+        found.attach = lambda _, count: list(islice(attached, count))
         return found
 
     def lines(self) -> Generator[InputLine, None, None]:
@@ -58,7 +69,7 @@ class BookSource:
 
     def digest(self) -> InputDigest:
         """Describe the content, with the files and the options of the plan."""
-        return self.inner.digest()._replace(book=self.digest_of_plan)
+        return self.inner.digest()._replace(book=self.digest_of_plan, note=self.note)
 
     def report(self) -> list[str]:
         """Say what became of the lines, once they were read."""

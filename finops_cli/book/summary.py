@@ -14,6 +14,8 @@ from finops_cli.book.allocation.pool import TIERS, BookPool
 from finops_cli.book.parts import FailPlan
 from finops_cli.book.proof.certificate import flow_of, make_cuts
 from finops_cli.book.proof.sentences import name_fails
+from finops_cli.domain.allotment import BookPlace
+from finops_cli.domain.enums import Tier
 
 WORST = 5
 """Securities that a summary shows."""
@@ -50,6 +52,10 @@ class BookSummary:
     """Securities of the inventory that no fail asks for."""
     firm_unknown: list[tuple[str, int]] = field(default_factory=list)
     """Fails with firm parts that the book does not have, and their shares."""
+    again: set[str] = field(default_factory=set)
+    """Securities whose plan might differ if they were planned again with this one as `--sent`."""
+    copied: int = 0
+    """Lines that are copied from the earlier plan."""
     _heap: list[tuple[tuple[int, ...], str, WorstPool]] = field(default_factory=list)
 
     def add(self, pool: BookPool, plan: PoolPlan, fails: Sequence[FailPlan]) -> None:
@@ -70,6 +76,18 @@ class BookSummary:
         key = tuple(by_tier[tier] for tier in TIERS)
         if any(key):
             self._keep(key, pool, plan, fails)
+
+    def add_copied(self, tier: Tier, owed: int, place: BookPlace, borrowed: int) -> None:
+        """Count a fail whose line is copied."""
+        self.fails[tier] += 1
+        self.owed[tier] += owed
+        self.uncovered[tier] += place.uncovered
+        self.late[tier] += place.late
+        self.borrowed[tier] += borrowed
+        self.alone += place.alone
+        if place.place == 1:
+            self.pools += 1
+            self.contended += place.of > 1
 
     @property
     def worst(self) -> list[WorstPool]:

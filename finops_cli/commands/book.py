@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from finops_cli.commands.book_follow import Follow, follow_changes, refuse_unusable
 from finops_cli.commands.clock_options import ClockOptions
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.join_options import JoinOptions, open_joined
@@ -22,6 +23,9 @@ from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.book.budget import Budget
+    from finops_cli.book.copying import Selection
+    from finops_cli.book.follow import Follower
+    from finops_cli.book.sent import SentPlan
     from finops_cli.book.settle import BookInput
     from finops_cli.book.source import BookSource
     from finops_cli.book.summary import BookSummary
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from finops_cli.importers.joins.joined_source import JoinedSource
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.pipeline.clock import ClockConfig
+    from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.run import RunConfig
 
 Certificate = Annotated[
@@ -88,6 +93,7 @@ class _Options:
     delta: Path | None
     budget: str | None
     prefer: str | None
+    follow: bool
 
 
 @show_examples(
@@ -104,47 +110,72 @@ def book(
     delta: Delta = None,
     borrow_budget: BorrowBudget = None,
     prefer: Prefer = None,
+    follow: Follow = False,
     clock: ClockOptions,
     table: TableOptions,
     joins: JoinOptions,
 ) -> None:
     """Plan all fails at once: each share is promised once."""
+    _refuse_options(options, prefer, joins)
+    if follow:
+        refuse_unusable(options, certificate, joins.inventory)
+        options = replace(options, format_="jsonl")
+    mine = _Options(
+        certificate=certificate,
+        sent=sent,
+        delta=delta,
+        budget=borrow_budget,
+        prefer=prefer,
+        follow=follow,
+    )
+    with ExitStack() as stack:
+        path = _spool(options, stack)
+        moment = read_clock(options, clock)
+        given = _open_lines(context, path, table, joins, options, moment, stack)
+        if not _run(context, replace(options, source=str(path)), mine, moment, given, stack):
+            raise typer.Exit(1)
+
+
+def _spool(options: RunOptions, stack: ExitStack) -> Path:
+    """Return the file of the fails; a pipe is copied to one."""
     from finops_cli.book.source import make_folder, spool
+
+    path = path_or_standard(options.source)
+    _refuse_resumed_pipe(options, path)
+    return spool(path, Path(stack.enter_context(make_folder())))
+
+
+def _run(
+    context: typer.Context,
+    options: RunOptions,
+    mine: _Options,
+    moment: ClockConfig,
+    given: JoinedSource,
+    stack: ExitStack,
+) -> bool:
+    """Plan a book and write its lines; returns true if every record is verified."""
     from finops_cli.pipeline.run import refuse_impossible
 
-    _refuse_options(options, prefer, joins)
-    mine = _Options(
-        certificate=certificate, sent=sent, delta=delta, budget=borrow_budget, prefer=prefer
-    )
-    moment = read_clock(options, clock)
-    with ExitStack() as stack:
-        path = path_or_standard(options.source)
-        _refuse_resumed_pipe(options, path)
-        path = spool(path, Path(stack.enter_context(make_folder())))
-        given = _open_lines(context, path, table, joins, options, moment, stack)
-        planned = _open_book(context, given, mine, stack)
-        config = run_config(
-            context, "book", options, ModelOptions(), clock=moment, given=planned.source,
-            inventory=planned.origin,
-        )  # fmt: skip
-        refuse_impossible(config)
-        view = stack.enter_context(open_view(options, kb_dir_of(context), "book"))
-        summary = _plan(config, planned, mine, options)
-        result = run_pipeline(
-            context,
-            "book",
-            replace(options, backend="engine", source=str(path)),
-            ModelOptions(),
-            clock=moment,
-            given=planned.source,
-            view=view,
-            inventory=planned.origin,
-        )
+    planned = _open_book(context, given, mine, stack)
+    config = run_config(
+        context, "book", options, ModelOptions(), clock=moment, given=planned.source,
+        inventory=planned.origin,
+    )  # fmt: skip
+    refuse_impossible(config)
+    view = stack.enter_context(open_view(options, kb_dir_of(context), "book"))
+    summary = _plan(config, planned, mine, options, stack)
+    result = run_pipeline(
+        context, "book", replace(options, backend="engine"), ModelOptions(), clock=moment,
+        given=planned.source, view=view, inventory=planned.origin,
+    )  # fmt: skip
     if not options.quiet:
         _report(summary, planned)
     refuse_too_few(result.summary.records, options.min_records, options.output)
-    if not result.is_verified:
-        raise typer.Exit(1)
+    is_verified = result.is_verified
+    if mine.follow:
+        follower = _open_follower(config, planned)
+        is_verified &= follow_changes(follower, is_quiet=options.quiet)
+    return is_verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +184,14 @@ class _Book:
 
     source: BookSource
     given: BookInput
+    inventory: InventoryFile | None
     budget: Budget | None
     origin: InventoryOrigin | None
     notes: tuple[str, ...]
+    settings: str
+    """SHA-256 of the inventory and of the options that the plan depends on."""
+    touched: frozenset[str]
+    """The securities that `--delta` changes."""
 
 
 def _refuse_options(options: RunOptions, prefer: str | None, joins: JoinOptions) -> None:
@@ -205,7 +241,6 @@ def _open_book(
     context: typer.Context, given: JoinedSource, options: _Options, stack: ExitStack
 ) -> _Book:
     from finops_cli.book.index import BookIndex
-    from finops_cli.book.sent import SentPlan
     from finops_cli.book.settle import BookInput
     from finops_cli.book.source import BookSource, digest_plan
     from finops_cli.kb.load import load_kb
@@ -215,19 +250,16 @@ def _open_book(
     index = BookIndex()
     stack.callback(index.close)
     inventory = None if given.counted is None else given.counted.inventory
+    touched: frozenset[str] = frozenset()
     if options.delta is not None:
         if inventory is None:
             raise UsageError("--delta is given without --inventory", "give both or neither")
-        inventory.apply_delta(options.delta)
-    sent = None
-    if options.sent is not None:
-        sent = SentPlan(options.sent)
-        stack.callback(sent.close)
+        touched = frozenset(inventory.apply_delta(options.delta))
     files = [path for path in (options.sent, options.delta) if path is not None]
     origin = None if inventory is None else _origin_of(inventory)
-    parts = [resume.digest(path)[1] for path in files]
-    parts += ["" if origin is None else f"{origin.sha256} {origin.as_of}"]
-    parts += [options.budget or "", options.prefer or ""]
+    settings = ["" if origin is None else f"{origin.sha256} {origin.as_of}"]
+    settings += [options.budget or "", options.prefer or ""]
+    parts = [resume.digest(path)[1] for path in files] + settings
     budget = _open_budget(options.budget, kb)
     return _Book(
         source=BookSource(
@@ -239,12 +271,14 @@ def _open_book(
             inventory=inventory,
             inventory_name="" if inventory is None else str(inventory.path),
             prefers_file=options.prefer == "file",
-            sent=sent,
             needs_price=budget is not None,
         ),
+        inventory=inventory,
         budget=budget,
         origin=origin,
         notes=() if inventory is None else (inventory.describe(),),
+        settings=digest_plan(*settings),
+        touched=touched,
     )
 
 
@@ -275,9 +309,14 @@ def _open_budget(given: str | None, kb: KnowledgeBase) -> Budget | None:
 
 
 def _plan(
-    config: RunConfig, planned: _Book, options: _Options, run_options: RunOptions
+    config: RunConfig,
+    planned: _Book,
+    options: _Options,
+    run_options: RunOptions,
+    stack: ExitStack,
 ) -> BookSummary:
     """Read the fails, plan them, and write the certificate."""
+    from finops_cli.book.copying import Copier, make_note
     from finops_cli.book.planning import plan_book
     from finops_cli.book.reading import index_fails
     from finops_cli.files.safe_io import writing_whole
@@ -286,12 +325,71 @@ def _plan(
 
     pipeline = config.pipeline.open()
     assert isinstance(pipeline, Pipeline)  # noqa: S101 - the book has no other
-    index_fails(planned.source.inner, pipeline, planned.given.index)
+    selection = _select(config, pipeline, planned, options)
+    sent = _open_sent(options.sent, selection, stack)
+    source, given = planned.source, replace(planned.given, sent=sent)
+    index_fails(source.inner, pipeline, given.index, selection)
     if options.certificate is None:
-        return plan_book(planned.given, planned.budget)
-    read = [*read_files(config), config.output]
-    with writing_whole(options.certificate, read, run_options.overwrite) as file:
-        return plan_book(planned.given, planned.budget, file)
+        summary = plan_book(given, planned.budget)
+    else:
+        read = [*read_files(config), config.output]
+        with writing_whole(options.certificate, read, run_options.overwrite) as file:
+            summary = plan_book(given, planned.budget, file)
+    if selection is not None:
+        source.copier = Copier(selection.before, summary)
+    source.note = make_note(planned.settings, planned.touched, summary)
+    return summary
+
+
+def _open_follower(config: RunConfig, planned: _Book) -> Follower:
+    from finops_cli.book.follow import Follower
+    from finops_cli.pipeline.pipeline import Pipeline
+
+    pipeline, inventory = config.pipeline.open(), planned.inventory
+    assert isinstance(pipeline, Pipeline)  # noqa: S101 - the book has no other
+    assert inventory is not None  # noqa: S101 - refused before
+    return Follower(
+        given=planned.given,
+        sources=inventory,
+        source=planned.source.inner,
+        pipeline=pipeline,
+        start=planned.budget,
+    )
+
+
+def _select(
+    config: RunConfig, pipeline: Pipeline, planned: _Book, options: _Options
+) -> Selection | None:
+    """Select the securities that a change of the inventory touches; None: all are planned.
+
+    Money and a certificate concern the whole book.
+    """
+    from finops_cli.book.copying import Selection, find_again, find_worst
+    from finops_cli.book.sent import SentPlan
+    from finops_cli.pipeline.run import describe_lines
+
+    before = options.sent
+    has_files = before is not None and before.is_file() and planned.source.path is not None
+    if before is None or not has_files or options.delta is None:
+        return None
+    if planned.budget is not None or options.certificate is not None:
+        return None
+    now = describe_lines(pipeline, planned.source.digest(), timed=config.pipeline.timed)
+    again = find_again(before, now, planned.settings)
+    if again is None:
+        return None
+    again |= planned.touched
+    shown = find_worst(before, again)
+    return Selection(again.union(shown), before, SentPlan(before, reads=False))
+
+
+def _open_sent(path: Path | None, selection: Selection | None, stack: ExitStack) -> SentPlan | None:
+    from finops_cli.book.sent import SentPlan
+
+    sent = selection.sent if selection is not None else None if path is None else SentPlan(path)
+    if sent is not None:
+        stack.callback(sent.close)
+    return sent
 
 
 def _report(summary: BookSummary, planned: _Book) -> None:

@@ -30,6 +30,8 @@ def _lines(summary: BookSummary, budget: Budget | None) -> Iterator[str]:
         f"{summary.pools:,} securities, {summary.contended:,} of them with several fails. Sharing"
         f" their sources leaves {alone:,} more shares uncovered than each fail has alone."
     )
+    if summary.copied:
+        yield from _say(f"{summary.copied:,} lines are copied from the earlier plan.")
     if budget is not None:
         yield from _say(f"Borrow budget: USD {int(budget.left):,} of {int(budget.usd):,} are left.")
     if summary.unasked:

@@ -11,6 +11,9 @@ from finops_cli.domain.finding import Finding
 SourceKind = Literal["FTR", "BOX", "DEPOT", "RECALL", "BORROW"]
 SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
+Change = Literal["new", "same", "changed"]
+"""How an allotment compares with that of an earlier plan."""
+
 
 class AllottedShares(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Shares of one source. Only a recall beside a borrow covers nothing."""
@@ -41,7 +44,7 @@ class BookPlace(Struct, frozen=True, kw_only=True, omit_defaults=True):
     late: int
     alone: int
     """Shares that would be uncovered if no other fail drew on the security."""
-    change: Literal["new", "same", "changed"] | None = None
+    change: Change | None = None
     """Compared with what was sent out; absent without `--sent`."""
     findings: tuple[Finding, ...] = ()
     """Facts about the plan of this fail that need attention."""

@@ -91,10 +91,12 @@ def _rows_of(path: Path, file: BinaryIO, layout: RowLayout) -> Iterator[GivenRow
         return
     for number, (line, _) in enumerate(lines_of(file), start=1):
         if line.strip():
-            yield _json_row(number, decode(line))
+            yield json_row(number, line)
 
 
-def _json_row(number: int, given: Any) -> GivenRow:
+def json_row(number: int, line: bytes) -> GivenRow:
+    """Read a line of JSON as a row."""
+    given: Any = decode(line)
     if isinstance(given, Problem):
         return GivenRow(number, {}, [given])
     if not isinstance(given, dict):

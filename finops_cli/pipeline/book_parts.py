@@ -51,6 +51,8 @@ class AttachedPart(NamedTuple):
 
     part: bytes
     gridlock: bytes | None = None
+    copied: bytes | None = None
+    """The output line, where it is that of an earlier plan."""
 
 
 _DECODER = msgspec.json.Decoder(PlannedFail, dec_hook=exact, float_hook=Decimal)

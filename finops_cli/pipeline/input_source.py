@@ -41,6 +41,8 @@ class InputDigest(NamedTuple):
     """SHA-256 of the files whose facts are joined to the records."""
     book: str | None = None
     """SHA-256 of the inventory, the sent plan and the options of a plan of the whole book."""
+    note: resume.BookNote | None = None
+    """What a later plan of the book must know to copy lines of this one."""
 
 
 class InputSource(Protocol):

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import format_moment
 from finops_cli.domain import exact_json
-from finops_cli.domain.allotment import AllottedShares, BookPlace, InventoryOrigin
+from finops_cli.domain.allotment import AllottedShares, BookPlace, Change, InventoryOrigin
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.enums import Status
 from finops_cli.domain.fail import FailRecord
@@ -103,6 +104,8 @@ class Line(Struct, frozen=True, kw_only=True):
     """The shares that `finops book` gives to the fail; null for one that draws on no source."""
     book: BookPlace | UnsetType | None = UNSET
     """Its place among the fails of its security; null for one that draws on no source."""
+    revision: int | UnsetType = UNSET
+    """The number of the batch of changes that the line follows; only with `book --follow`."""
     clock: Clock | UnsetType | None = UNSET
     """The dates of the law; absent in commands that do not show them."""
     clock_skipped: str | UnsetType = UNSET
@@ -155,15 +158,21 @@ def encode(line: Struct) -> bytes:
     return exact_json.encode(line) + b"\n"
 
 
-class _AfterWarnings(Struct):
-    """The members of a line after its warnings, as they are written; empty if absent."""
+class _Written(Struct):
+    """The last members of a line as they are written, in their order; empty if absent."""
 
+    book: msgspec.Raw = msgspec.Raw()
+    revision: msgspec.Raw = msgspec.Raw()
+    clock: msgspec.Raw = msgspec.Raw()
+    clock_skipped: msgspec.Raw = msgspec.Raw()
+    warnings: msgspec.Raw = msgspec.Raw()
     origin: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
     raw: msgspec.Raw = msgspec.Raw()
 
 
-_AFTER = msgspec.json.Decoder(_AfterWarnings)
+_WRITTEN = msgspec.json.Decoder(_Written)
+_LAST_MEMBERS = _Written.__struct_fields__
 _NO_WARNINGS = b'"warnings":[]}\n'
 
 
@@ -171,13 +180,33 @@ def add_warning(line: bytes, finding: Finding) -> bytes:
     """Put a warning behind those of an encoded line; its other members stay as they are written."""
     if line.endswith(_NO_WARNINGS):  # most lines: nothing has to be read
         return line[:-3] + exact_json.encode(finding) + line[-3:]
-    after = _AFTER.decode(line)
-    end = len(line) - len(b"]}\n")
-    for name in _AfterWarnings.__struct_fields__:
-        written = len(bytes(getattr(after, name)))
-        end -= len(f',"{name}":') + written if written else 0
-    comma = b"" if line[end - 1 : end] == b"[" else b","
-    return line[:end] + comma + exact_json.encode(finding) + line[end:]
+    start, end = _find_member(line, "warnings")
+    comma = b"" if line[start:end] == b"[]" else b","
+    return line[: end - 1] + comma + exact_json.encode(finding) + line[end - 1 :]
+
+
+def set_change(line: bytes, change: Change) -> bytes:
+    """Say in an encoded line of a book how its allotment compares with the earlier plan."""
+    start, end = _find_member(line, "book")
+    place = _PLACE.decode(line[start:end])
+    if place is None or place.change == change:
+        return line
+    return line[:start] + exact_json.encode(replace(place, change=change)) + line[end:]
+
+
+_PLACE = msgspec.json.Decoder(BookPlace | None)
+
+
+def _find_member(line: bytes, name: str) -> tuple[int, int]:
+    """Find the value of one of the last members of an encoded line: its first byte and its end."""
+    written = _WRITTEN.decode(line)
+    end = len(line) - len(b"}\n")
+    for each in reversed(_LAST_MEMBERS):
+        size = len(bytes(getattr(written, each)))
+        if each == name:
+            return end - size, end
+        end -= len(f',"{each}":') + size if size else 0
+    raise AssertionError(f"{name} is not one of the last members of a line")
 
 
 def encode_value(value: object) -> str:

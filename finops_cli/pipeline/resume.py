@@ -75,6 +75,17 @@ _NAMES = {
 }
 
 
+class BookNote(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a later plan of the book must know to copy lines of this one."""
+
+    settings: str
+    """SHA-256 of the inventory and the options that the plan depends on."""
+    again: tuple[str, ...]
+    """Securities that must be planned again: changes of the inventory file, or a plan that would
+    not be the same with this one as `--sent`.
+    """
+
+
 class RunNote(Struct, frozen=True, forbid_unknown_fields=True):
     """The note beside an output: what it was made from, by whom, and whether it is complete."""
 
@@ -82,6 +93,8 @@ class RunNote(Struct, frozen=True, forbid_unknown_fields=True):
     complete: bool
     evidence: Evidence | None = None
     """Null in a note of an earlier release, and where the library ran."""
+    book: BookNote | None = None
+    """Only in the note of a plan of the whole book."""
 
 
 def digest(source: Path) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+from msgspec.structs import replace
 
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.files.jsonl import BATCH_LINES, InputLine
@@ -31,7 +32,13 @@ from finops_cli.pipeline.evidence import (
     OutputDigest,
     count_statuses,
 )
-from finops_cli.pipeline.input_source import InputSource, decode_input, given_name, input_fail_id
+from finops_cli.pipeline.input_source import (
+    InputDigest,
+    InputSource,
+    decode_input,
+    given_name,
+    input_fail_id,
+)
 from finops_cli.pipeline.line_pipeline import InputShares, LinePipeline, LinePipelineConfig
 from finops_cli.pipeline.scheduler import process_lines
 from finops_cli.version import __version__
@@ -155,18 +162,19 @@ def _is_file(path: Path | None) -> bool:
 
 def _begin_note(config: RunConfig, pipeline: LinePipeline) -> resume.RunNote | None:
     """Begin the note of a run; None if a pipe or a device prevents resuming."""
-    fingerprint = _fingerprint(config, pipeline)
-    if fingerprint is None or config.output is None:
+    if not _can_resume(config) or config.output is None:
         return None
+    given = config.input.digest()
+    fingerprint = describe_lines(pipeline, given, timed=config.pipeline.timed)
     if config.attribution is None:
-        return resume.RunNote(fingerprint, complete=False)
+        return resume.RunNote(fingerprint, complete=False, book=given.note)
     source = fingerprint.input_bytes, fingerprint.input_sha256
     files = [_digest_file(path, None) for path in further_files(config)]
     if config.source is not None:
         files.insert(0, _digest_file(config.source, source))
     before = resume.find_evidence(config.output) if config.resume else None
     evidence = config.attribution.begin(tuple(files), before)
-    return resume.RunNote(fingerprint, complete=False, evidence=evidence)
+    return resume.RunNote(fingerprint, complete=False, evidence=evidence, book=given.note)
 
 
 def _digest_file(path: Path, known: tuple[int, str] | None) -> FileDigest:
@@ -197,19 +205,21 @@ def _complete_note(config: RunConfig, note: resume.RunNote, summary: RunSummary)
             size=size, lines=sum(statuses.values()), sha256=sha256, statuses=statuses
         )
         evidence = config.attribution.complete(evidence, digest)
-    resume.write_note(output, resume.RunNote(note.fingerprint, complete=True, evidence=evidence))
+    resume.write_note(output, replace(note, complete=True, evidence=evidence))
 
 
-def _fingerprint(config: RunConfig, pipeline: LinePipeline) -> resume.Fingerprint | None:
-    """Describe what the output depends on; None if a pipe or a device prevents resuming."""
-    if (
-        config.source is None
-        or config.output is None
-        or not _is_file(config.source)
-        or (config.output.exists() and not _is_file(config.output))
-    ):
-        return None
-    given = config.input.digest()
+def _can_resume(config: RunConfig) -> bool:
+    """Return false where a pipe or a device prevents resuming."""
+    output = config.output
+    return (
+        output is not None and _is_file(config.source) and (not output.exists() or _is_file(output))
+    )
+
+
+def describe_lines(
+    pipeline: LinePipeline, given: InputDigest, *, timed: bool
+) -> resume.Fingerprint:
+    """Describe what the lines depend on that a pipeline makes of an input."""
     origin, identity = pipeline.backend.origin, pipeline.identity
     return resume.Fingerprint(
         command=identity.command,
@@ -227,7 +237,7 @@ def _fingerprint(config: RunConfig, pipeline: LinePipeline) -> resume.Fingerprin
         settings=origin.settings,
         keeps_raw=pipeline.keeps_raw,
         guard=None if pipeline.redaction is None else pipeline.redaction.mode,
-        timed=config.pipeline.timed,
+        timed=timed,
         strict_input=identity.strict_input,
         clock=identity.clock,
         options=identity.options,

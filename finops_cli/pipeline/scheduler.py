@@ -107,6 +107,14 @@ class BatchResult:
             if draw is not None:
                 self.draws.append((number, draw))
 
+    def append_copied(self, line: bytes) -> None:
+        """Add an output line of an earlier run."""
+        read = self.line_type.read(line)
+        has_plan = isinstance(read.resolution, Struct) and isinstance(read.fail, Struct)
+        self.lines.append(line)
+        self.owed.append(read.fail.qty if has_plan else 0)
+        self.line_type.add_to(self.summary, read, self.owed[-1], self.is_model)
+
     def replace(self, number: int, line: Struct) -> None:
         """Replace the output of line `number` by the rejection `line`."""
         at = number - self.first
@@ -136,11 +144,14 @@ def process_batch(pipeline: LinePipeline, batch: Batch) -> BatchResult:
         gc.enable()
 
 
-def _process_each(pipeline: LinePipeline, batch: Batch) -> Iterator[ProcessedLine[Any]]:
+def _process_each(pipeline: LinePipeline, batch: Batch) -> Iterator[ProcessedLine[Any] | bytes]:
+    """Yield the output of each line; bytes are a line that is copied."""
     if batch.attached is None or not isinstance(pipeline, Pipeline):
         return (pipeline.process(number, line) for number, line in _numbered(batch))
     return (
         pipeline.process(number, line, attached)
+        if attached is None or attached.copied is None
+        else attached.copied
         for (number, line), attached in zip(_numbered(batch), batch.attached, strict=True)
     )
 
@@ -300,12 +311,15 @@ def _numbered(batch: Batch) -> Iterator[tuple[int, InputLine]]:
 
 
 def _collect(
-    batch: Batch, outputs: Iterable[ProcessedLine[Any]], pipeline: LinePipeline
+    batch: Batch, outputs: Iterable[ProcessedLine[Any] | bytes], pipeline: LinePipeline
 ) -> BatchResult:
     is_model = pipeline.backend.origin.is_model
     result = BatchResult(
         first=batch.first, end=batch.end, is_model=is_model, line_type=pipeline.line_type
     )
     for number, output in enumerate(outputs, start=batch.first):
-        result.append(number, output)
+        if isinstance(output, bytes):
+            result.append_copied(output)
+        else:
+            result.append(number, output)
     return result

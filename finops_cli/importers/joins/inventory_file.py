@@ -9,7 +9,7 @@ CSV has the same names as columns. A line without a kind is the box.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +32,14 @@ from finops_cli.errors import UsageError
 from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.importers.joins.counterparty_history import read_participant
 from finops_cli.importers.mapped_rows.cells import truth, whole
-from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
+from finops_cli.importers.row_files import (
+    Column,
+    GivenRow,
+    RowFaults,
+    RowLayout,
+    json_row,
+    read_rows,
+)
 from finops_cli.kb.chapters.joins import JoinRules
 from finops_cli.verify.codecs import Codec
 from finops_cli.verify.schemas import unusable
@@ -89,22 +96,36 @@ class InventoryFile:
             " PRIMARY KEY (cusip, kind, id)) WITHOUT ROWID",
             "CREATE TABLE doubts (cusip TEXT PRIMARY KEY, problem BLOB) WITHOUT ROWID",
         )
-        self._delta: Path | None = None
+        self._delta: str | None = None
+        self._touched: set[str] = set()
         self._read(path)
         self._date(as_of)
 
-    def apply_delta(self, path: Path) -> None:
+    def apply_delta(self, path: Path) -> set[str]:
         """Read a file of changes: an equal key replaces its line, and `qty` 0 removes it.
 
-        Raises UsageError for a file whose faults have no CUSIP.
+        Returns the CUSIPs of its lines. Raises UsageError for a file whose faults have no CUSIP.
         """
-        self._delta = path
-        self._read(path)
+        return self._apply(path, read_rows(path, _LAYOUT))
+
+    def apply_lines(self, name: Path, lines: Iterable[tuple[int, bytes]]) -> set[str]:
+        """Take changes as lines of JSON, each with its number in `name`; see `apply_delta`."""
+        return self._apply(name, (json_row(number, line) for number, line in lines))
+
+    def _apply(self, name: Path, rows: Iterable[GivenRow]) -> set[str]:
+        self._delta = str(name)
+        self._touched = set()
+        self._table.make("DELETE FROM changed")
+        self._take_rows(name, rows)
         self._date(None)
+        return self._touched
 
     def _read(self, path: Path) -> None:
+        self._take_rows(path, read_rows(path, _LAYOUT))
+
+    def _take_rows(self, path: Path, rows: Iterable[GivenRow]) -> None:
         faults = RowFaults(path)
-        for given in read_rows(path, _LAYOUT):
+        for given in rows:
             faults.add(given.line, self._take(given))
         faults.refuse()
 
@@ -183,6 +204,8 @@ class InventoryFile:
             accepted = "a CUSIP: nine characters, the last one the right check digit"
             shown = "" if cusip is None else str(cusip)
             return given.problems or [unusable("schema.format", "cusip", shown, accepted)]
+        if self._delta is not None:
+            self._touched.add(cusip)
         line = _CODEC.read(fields) if not given.problems else None
         problems = given.problems
         if line is None:
