@@ -46,10 +46,9 @@ class NetOptions:
 def check_nets(lines: Iterator[bytes], net: NetOptions, kb: KnowledgeBase) -> Iterator[Verdict]:
     """Check each line, an answer of finops net, against the legs and balances."""
     from finops_cli.checking.net_answers import check_net_lines
-    from finops_cli.commands.net import read_net
+    from finops_cli.commands.net import read_balances_of, read_legs_of
 
-    given, held = read_net(net.legs, net.balances)
-    return check_net_lines(lines, given, held, kb.net)
+    return check_net_lines(lines, read_legs_of(net.legs), read_balances_of(net.balances), kb.net)
 
 
 def refuse_net_options(net: NetOptions, others: dict[str, object]) -> None:

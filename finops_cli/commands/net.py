@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from finops_cli.net.legs import Balance, Leg, Objective
     from finops_cli.net.legs import Mode as NetMode
 
+_US = "US"
 _MODES = ("whole", "partial")
 _OBJECTIVES = ("value", "count")
 
@@ -89,6 +90,24 @@ Own = Annotated[
 ]
 
 
+FromFails = Annotated[
+    bool,
+    typer.Option(
+        "--from-fails",
+        help="LEGS has fail records: make the legs of our own view from them (kb: net.from_fails)."
+        " --own is our name then (default: US).",
+    ),
+]
+SaveLegs = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-legs",
+        metavar="FILE",
+        help="Write the legs of --from-fails to this file, for finops check --legs.",
+    ),
+]
+
+
 @show_examples(
     Example("finops net examples/net/legs.jsonl --balances examples/net/balances.jsonl"),
     Example("finops net examples/net/own.jsonl --own DTC-0999 -o net.json"),
@@ -100,6 +119,8 @@ def net(
     mode: Mode = "whole",
     objective: Objective_ = None,
     own: Own = None,
+    from_fails: FromFails = False,
+    save_legs: SaveLegs = None,
     output: Output = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -112,10 +133,19 @@ def net(
 
     kb = load_kb(kb_dir_of(context))
     path, written = path_or_standard(source), path_or_standard(output)
-    legs, held = read_net(path, balances)
+    notes: list[str] = []
+    if from_fails:
+        own = own or _US
+        legs = _make_legs(path, own, kb, notes)
+    else:
+        _refuse_saving(save_legs)
+        legs = read_legs_of(path)
+    held = read_balances_of(balances)
     _refuse_stranger(own, legs)
     chosen: NetMode = "partial" if mode == "partial" else "whole"
     opened = open_net(legs, held, chosen)
+    if save_legs is not None:
+        _save_legs(save_legs, legs, [path, balances, written], overwrite=overwrite)
     with writing_whole(written, [path, balances], overwrite) as file:
         solved = solve_net(opened, chosen, _objective_of(objective, kb), kb.net, own)
         file.write(exact_json.encode(solved.answer) + b"\n")
@@ -123,16 +153,56 @@ def net(
         from finops_cli.commands.net_summary import render_net
 
         has_cash = chosen == "partial" and any(leg.cash for leg in legs)
-        typer.echo(render_net(solved, opened, leaves_cash_out=has_cash), err=True)
+        for text in (*notes, render_net(solved, opened, leaves_cash_out=has_cash)):
+            typer.echo(text, err=True)
 
 
-def read_net(source: Path | None, balances: Path | None) -> tuple[list[Leg], list[Balance]]:
-    """Read the legs and the balances. `source` None is stdin. Raises UsageError with all faults."""
-    from finops_cli.importers.net_files import read_balances, read_legs
+def read_legs_of(source: Path | None) -> list[Leg]:
+    """Read the legs. `source` None is stdin. Raises UsageError that lists every fault."""
+    from finops_cli.importers.net_files import read_legs
 
     with _as_file(source) as path:
-        legs = read_legs(path, "stdin" if source is None else None)
-    return legs, [] if balances is None else read_balances(balances)
+        return read_legs(path, None if path == source else _name_of(source))
+
+
+def read_balances_of(path: Path | None) -> list[Balance]:
+    """Read the balances; none without a file. Raises UsageError that lists every fault."""
+    from finops_cli.importers.net_files import read_balances
+
+    return [] if path is None else read_balances(path)
+
+
+def _make_legs(source: Path | None, own: str, kb: KnowledgeBase, notes: list[str]) -> list[Leg]:
+    """Make the legs of our own view. Fails that give none are counted in `notes`."""
+    from finops_cli.importers.net_fails import read_own_legs
+    from finops_cli.pipeline.inputs import InputPolicy
+
+    with _as_file(source) as path:
+        name = None if path == source else _name_of(source)
+        legs, left_out = read_own_legs(path, name, own, InputPolicy(kb))
+    if left_out:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(left_out.items()))
+        notes.append(f"Fails without a leg: {reasons}.")
+    return legs
+
+
+def _save_legs(path: Path, legs: list[Leg], others: list[Path | None], *, overwrite: bool) -> None:
+    from finops_cli.domain import exact_json
+    from finops_cli.files.safe_io import writing_whole
+
+    with writing_whole(path, others, overwrite) as file:
+        file.writelines(exact_json.encode(leg) + b"\n" for leg in legs)
+
+
+def _refuse_saving(save_legs: Path | None) -> None:
+    if save_legs is not None:
+        raise UsageError(
+            "--save-legs is given without --from-fails", "give --from-fails, or leave it out"
+        )
+
+
+def _name_of(source: Path | None) -> str:
+    return "stdin" if source is None else str(source)
 
 
 @contextmanager

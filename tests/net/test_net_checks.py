@@ -139,6 +139,49 @@ def test_forged_elimination_of_a_settling_net_is_refused(kb: KnowledgeBase) -> N
     assert "net.proof" in refuse(forged, PAID, RICH, kb)
 
 
+def test_step_that_kills_nothing_is_refused(kb: KnowledgeBase) -> None:
+    """Rule: a leg that an account can cover is not dead, though the numbers are true."""
+    given = answer_of(THREES_AND_TWOS, [], kb)
+    first = {"dead": "o1", "account": ["A", CUSIP], "needs": 3, "at_most": 4}
+    rest = [
+        {"dead": "o2", "account": ["A", CUSIP], "needs": 3, "at_most": 4},
+        {"dead": "o3", "account": ["B", CUSIP], "needs": 2, "at_most": 0},
+        {"dead": "o4", "account": ["B", CUSIP], "needs": 2, "at_most": 0},
+    ]
+    proof = {"kind": "elimination", "steps": [first, *rest]}
+    assert "net.proof" in refuse({**given, "proof": proof}, THREES_AND_TWOS, [], kb)
+
+
+def test_true_bound_above_the_value_proves_nothing(kb: KnowledgeBase) -> None:
+    """Rule: prices prove the best set only where their bound is its value."""
+    legs = [leg("o1", "A", "B", 50), leg("o2", "A", "B", 60)]
+    given = answer_of(legs, [Balance("A", CUSIP, 60)], kb)
+    assert given["value"] == 60
+    for prices, bound in (([], "110"), ([["A", CUSIP, "1/2"]], "85")):
+        proof = {"kind": "prices", "prices": prices, "bound": bound}
+        assert refuse({**given, "proof": proof}, legs, [Balance("A", CUSIP, 60)], kb) == {
+            "net.bound"
+        }
+    proof = {"kind": "prices", "prices": [["A", CUSIP, "1"]], "bound": "60"}
+    assert check_net({**given, "proof": proof}, legs, [Balance("A", CUSIP, 60)], kb.net) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "potential", "is_right"),
+    [(5, 0, True), (5, 1, False), (3, 1, True), (3, 2, False)],
+)
+def test_potential_is_0_where_shares_are_kept(
+    held: int, potential: int, is_right: bool, kb: KnowledgeBase
+) -> None:
+    """Rule: who keeps shares has the potential 0, and no leg with flow loses."""
+    pytest.importorskip("networkx")
+    legs, balances = [leg("o1", "A", "B", 3)], [Balance("A", CUSIP, held)]
+    given = answer_of(legs, balances, kb, "partial")
+    proof = {"kind": "residual", "potentials": [["A", potential], ["B", 0]]}
+    found = check_net({**given, "proof": proof}, legs, balances, kb.net)
+    assert (found == []) == is_right
+
+
 def test_deep_suppositions_are_a_finding(kb: KnowledgeBase) -> None:
     """Rule: a proof that is nested without end ends in a finding, not in a fault."""
     poor = answer_of(PAID, [], kb)

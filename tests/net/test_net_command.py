@@ -179,6 +179,49 @@ def test_own_view_asks_instead_of_saying_deadlock(finops: Finops, tmp_path: Path
     assert more["ask"] == []
 
 
+def test_own_view_is_made_from_fail_records(finops: Finops, tmp_path: Path) -> None:
+    """Rule: deliveries go out, receives come in once, CNS is one party, disputes give no leg."""
+    saved, out = tmp_path / "legs.jsonl", tmp_path / "net.json"
+    call = ("net", EXAMPLES / "monday.jsonl", "--from-fails", "--save-legs", saved)
+    done = finops(*call, "-o", out)
+    assert done.returncode == 0
+    assert b"Fails without a leg: 1 disputed, 1 netted at CNS already." in done.stderr
+    legs = {leg["id"]: (leg["from"], leg["to"], leg["qty"]) for leg in rows(saved.read_bytes())}
+    assert legs["F-1001"] == ("US", "CNS", 32000)
+    assert legs["F-1002"] == ("US", "DTC-0443", 1200)
+    assert legs["F-1004"] == ("CNS", "US", 4000)
+    assert legs["594918104/DTC-0161"] == ("DTC-0161", "US", 12000)
+    [answer] = rows(out.read_bytes())
+    assert answer["ask"][0]["says"] == "If CNS owes DTC-0161, 12,000 of 594918104 would net."
+    assert finops("check", out, "--legs", saved, "-q").returncode == 0
+    assert finops("net", LEGS, "--save-legs", saved).returncode == 2
+
+
+def test_receives_of_a_security_are_counted_once(finops: Finops, tmp_path: Path) -> None:
+    """Rule: a receive with a line of its own is one leg; records that disagree are refused."""
+    delivery = json.loads((EXAMPLES / "monday.jsonl").read_text().splitlines()[0])
+    receive = {"side": "Buy", "cns_direction": "N_A", "counterparty": "DTC-0161", "qty": 12000}
+    given = write(
+        tmp_path / "fails.jsonl",
+        delivery,
+        {**delivery, "fail_id": "F-2", "qty": 5},
+        {**delivery, **receive, "fail_id": "R-1", "ftrs": []},
+    )
+    saved = tmp_path / "legs.jsonl"
+    call = ("net", given, "--from-fails", "-q", "--save-legs", saved, "--overwrite")
+    assert finops(*call, "--own", "DTC-0999").returncode == 0
+    assert [leg["id"] for leg in rows(saved.read_bytes())] == ["F-1001", "F-2", "R-1"]
+    other = {**delivery, "fail_id": "F-3", "ftrs": [{**delivery["ftrs"][0], "qty": 1}]}
+    write(given, delivery, delivery, other, {**delivery, "fail_id": "F-4", "qty": -1}, "{")
+    done = finops(*call)
+    text = done.stderr.decode()
+    assert done.returncode == 2
+    assert 'line 2: fail_id is "F-1001"' in text
+    assert "line 3: ftrs is" in text
+    assert "line 4: qty is -1" in text
+    assert "line 5: the line is not JSON" in text
+
+
 def test_missing_packages_are_named_with_their_cure(
     finops: Finops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
