@@ -35,6 +35,7 @@ from finops_cli.commands.models import models
 from finops_cli.commands.net import net
 from finops_cli.commands.quantize import quantize
 from finops_cli.commands.resolve import resolve
+from finops_cli.commands.rules_choice import KbStore, RulesChoice
 from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
 from finops_cli.commands.sentiment import sentiment
@@ -125,12 +126,21 @@ def finops(
             help="Your own knowledge base (default: the bundled one).",
         ),
     ] = None,
+    kb_digest: Annotated[
+        str | None,
+        typer.Option(
+            "--kb-digest",
+            metavar="DIGEST",
+            help="Rules that finops kb save kept, by the first digits of their digest.",
+        ),
+    ] = None,
+    kb_store: KbStore = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Triage and resolve US post-trade settlement fails, every number checked."""
-    context.obj = kb_dir
+    context.obj = RulesChoice(kb_dir, kb_digest, kb_store)
 
 
 app.add_typer(import_.app, name="import")

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from finops_cli.checking.verdicts import MADE_WITH, without_notes
 from finops_cli.domain.finding import Finding
-from finops_cli.kb.load import named_digits
+from finops_cli.errors import KnowledgeError
+from finops_cli.kb.load import load_kb, named_digits
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.kb.store import find_rules
 
 FindRules = Callable[[str], KnowledgeBase | None]
 """Return kept rules by the first digits of their digest, or None."""
@@ -23,6 +27,20 @@ _SHOWN_RULES = 5
 
 def _find_none(_: str) -> None:
     """Find no rules: none were kept."""
+
+
+def find_kept_rules(store: Path) -> FindRules:
+    """Look for rules in a store. Those that this release cannot read are as good as not kept."""
+
+    @cache
+    def find(digits: str) -> KnowledgeBase | None:
+        kept = find_rules(digits, store)
+        try:
+            return None if kept is None else load_kb(kept.folder)
+        except KnowledgeError:
+            return None
+
+    return find
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,12 @@ from finops_cli.commands.clock_options import AsOfOption, CalendarOption, read_a
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import Output, Overwrite, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.rules_choice import kb_store_of
 from finops_cli.commands.run_options import with_shared_options
 from finops_cli.commands.table_options import TableOptions
 
 if TYPE_CHECKING:
+    from finops_cli.checking.other_rules import RuleSets
     from finops_cli.checking.verdicts import Verdict
     from finops_cli.clock.market_calendar import Calendar
     from finops_cli.files.jsonl import InputLine, Lines
@@ -93,14 +95,13 @@ def check(
     """Check outputs from any source; list every violated rule."""
     from finops_cli.files.jsonl import lines_of, write_promptly
     from finops_cli.files.safe_io import reading, writing
-    from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.clock import ClockConfig
     from finops_cli.pipeline.output import encode
 
-    kb = load_kb(kb_dir_of(context))
+    rules = _open_rules(context)
     judged, asked = path_or_standard(source), path_or_standard(fails)
     config = ClockConfig(as_of=read_as_of(as_of), calendar_file=calendar)
-    clock = config.open(kb)
+    clock = config.open(rules.kb)
     _refuse_contradictions(fails, judged, asked, table)
     refuse_net_options(net, {"--fails": fails, "--certificate": certificate, "--raw": raw})
     _refuse_unusable(judged, asked, certificate, raw=raw)
@@ -117,13 +118,21 @@ def check(
             )
             read += given.other_files
             if certificate is not None and judged is not None:
-                proved = _prove(judged, certificate, given, kb, kb_dir_of(context), config)
+                proved = _prove(judged, certificate, given, rules.kb, kb_dir_of(context), config)
             inputs = _read_lines(given, sources)
         written = stack.enter_context(writing(path_or_standard(output), read, overwrite))
-        verdicts = _judge(lines, inputs, kb, clock.calendar, net, raw=raw)
+        verdicts = _judge(lines, inputs, rules, clock.calendar, net, raw=raw)
         counted = count.watch(chain(verdicts, proved))
         write_promptly(written, (encode(each) for each in counted), *sources)
     count.report(sources, quiet=quiet)
+
+
+def _open_rules(context: typer.Context) -> RuleSets:
+    """Open the rules of the call, and those that were kept, for lines that they made."""
+    from finops_cli.checking.other_rules import RuleSets, find_kept_rules
+    from finops_cli.kb.load import load_kb
+
+    return RuleSets(load_kb(kb_dir_of(context)), find_kept_rules(kb_store_of(context)))
 
 
 def _refuse_contradictions(
@@ -240,7 +249,7 @@ def _prove(
 def _judge(
     lines: Iterator[bytes],
     inputs: Iterator[InputLine] | None,
-    kb: KnowledgeBase,
+    rules: RuleSets,
     calendar: Calendar,
     net: NetOptions,
     *,
@@ -252,10 +261,12 @@ def _judge(
     from finops_cli.checking.raw_replies import check_raw
 
     if net.legs is not None:
-        return check_nets(lines, net, kb)
+        return check_nets(lines, net, rules.kb)
     if raw:
-        return check_raw(lines, inputs, kb)
-    return check_lines(lines, kb) if inputs is None else check_run(lines, inputs, kb, calendar)
+        return check_raw(lines, inputs, rules.kb)
+    if inputs is None:
+        return check_lines(lines, rules)
+    return check_run(lines, inputs, rules, calendar)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
+from finops_cli.commands.kb_sets import diff, save, saved
 from finops_cli.commands.messages import report
 from finops_cli.commands.options import AsJson, kb_dir_of
 from finops_cli.commands.usage_errors import BadChoice
@@ -151,6 +152,10 @@ def search(
     if not found:
         report(f"nothing in the knowledge base holds {' or '.join(words)}", "`finops kb` lists it")
         raise typer.Exit(1)
+
+
+for _sets in (save, saved, diff):
+    app.command(cls=CommandWithExamples)(_sets)
 
 
 def _entries(context: typer.Context) -> dict[str, AnyEntry]:

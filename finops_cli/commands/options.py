@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from finops_cli.commands.rules_choice import choice_of
 from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.domain.enums import GuardMode, OnViolation, ProsePolicy
 from finops_cli.errors import UsageError
@@ -245,8 +246,5 @@ def is_typed(context: typer.Context, name: str) -> bool:
 
 
 def kb_dir_of(context: typer.Context) -> Path:
-    """The knowledge base that this call uses: `finops --kb DIR`, else the one that ships."""
-    from finops_cli.kb.load import bundled_kb_dir
-
-    chosen: Path | None = context.obj
-    return chosen if chosen is not None else bundled_kb_dir()
+    """Return the folder of the rules that this call uses: those that ship, without an option."""
+    return choice_of(context).folder
