@@ -19,6 +19,7 @@ from finops_cli.commands.create import create
 from finops_cli.commands.dataset_report import dataset_report
 from finops_cli.commands.doctor import doctor
 from finops_cli.commands.drift import drift
+from finops_cli.commands.end_signals import ending_signals
 from finops_cli.commands.error_border import INTERRUPTED, PIPE_CLOSED, exit_statuses
 from finops_cli.commands.evaluate import evaluate
 from finops_cli.commands.generate import generate
@@ -187,4 +188,5 @@ def main() -> None:
     if closed:
         report(f"{closed[0]} is closed", f"redirect it to a file or to {os.devnull}")
         sys.exit(UsageError.exit_code)
-    app()
+    with ending_signals():
+        app()

@@ -5,6 +5,7 @@ FinopsError                    cli.py prints the message and its cure, and exits
 |   +-- ResumeRefused   (2)    the partial output was made from something else, or is locked
 |   +-- KnowledgeError  (2)    the knowledge base is not well formed
 +-- Unfinished          (2)    a worker died or a disk is full: whole lines, but not all of them
+|   +-- InputChanged    (2)    all lines, but some of another content than the file has now
 +-- MissingPiece        (3)    something must be installed or started; `cure` says how
 
 cli.py reports an OSError (a file that cannot be read or written) like a UsageError. A bad record is
@@ -64,3 +65,7 @@ class MissingPiece(FinopsError):
 
 class Unfinished(FinopsError):
     exit_code = 2
+
+
+class InputChanged(Unfinished):
+    pass

@@ -81,6 +81,8 @@ def _submit(pool: Any, work: Callable[[P], R], piece: P) -> Any:
 
 def _begin(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):  # a terminal sends it to every process when it is closed
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     start(*arguments)
 

@@ -19,6 +19,7 @@ from finops_cli.datasets.writer import DatasetOptions, Written, file_name, write
 from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.files.safe_io import locked_folder
 from finops_cli.kb.load import load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.redaction import RequireGuard, redaction_policy
@@ -64,6 +65,13 @@ def make_data(options: GenerateOptions, kb_dir: Path, on_message: OnMessage) -> 
     if options.folder.exists() and not options.folder.is_dir():
         raise UsageError(f"{options.folder}: is a file", "give a folder")
     options.folder.mkdir(parents=True, exist_ok=True)
+    with locked_folder(options.folder):
+        return _make_all(stages, options, kb_dir, on_message)
+
+
+def _make_all(
+    stages: list[Stage], options: GenerateOptions, kb_dir: Path, on_message: OnMessage
+) -> list[Report]:
     kb = load_kb(kb_dir)
     made = [_make(stage, options, kb_dir, kb, on_message) for stage in stages]
     present = [name for name in STAGES if (options.folder / file_name(name, "train")).is_file()]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -116,9 +118,10 @@ def reading(source: Path | None) -> Iterator[BinaryIO]:
 def writing(
     output: Path | None, sources: Sequence[Path | None], overwrite: bool = True
 ) -> Iterator[BinaryIO]:
-    """Open and empty `output`, or stdout when None.
+    """Open and empty `output`, or stdout when None. Other commands cannot write it meanwhile.
 
-    Raises UsageError when it would destroy one of `sources`, or data that `overwrite` protects.
+    Raises UsageError when it would destroy one of `sources`, or data that `overwrite` protects, and
+    ResumeRefused where another process writes it: what it has written stays.
     """
     if output is None:
         _refuse_stdout_into(sources)
@@ -127,8 +130,17 @@ def writing(
         return
     refuse_unwritable(output, sources)
     refuse_to_replace(output, overwrite)
-    with name_full_disk(output), open(output, "wb", opener=for_owner) as file:
+    with name_full_disk(output), open(output, "wb", opener=_for_owner_unemptied) as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            lock(file, output)
+            refuse_to_replace(output, overwrite)  # another one may have written since
+            file.truncate(0)
         yield file
+
+
+def _for_owner_unemptied(path: str, flags: int) -> int:
+    """Open a file as `for_owner` does, but keep its content until it is locked."""
+    return for_owner(path, flags & ~os.O_TRUNC)
 
 
 def for_owner(path: str, flags: int) -> int:
@@ -184,11 +196,14 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """
     target = path.resolve()
     part = target.with_name(f"{target.name}.part")
-    with name_full_disk(path), open(part, "r+b", opener=for_owner_unlinked) as file:
+    with ExitStack() as stack:
+        stack.enter_context(name_full_disk(path))
+        file = stack.enter_context(open(part, "r+b", opener=for_owner_unlinked))
         lock(file, path)
         try:
             file.truncate(0)
-            if target.exists():
+            if target.is_file():  # a command that writes it in place has locked the file itself
+                lock(stack.enter_context(target.open("rb")), path)
                 part.chmod(stat.S_IMODE(target.stat().st_mode))
             yield file
             file.flush()
@@ -211,7 +226,7 @@ def write_json(path: Path, value: object) -> None:
         file.write(msgspec.json.format(exact_json.encode(value)) + b"\n")
 
 
-def lock(file: BinaryIO, output: Path) -> None:
+def lock(file: BinaryIO | int, output: Path) -> None:
     """Lock `output` until `file` is closed. Raises ResumeRefused when another process holds it.
 
     Windows has no such lock: there, users have to avoid two runs on one output.
@@ -226,3 +241,43 @@ def lock(file: BinaryIO, output: Path) -> None:
         raise ResumeRefused(
             f"{output}: another finops is writing it", "wait for it to end"
         ) from error
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Lock `folder` until the block ends, so that its files come from one command.
+
+    Raises ResumeRefused where another process has locked it. The lock is that of the folder itself:
+    a killed process leaves nothing behind.
+    """
+    if _IS_WINDOWS:  # a folder cannot be opened there
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def work_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder for intermediate files in `parent`; it is deleted when the block ends.
+
+    Those that killed commands left there are deleted first: a folder with that prefix which no
+    process has locked. Raises ResumeRefused where another process is just doing the same.
+    """
+    with ExitStack() as stack:
+        with locked_folder(parent):  # nobody deletes it before it is locked
+            _delete_abandoned(parent, prefix)
+            made = stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=parent))
+            stack.enter_context(locked_folder(Path(made)))
+        yield Path(made)
+
+
+def _delete_abandoned(parent: Path, prefix: str) -> None:
+    for left in parent.glob(f"{prefix}*"):
+        if left.is_dir() and not left.is_symlink():
+            with suppress(ResumeRefused), locked_folder(left):
+                shutil.rmtree(left, ignore_errors=True)

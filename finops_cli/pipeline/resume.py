@@ -117,6 +117,19 @@ def write_note(output: Path, note: RunNote) -> None:
     new.replace(path)
 
 
+def remove_note(output: Path) -> None:
+    """Delete the note beside `output`, whose lines are no longer there.
+
+    A file of that name that is no note of finops stays.
+    """
+    path = note_path(output)
+    try:
+        msgspec.json.decode(path.read_bytes(), type=RunNote)
+    except (OSError, msgspec.DecodeError):
+        return
+    path.unlink()
+
+
 def refuse_to_lose(output: Path) -> None:
     """Raise ResumeRefused if `output` holds the answers of a run, or UsageError for other data.
 

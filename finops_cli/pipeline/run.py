@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 from msgspec.structs import replace
 
 from finops_cli.errors import ResumeRefused, UsageError
+from finops_cli.files.input_watch import InputWatch
 from finops_cli.files.jsonl import BATCH_LINES, InputLine
 from finops_cli.files.safe_io import (
     for_owner,
@@ -81,6 +82,7 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
     Unfinished, NoEndpointLeft.
     """
     summary, monitor = RunSummary(), system_monitor(pipeline.kb)
+    watch = InputWatch([config.source, *further_files(config)])
     with ExitStack() as stack:
         stack.enter_context(monitor.work())
         earlier = stack.enter_context(EarlierLines())
@@ -92,6 +94,8 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
             output = config.spool or stack.enter_context(
                 writing(config.output, read_files(config), config.overwrite)
             )
+            if config.output is not None:
+                resume.remove_note(config.output)  # it says what made the lines that were here
         else:
             output = stack.enter_context(_locked(config.output))
             skip = _resume_or_start(config, output, note, pipeline, earlier, summary)
@@ -107,6 +111,7 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
             if batches.lines is not None:
                 summary.dropped, summary.blank = batches.lines.dropped, batches.lines.blank
             on_batch(summary, result.end)
+        watch.refuse_changed(config.output, _comparison(config, pipeline, note))
         if config.output is not None and note is not None:
             _complete_note(config, note, summary)
     return summary
@@ -186,6 +191,15 @@ def further_files(config: RunConfig) -> list[Path]:
     """List the files beside the input that decide lines, each once. Rules have a digest of all."""
     named = dict.fromkeys((*config.input.other_files, *_calendar_files(config)))
     return [path for path in named if _is_file(path)]
+
+
+def _comparison(
+    config: RunConfig, pipeline: LinePipeline, note: resume.RunNote | None
+) -> Callable[[], bool] | None:
+    """Return what compares the inputs with those of the note; None without a note."""
+    if note is None:
+        return None
+    return lambda: _fingerprint(config, pipeline) == note.fingerprint
 
 
 def _complete_note(config: RunConfig, note: resume.RunNote, summary: RunSummary) -> None:
@@ -319,6 +333,7 @@ def _count(
         raise ResumeRefused(
             f"{output} line {number} is not an output line ({error})", "delete it to start over"
         ) from error
+    _refuse_other_origin(output, number, line, pipeline)
     kind = pipeline.line_type
     name = given_name(decode_input(given), kind.id_fields)
     expected = input_fail_id(given, number) if name is None else pipeline.name(name)
@@ -337,3 +352,24 @@ def _count(
         for promised in earlier.promises.add([] if draw is None else [draw]):
             if promised is not None:
                 count_promised(summary.shared, promised)
+
+
+def _refuse_other_origin(output: Path, number: int, line: Any, pipeline: LinePipeline) -> None:
+    """Raise ResumeRefused for a line that the run of the note did not write.
+
+    The note may be that of an earlier output: another command can replace an output, but not know
+    its note.
+    """
+    made, origin = line.provenance, pipeline.backend.origin
+    for name, written, now in (
+        ("rules", made.kb, pipeline.kb.version),
+        ("backend", made.backend, origin.name),
+        ("models", made.models, origin.models),
+        ("prompts", made.prompt_sha256, origin.prompt_sha256),
+    ):
+        if written != now:
+            raise ResumeRefused(
+                f"{output} line {number} was made with other {name} ({written}) than its note says"
+                f" ({now})",
+                "start over with --overwrite",
+            )

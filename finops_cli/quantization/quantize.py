@@ -6,7 +6,6 @@ and checked; until then an earlier file of that name stays.
 
 from __future__ import annotations
 
-import tempfile
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from finops_cli.datasets.grading import Scores
 from finops_cli.datasets.rows import Row
 from finops_cli.errors import UsageError
 from finops_cli.files.digests import sha256_of_file
-from finops_cli.files.safe_io import write_json
+from finops_cli.files.safe_io import work_folder, write_json
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import bundled
 from finops_cli.quantization.accuracy_check import check_accuracy, read_held_out
@@ -61,18 +60,18 @@ def quantize(request: QuantizationRequest, kb: KnowledgeBase, watch: Watch) -> M
     types = [each for each in request.types if each in llama_quantize.QUANTIZED_TYPES]
     refuse_unusable(request)
     rows = _read_rows(request, kb) if request.held_out else []
-    with tempfile.TemporaryDirectory(prefix="finops-quantizing-", dir=request.folder) as work:
+    with work_folder(request.folder, "finops-quantizing-") as work:
         if request.gguf is not None:
             source = open_gguf(request, request.gguf)
         else:
-            source = convert_checkpoint(request, Path(work), watch)
+            source = convert_checkpoint(request, work, watch)
         baseline = None
         if request.held_out is not None:
             scores = _check(source.path, request, rows, kb, watch)
             baseline = AccuracyBaseline(rows, describe_files([request.held_out])[0], scores)
         outputs: dict[Path, OutputFile] = {}
         for file_type in types:
-            path = Path(work) / f"{file_type}.gguf"
+            path = work / f"{file_type}.gguf"
             on_tensor = partial(watch, f"quantizing to {file_type}")
             llama_quantize.quantize_file(source.path, path, file_type, request.threads, on_tensor)
             after = _check(path, request, rows, kb, watch) if baseline else None

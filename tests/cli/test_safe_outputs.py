@@ -147,3 +147,60 @@ def test_refused_agenda_keeps_the_earlier_output(tmp_path: Path, finops: Finops)
     earlier.write_text("OLD")
     done = finops("clock", EXAMPLES / "monday.jsonl", "--format", "ics", "-o", earlier)
     assert (done.returncode, earlier.read_text()) == (2, "OLD")
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("run {monday} --backend ollama --host 127.0.0.1:9", 3),
+        ("run {monday} --as-of 2040-01-01", 2),
+        ("run {monday} --calendar /dev/zero --as-of 2026-11-30", 2),
+        ("run {monday} --inventory {binary}", 2),
+        ("run {table}", 2),
+        ("check {expected} --fails absent.jsonl", 2),
+        ("clock {monday} --as-of nonsense", 2),
+        ("import csv {table} --map /dev/zero", 2),
+        ("import csv {table} --map {binary}", 2),
+        ("list {binary}", 2),
+        ("list {expected} --since {binary}", 2),
+        ("net {binary}", 2),
+    ],
+)
+def test_refused_command_keeps_the_output_it_may_replace(
+    command: str, status: int, tmp_path: Path, finops: Finops
+) -> None:
+    """Rule: a command that is refused has emptied nothing, although --overwrite would allow it."""
+    output, binary = tmp_path / "out.jsonl", tmp_path / "binary"
+    output.write_text("EARLIER\n")
+    binary.write_bytes(bytes(range(256)) * 8)
+    line = command.format(
+        monday=EXAMPLES / "monday.jsonl",
+        expected=EXAMPLES / "monday.expected.jsonl",
+        table=EXAMPLES / "csv/blotter.csv",
+        binary=binary,
+    )
+    done = finops(*line.split(), "-o", output, "--overwrite")
+    assert (done.returncode, output.read_text()) == (status, "EARLIER\n"), done.stderr
+    assert b"\nfix: " in done.stderr
+
+
+@pytest.mark.parametrize("name", ["out.jsonl.run.json.new", "list.csv.part", "stats.json.part"])
+def test_link_under_a_name_of_finops_is_not_followed(
+    name: str, tmp_path: Path, finops: Finops
+) -> None:
+    """Rule: a link that somebody put under a name that finops chooses ends with 2; the file that it
+    leads to stays as it is.
+    """
+    target = tmp_path / "victim"
+    target.write_text("VICTIM")
+    (tmp_path / name).symlink_to(target)
+    done = finops("run", EXAMPLES / "monday.jsonl", "-o", tmp_path / "out.jsonl", "-q")
+    if name.startswith("list"):
+        expected = EXAMPLES / "monday.expected.jsonl"
+        done = finops("list", expected, "-o", tmp_path / "list.csv", "-q")
+    elif name.startswith("stats"):
+        stats = ("--stats-json", tmp_path / "stats.json")
+        done = finops("run", EXAMPLES / "monday.jsonl", *stats, "-o", tmp_path / "o.jsonl", "-q")
+    assert done.returncode == 2, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert target.read_text() == "VICTIM"

@@ -275,15 +275,23 @@ def test_resume_with_a_pipe_is_refused(tmp_path: Path, finops: Finops) -> None:
         assert finops(*arguments, "--resume", stdin=jsonl(a_fail())).returncode == 2
 
 
-def test_interrupted_run_exits_130_and_names_resume(tmp_path: Path, blotter: Path) -> None:
-    """Ctrl-C ends a run with exit 130 and whole lines. The message names `--resume`."""
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP)],
+)
+def test_interrupted_run_ends_and_names_resume(
+    number: signal.Signals, status: int, tmp_path: Path, blotter: Path
+) -> None:
+    """Ctrl-C ends a run with exit 130 and whole lines; TERM and HUP end it so too, and the parent
+    sees the signal. The message names `--resume`.
+    """
     output = tmp_path / "out.jsonl"
     process = subprocess.Popen(run_command(blotter, output), stderr=subprocess.PIPE)
     while not output.exists() or not output.stat().st_size:
         time.sleep(0.001)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, messages = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == status
     assert b"--resume" in messages
     assert b"Traceback" not in messages
     assert all(row["status"] for row in rows(output.read_bytes()))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from finops_cli.commands.messages import report
 from finops_cli.commands.run_summary import render_summary
-from finops_cli.errors import Unfinished
+from finops_cli.errors import InputChanged, Unfinished
 from finops_cli.files.safe_io import write_json
 from finops_cli.models.failures import NoEndpointLeft
 
@@ -70,7 +70,8 @@ class RunProgress:
         elif isinstance(error, Unfinished | NoEndpointLeft):
             if self._summary is not None and not self._quiet:
                 print(render_summary(self._summary), file=sys.stderr)
-            self._report(f"ended after {self._records:,} records, for the reason below")
+            if not isinstance(error, InputChanged):  # it has every line
+                self._report(f"ended after {self._records:,} records, for the reason below")
 
     @property
     def _records(self) -> int:
