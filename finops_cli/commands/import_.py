@@ -1,9 +1,8 @@
-"""`finops import sec-fails` and `finops import csv`, which reads .xlsx too."""
+"""`finops import`: files of the SEC, market messages, and blotters (CSV or .xlsx)."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -12,6 +11,8 @@ import typer
 
 from finops_cli.commands.clock_options import AsOfOption, CalendarOption, open_clock
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples, show_examples
+from finops_cli.commands.import_items import write_items
+from finops_cli.commands.import_swift import swift
 from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import (
     MinRecords,
@@ -20,7 +21,6 @@ from finops_cli.commands.options import (
     Quiet,
     kb_dir_of,
     path_or_standard,
-    refuse_too_few,
 )
 from finops_cli.commands.run_options import with_shared_options
 from finops_cli.commands.table_options import (
@@ -34,7 +34,6 @@ from finops_cli.commands.table_options import (
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from finops_cli.importers.stream import Item
 
 app = typer.Typer(cls=GroupWithExamples, no_args_is_help=True, rich_markup_mode=None)
 
@@ -45,8 +44,10 @@ app = typer.Typer(cls=GroupWithExamples, no_args_is_help=True, rich_markup_mode=
     "finops import sec-fails examples/sec-fails/cns*.txt",
 )
 def import_records() -> None:
-    """Convert SEC files or your own blotter to fail records."""
+    """Convert files of others, or your own, to fail records."""
 
+
+app.command("swift", cls=CommandWithExamples)(swift)
 
 _PCT = "PCT"
 Files = Annotated[
@@ -190,7 +191,7 @@ def sec_fails(
         _price(price),
     )
     lists = threshold_list or []
-    _write(
+    write_items(
         import_sec_fails(files, assumptions, Choice(as_of, every_day, history), lists, list_date),
         [*files, *lists],
         output,
@@ -258,7 +259,7 @@ def blotter(
             for number, item in enumerate(given.open_items(), start=1)
         )
         read = [source, *joined.other_files]
-        _write(items, read, output, overwrite=overwrite, min_records=min_records, quiet=quiet)
+        write_items(items, read, output, overwrite=overwrite, min_records=min_records, quiet=quiet)
         for note in () if quiet else joined.report_joins():
             typer.echo(note, err=True)
 
@@ -311,51 +312,3 @@ def _price(text: str) -> Decimal:
     if price is None:
         raise UsageError(f"--price-if-missing is {text!r}; accepted: {PRICE_ACCEPTED}")
     return price
-
-
-def _write(
-    items: Iterator[Item],
-    sources: list[Path | None],
-    output: str | None,
-    *,
-    overwrite: bool,
-    min_records: int,
-    quiet: bool,
-) -> None:
-    """Write records to the output and damage to stderr; exit with 1 if there was damage."""
-    from finops_cli.domain.finding import Damage
-    from finops_cli.files.safe_io import writing_whole
-    from finops_cli.importers.stream import FileRead, Gap, Note, TableNotes
-
-    records = rows = files = damaged = 0
-    with writing_whole(path_or_standard(output), sources, overwrite) as out:
-        for item in items:
-            if isinstance(item, bytes):
-                records += 1
-                out.write(item + b"\n")
-            elif isinstance(item, Damage):
-                damaged += 1
-                for problem in item.problems:
-                    typer.echo(f"{item.file}:{item.line}: {problem.message}", err=True)
-            elif isinstance(item, Gap):
-                typer.echo(
-                    f"no file has a row between {item.after} and {item.before}: ages do not count"
-                    " the days between",
-                    err=True,
-                )
-            elif isinstance(item, TableNotes) and not quiet:
-                for note in item.notes:
-                    typer.echo(f"{item.file}: {note}", err=True)
-            elif isinstance(item, Note):
-                if not (quiet and item.is_summary):
-                    typer.echo(f"{item.file}: {item.text}", err=True)
-            elif isinstance(item, FileRead):
-                rows, files = rows + item.rows, files + 1
-    if not quiet:
-        typer.echo(
-            f"records {records:,}  rows {rows:,}  files {files:,}  damaged lines {damaged:,}",
-            err=True,
-        )
-    refuse_too_few(records, min_records, output)
-    if damaged:
-        raise typer.Exit(1)

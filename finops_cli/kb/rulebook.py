@@ -16,6 +16,7 @@ from finops_cli.kb.chapters.imports import ImportSettings, compile_imports
 from finops_cli.kb.chapters.input import InputRules, compile_input
 from finops_cli.kb.chapters.joins import JoinRules, compile_joins
 from finops_cli.kb.chapters.market_calendar import CalendarRules, compile_calendar
+from finops_cli.kb.chapters.messages import MessageRules, compile_messages
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
 from finops_cli.kb.chapters.monitoring import MonitoringSettings, compile_monitoring
 from finops_cli.kb.chapters.net import NetRules, compile_net
@@ -59,6 +60,7 @@ class KnowledgeBase:
     imports: ImportSettings
     joins: JoinRules
     letters: LetterRules
+    messages: MessageRules
     book: BookRules
     net: NetRules
     sentences: SentenceRules
@@ -107,6 +109,7 @@ def compile_with(
         imports=compile_imports(c),
         joins=compile_joins(c),
         letters=compile_letters(c),
+        messages=compile_messages(c),
         book=compile_book(c),
         net=compile_net(c),
         sentences=compile_sentences(c),

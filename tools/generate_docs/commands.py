@@ -13,6 +13,7 @@ from finops_cli.errors import MissingPiece, UsageError
 
 EXIT_1 = {
     "import sec-fails": "Some rows were left out; each is reported on stderr.",
+    "import swift": "A message is damaged, or a fail in it cannot be used; stderr says which.",
     "import csv": "Some rows were left out; each is reported on stderr.",
     "run": "The run is complete, and the status of some line is not `ok`.",
     "triage": "The run is complete, and the status of some line is not `ok`.",

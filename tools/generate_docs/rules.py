@@ -24,6 +24,7 @@ CHAPTERS = {
     "gridlock": "Gridlock",
     "headline": "The headline",
     "letters": "Letters",
+    "messages": "Market messages",
     "joins": "Facts from other files",
     "book": "The inventory file",
     "net": "Nets of obligations",

@@ -1,0 +1,1 @@
+"""Market messages of custodians: MT548, MT537, sese.024 and semt.018."""

@@ -1,0 +1,321 @@
+"""Settlement statuses in ISO 20022 messages: sese.024 (one instruction) and semt.018 (a report).
+
+Elements are found by their names below a transaction, whatever wraps them: the versions of a
+message differ in how deep a date or a code stands, not in what it is called. A document type is
+refused, so that no entity can be declared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+from xml.parsers import expat
+
+from finops_cli.importers.messages.status import (
+    Party,
+    Read,
+    SettlementStatus,
+    Skipped,
+    StatusReason,
+)
+
+_CHUNK_BYTES = 65_536
+_MESSAGES = {"SctiesSttlmTxStsAdvc": "sese.024", "SctiesTxPdgRpt": "semt.018"}
+_NAMESPACE = re.compile(
+    r"urn:iso:std:iso:20022:tech:xsd:([a-z]{4}\.[0-9]{3})\.[0-9]{3}\.([0-9]{2})"
+)
+_FIRST_VERSION, _LAST_VERSION = 2, 12
+_TRANSACTION = "TxDtls"
+_STATUS_KINDS = {"SttlmSts": "SETT", "MtchgSts": "MTCH", "IfrrdMtchgSts": "INMH", "PrcgSts": "IPRC"}
+_STATUS_CODES = {
+    "Flng": "PENF",
+    "Pdg": "PEND",
+    "Umtchd": "NMAT",
+    "Mtchd": "MACH",
+    "AckdAccptd": "PACK",
+    "PdgPrcg": "PPRC",
+    "Rprd": "REPR",
+    "Rjctd": "REJT",
+    "Canc": "CAND",
+    "PdgCxl": "CPRC",
+    "CxlReqd": "CACK",
+}
+_REFERENCES = ("AcctOwnrTxId", "CmonId", "AcctSvcrTxId", "PrcrTxId", "MktInfrstrctrTxId")
+_SIDES = {"DELI": "RcvgSttlmPties", "RECE": "DlvrgSttlmPties"}
+_PARTIES = ("Pty1", "Pty2", "Pty3", "Pty4", "Pty5")
+_NODES_MOST = 50_000
+_DEPTH_MOST = 100
+_TEXT_CHARS = 1_000_000
+"""The most elements, the depth and the characters of one transaction."""
+_NEXT_DOCUMENT = (
+    expat.errors.codes[expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT],
+    expat.errors.codes[expat.errors.XML_ERROR_MISPLACED_XML_PI],
+)
+_SHOWN_NAMES = 3
+_ADVICE, _CREATED, _DTC = "sese.024", "CreDt", "DTCYID"
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+class _Refused(Exception):
+    """Why a document is not read any further."""
+
+
+class _Node:
+    """An element: its local name, its text, its currency and its elements."""
+
+    __slots__ = ("children", "currency", "line", "name", "text")
+
+    def __init__(self, name: str, line: int, currency: str | None) -> None:
+        self.name, self.line, self.currency = name, line, currency
+        self.text = ""
+        self.children: list[_Node] = []
+
+    def all(self, name: str) -> Iterator[_Node]:
+        """Yield the elements called `name` at any depth, in the order of the document."""
+        for child in self.children:
+            if child.name == name:
+                yield child
+            else:
+                yield from child.all(name)
+
+    def first(self, *path: str) -> _Node | None:
+        """Return the first element at the end of `path`, with any depth between its names."""
+        if not path:
+            return self
+        candidates = (child.first(*path[1:]) for child in self.all(path[0]))
+        return next((found for found in candidates if found is not None), None)
+
+    def word(self, *path: str) -> str | None:
+        """Return the first text at or below the end of `path`."""
+        found = self.first(*path)
+        return None if found is None else next(found.words(), None)
+
+    def words(self) -> Iterator[str]:
+        """Yield the texts of an element and of those below it."""
+        if text := self.text.strip():
+            yield text
+        for child in self.children:
+            yield from child.words()
+
+
+class _Document:
+    """One XML document while it is read. A transaction leaves memory as it ends."""
+
+    def __init__(self, line: int) -> None:
+        self.message: str | None = None
+        self.found: list[Read] = []
+        self._base = line
+        self._fed = 0
+        self._stack: list[_Node] = []
+        self._nodes = self._chars = self._transactions = 0
+        self._names: list[str] = []
+        """The first names of the document, for a message that finops does not read."""
+        self._root: _Node | None = None
+        self._stated_on: str | None = None
+        self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._read_text
+        self._parser.StartDoctypeDeclHandler = self._refuse_doctype
+
+    @property
+    def line(self) -> int:
+        """The line of the file where the parser stands."""
+        return self._base + self._parser.CurrentLineNumber - 1
+
+    @property
+    def is_empty(self) -> bool:
+        """No element was read."""
+        return not self._names
+
+    def feed(self, data: bytes) -> int | None:
+        """Parse `data`; return where the next document begins in it, if it does.
+
+        Raises _Refused for a document that is not well-formed, or too large.
+        """
+        try:
+            self._parser.Parse(data, False)
+        except expat.ExpatError as error:
+            if error.code in _NEXT_DOCUMENT and not self.is_empty:
+                return int(self._parser.ErrorByteIndex) - self._fed
+            why = f"line {self.line} is not well-formed XML ({expat.ErrorString(error.code)})"
+            raise _Refused(why) from error
+        self._fed += len(data)
+        return None
+
+    def end(self) -> None:
+        """Note what the document lacks. Raises _Refused for one that is cut off."""
+        if self._stack:
+            raise _Refused("the file ends before the message does")
+        if self._root is None:
+            why = f"it is no settlement status ({' / '.join(self._names)})"
+            self.found.append(Skipped(message="XML", line=self._base, why=why))
+        elif not self._transactions and self.message == _ADVICE:
+            self.found.append(self._make(self._root, None))
+        elif not self._transactions:
+            why = "it has no transaction"
+            self.found.append(Skipped(message=str(self.message), line=self._root.line, why=why))
+
+    def _refuse_doctype(self, *_: object) -> None:
+        raise _Refused("it declares a document type, which no ISO 20022 message has")
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        space, _, local = name.rpartition(" ")
+        node = _Node(local, self.line, attributes.get("Ccy"))
+        if len(self._names) < _SHOWN_NAMES:
+            self._names.append(local)
+        self._nodes += 1
+        if self._nodes > _NODES_MOST or len(self._stack) >= _DEPTH_MOST:
+            raise _Refused(f"a transaction has over {_NODES_MOST:,} elements or {_DEPTH_MOST} deep")
+        if self._stack:
+            self._stack[-1].children.append(node)
+        self._stack.append(node)
+        if local in _MESSAGES and self._root is None:
+            self.message, self._root = _MESSAGES[local], node
+            self._note_version(space)
+
+    def _read_text(self, text: str) -> None:
+        self._chars += len(text)
+        if self._chars > _TEXT_CHARS:
+            raise _Refused(f"a transaction has over {_TEXT_CHARS:,} characters")
+        if self._stack:
+            self._stack[-1].text += text
+
+    def _note_version(self, space: str) -> None:
+        found = _NAMESPACE.fullmatch(space)
+        if found is None:
+            why = f"its namespace is {space or 'empty'}; it is read as version {_LAST_VERSION}"
+        elif not _FIRST_VERSION <= int(found[2]) <= _LAST_VERSION:
+            why = f"version {found[2]} is not known; it is read as version {_LAST_VERSION}"
+        else:
+            return
+        self.found.append(Skipped(message=str(self.message), line=self.line, why=why, is_read=True))
+
+    def _end(self, name: str) -> None:
+        node = self._stack.pop()
+        if node.name == _CREATED and self._root is None:
+            self._stated_on = _day(next(node.words(), None))
+        if self._root is None or all(each.name != _TRANSACTION for each in node.children):
+            return
+        self._transactions += 1
+        parent = self._stack[-1] if self._stack and node is not self._root else None
+        self.found.append(self._make(node, parent if parent is not self._root else None))
+        if parent is not None:
+            parent.children.remove(node)
+        self._nodes, self._chars = len(self._stack), 0
+
+    def _make(self, node: _Node, parent: _Node | None) -> SettlementStatus:
+        """Make the status of a transaction; in a report it may stand in `parent`."""
+        details = node.first(_TRANSACTION) or node
+        holder = node if parent is None or any(_statuses(node)) else parent
+        stated = None if self._root is None else _day(self._root.word("StmtGnlDtls", "StmtDtTm"))
+        movement = details.word("SctiesMvmntTp")
+        amount = details.first("SttlmAmt") or details.first("PstngAmt")
+        value = None if amount is None else amount.first("Amt") or amount
+        remaining = _quantity(details, "RmngToBeSttldQty")
+        return SettlementStatus(
+            message=str(self.message),
+            line=node.line,
+            references=tuple(filter(None, (node.word(name) for name in _REFERENCES))),
+            statuses=tuple(_statuses(holder)),
+            reasons=tuple(_reasons(holder)),
+            isin=details.word("FinInstrmId", "ISIN"),
+            description=details.word("FinInstrmId", "Desc"),
+            quantity=remaining or _quantity(details, "SttlmQty") or _quantity(details, "PstngQty"),
+            settled=None if remaining else _quantity(details, "PrevslySttldQty"),
+            movement=movement,
+            amount=None if value is None else next(value.words(), None),
+            currency=None if value is None else value.currency,
+            trade_date=_day(details.word("TradDt")),
+            settlement_date=_day(details.word("SttlmDt")),
+            stated_on=stated or self._stated_on,
+            parties=tuple(_parties(details, movement)),
+        )
+
+
+def read_mx(file: BinaryIO) -> Iterator[Read]:
+    """Yield the statuses of a file of XML documents, one behind the other, one by one."""
+    document = _Document(1)
+    try:
+        while chunk := file.read(_CHUNK_BYTES):
+            data = chunk
+            while (begin := _find_begin(document, data)) is not None:
+                next_at = document.feed(data[begin:])
+                yield from _take(document)
+                if next_at is None:
+                    break
+                document.end()
+                yield from _take(document)
+                data = data[begin + next_at :]
+                document = _Document(document.line)
+        if not document.is_empty:
+            document.end()
+        yield from _take(document)
+    except _Refused as error:
+        yield from _take(document)
+        name = document.message or "XML"
+        yield Skipped(message=name, line=document.line, why=str(error), is_damaged=True)
+
+
+def _find_begin(document: _Document, data: bytes) -> int | None:
+    """Return where markup begins in `data`; text before a document is passed over."""
+    if not document.is_empty:
+        return 0
+    found = data.find(b"<")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, which expat decodes
+        return 0
+    return found if found >= 0 else None
+
+
+def _take(document: _Document) -> Iterator[Read]:
+    found, document.found = document.found, []
+    yield from found
+
+
+def _statuses(node: _Node) -> Iterator[str]:
+    """Yield kind and code of each status below a node."""
+    for name, kind in _STATUS_KINDS.items():
+        for status in node.all(name):
+            for choice in status.children:
+                if choice.name in _STATUS_CODES:
+                    yield f"{kind}/{_STATUS_CODES[choice.name]}"
+                elif choice.name == "Prtry":
+                    yield f"{kind}/{choice.word('PrtrySts', 'Id') or choice.word('Id')}"
+
+
+def _reasons(node: _Node) -> Iterator[StatusReason]:
+    """Yield the reasons of the statuses below a node, each with its narrative."""
+    for name in _STATUS_KINDS:
+        for status in node.all(name):
+            for reason in status.all("Rsn"):
+                code = reason.word("Cd") or reason.word("Id") or "NARR"
+                yield StatusReason(code, reason.word("AddtlRsnInf"))
+
+
+def _quantity(details: _Node, name: str) -> str | None:
+    """Return units or face amount of a quantity; an amortised value is none."""
+    return details.word(name, "Unit") or details.word(name, "FaceAmt")
+
+
+def _parties(details: _Node, movement: str | None) -> Iterator[Party]:
+    """Yield the parties of the other side, the nearest first."""
+    side = details.first(_SIDES.get(movement or "", ""))
+    for role in _PARTIES if side is not None else ():
+        party = None if side is None else side.first(role)
+        if party is not None:
+            own = party.first("PrtryId")
+            is_dtc = own is not None and own.word("Issr") == _DTC
+            yield Party(
+                role=role,
+                bic=party.word("AnyBIC") or party.word("BICFI") or party.word("BIC"),
+                dtc=own.word("Id") if own is not None and is_dtc else None,
+                name=party.word("Nm"),
+            )
+
+
+def _day(text: str | None) -> str | None:
+    """Read the day of a date, or of a moment with any time zone."""
+    found = _DATE.match(text or "")
+    return found[0] if found else None
