@@ -199,7 +199,8 @@ def _comparison(
     """Return what compares the inputs with those of the note; None without a note."""
     if note is None:
         return None
-    return lambda: _fingerprint(config, pipeline) == note.fingerprint
+    timed = config.pipeline.timed
+    return lambda: describe_lines(pipeline, config.input.digest(), timed=timed) == note.fingerprint
 
 
 def _complete_note(config: RunConfig, note: resume.RunNote, summary: RunSummary) -> None:
