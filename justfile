@@ -35,6 +35,7 @@ bench:
     python -m benchmarks.pipeline 7
     python -m benchmarks.growth
     python -m benchmarks.datasets
+    python -m benchmarks.net 3
 
 # make the bundled models again (docs/tiny-models.md); needs `pip install -e '.[train,export,llama]'` and jq
 models: (held-out "triage") (model "triage" "triage-eval.jsonl" "1000") (held-out "resolver") few (model "resolver" "resolver-few.jsonl" "600")

@@ -57,10 +57,10 @@ def _sentences(solved: Solved, net: Net, leaves_cash_out: bool) -> Iterator[str]
     if len(answer.cycles) > _SHOWN:
         yield f"  and {len(answer.cycles) - _SHOWN:,} more cycles and chains"
     yield from _describe_proof(answer)
-    if not solved.ties_decided and answer.status in ("settles", "own_view"):
+    if answer.ties_open and answer.status != "best_found":
         yield (
-            "Another set of the same value may come before this one: the effort ended before the"
-            " order of the legs was decided (kb: net.effort)."
+            "Equal sets were not all compared before the effort ended: another one may settle more"
+            " by the second objective, or earlier legs (kb: net.effort)."
         )
     if answer.ask is not UNSET:
         for ask in answer.ask[:_SHOWN]:

@@ -136,5 +136,8 @@ class NetAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, o
     """Legs that would let more settle; only with the status `own_view`."""
     bound: int | UnsetType = UNSET
     """No set is worth more; only with the status `best_found`."""
+    ties_open: bool = False
+    """True where the effort ended before equal sets were compared: another set with the same
+    primary value may be better in the other one, or come earlier (kb: `net.objective`)."""
     proof: Proof | None
     proposal: list[str]

@@ -23,8 +23,6 @@ class Solved(NamedTuple):
     """The answer, and what a person should know beside it."""
 
     answer: NetAnswer
-    ties_decided: bool
-    """False where another set of the same value may come before this one (kb: `net.objective`)."""
     asks: int
     """The legs that an own view could ask for; the answer has the first of them."""
 
@@ -69,10 +67,11 @@ def solve_net(
         after=list_after(net, quantities),
         ask=UNSET if own is None else asks[: rules.asks],
         bound=UNSET if found.bound is None else found.bound,
+        ties_open=bool(found.quantities) and not found.ties_decided,
         proof=found.proof if own is None else _proof_of_view(found),
         proposal=write_proposal(net, quantities),
     )
-    return Solved(answer, found.ties_decided, len(asks))
+    return Solved(answer, len(asks))
 
 
 def sum_value(net: Net, quantities: Mapping[int, int]) -> int:
