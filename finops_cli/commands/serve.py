@@ -34,6 +34,7 @@ from finops_cli.commands.serve_options import (
     ServeGuard,
     Tokens,
     UnixSocket,
+    WhenDownOption,
 )
 from finops_cli.errors import UsageError
 
@@ -68,6 +69,7 @@ def serve(
     four_eyes: FourEyes = False,
     keep_days: KeepDays = None,
     demo: Demo = False,
+    when_down: WhenDownOption = "refuse",
     backend: BackendOption = "engine",
     quiet: Quiet = False,
 ) -> None:
@@ -88,6 +90,7 @@ def serve(
         behind_proxy=behind_proxy,
         guard=models.guard or "require",
         four_eyes=four_eyes,
+        when_down=when_down,
         keep_days=keep_days,
         has_access_log=not quiet,
     )

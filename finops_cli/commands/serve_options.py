@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -88,6 +88,16 @@ FourEyes = Annotated[
 ]
 
 
+WhenDownOption = Annotated[
+    Literal["refuse", "engine"],
+    typer.Option(
+        "--when-down",
+        metavar="POLICY",
+        help="Answer while no model does (default: refuse).\n\n\b\n"
+        "refuse: 503 at once, with Retry-After\n"
+        "engine: the rules answer, with status fallback",
+    ),
+]
 KeepDays = Annotated[
     int | None,
     typer.Option(

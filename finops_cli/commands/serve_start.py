@@ -87,6 +87,7 @@ def _open_answering(
     from finops_cli.kb.load import load_kb
     from finops_cli.models.backends import select_backend
     from finops_cli.service.records.answering import Answering
+    from finops_cli.service.records.when_down import EngineWhenDown
 
     if config.guard == "require" and not installed():
         raise MissingPiece(
@@ -96,10 +97,14 @@ def _open_answering(
         )
     kb_dir = kb_dir_of(context)
     kb = load_kb(kb_dir)
-    selected = select_backend(replace(model_request(models), backend=backend), kb)
+    request = replace(model_request(models), backend=backend, waits=False)
+    selected = select_backend(request, kb)
     for text in selected.notices:
         typer.echo(text, err=True)
-    return Answering(kb, selected.backend, kb_dir, config.guard, config.calendar)
+    answers = selected.backend
+    if answers.origin.is_model and config.when_down == "engine":
+        answers = EngineWhenDown(answers, kb)
+    return Answering(kb, answers, kb_dir, config.guard, config.calendar)
 
 
 def _job_settings(

@@ -31,6 +31,8 @@ class BackendRequest:
     """Maximum number of requests at once."""
     ggufs: Mapping[StageName, Path] = field(default_factory=dict)
     """Model files, by stage."""
+    waits: bool = True
+    """A request waits while no server answers. False, for a service: it fails at once."""
     from_environment: frozenset[str] = frozenset()
     """Options set by an environment variable. If one cannot be satisfied, the default is used."""
 

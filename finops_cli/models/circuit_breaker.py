@@ -23,7 +23,9 @@ class CircuitBreaker:
     many failed tests the endpoint is given up.
     """
 
-    def __init__(self, settings: Mapping[str, Decimal]) -> None:
+    def __init__(self, settings: Mapping[str, Decimal], *, gives_up: bool = True) -> None:
+        """Begin closed. `gives_up` False, for a service: it is tried again for ever."""
+        self.gives_up = gives_up
         self.state: State = "closed"
         self.age = 0
         """Increased by every change of state. A request belongs to the age in which it was
@@ -74,7 +76,7 @@ class CircuitBreaker:
                 self._open(now)
         elif self.state == "half-open":
             self._probes += 1
-            if self._probes >= self._probes_to_give_up:
+            if self.gives_up and self._probes >= self._probes_to_give_up:
                 self.give_up()
                 return
             self._pause = min(self._pause * self._factor, self._longest_pause)
@@ -139,7 +141,10 @@ def record_outcome(breaker: CircuitBreaker, ended: RequestOutcome, now: float, a
     elif failure.policy != "give up":
         breaker.failed(now, age)
     elif breaker.state == "half-open":
-        breaker.give_up()
+        if breaker.gives_up:
+            breaker.give_up()
+        else:
+            breaker.failed(now, age)
     else:
         breaker.trip(now)
 

@@ -126,3 +126,12 @@ class ModelMissing(ModelError):
 
 class NoEndpointLeft(MissingPiece):
     """No endpoint is left. The output so far is complete."""
+
+
+class EndpointsDown(NoEndpointLeft):
+    """No endpoint answers at the moment. Only a service, which does not wait, raises it."""
+
+    def __init__(self, message: str, cure: str, seconds: float) -> None:
+        super().__init__(message, cure)
+        self.seconds = seconds
+        """Seconds until an endpoint is tried again."""

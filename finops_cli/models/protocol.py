@@ -8,7 +8,7 @@ backend parses and checks the text.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -112,6 +112,15 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class HasEndpoints(Protocol):
+    """A model on servers, each with a circuit breaker."""
+
+    def endpoint_states(self) -> dict[str, str]:
+        """Return the state of the breaker of each server by its address."""
+        ...
 
 
 class CompletionRequest(NamedTuple):

@@ -29,6 +29,7 @@ from finops_cli.models.protocol import (
     Attempt,
     AttemptError,
     CompletionRequest,
+    HasEndpoints,
     TextModel,
 )
 from finops_cli.models.tasks import Task, answer_schema, resolver_task, triage_task
@@ -76,6 +77,10 @@ class VerifiedBackend:
 
     def model_changes(self) -> tuple[str, ...]:
         return self._model.model_changes()
+
+    def endpoint_states(self) -> dict[str, str]:
+        """Return the state of each server of the model; empty for a model without servers."""
+        return self._model.endpoint_states() if isinstance(self._model, HasEndpoints) else {}
 
     def close(self) -> None:
         self._model.close()

@@ -16,6 +16,8 @@ from starlette.types import ASGIApp
 
 from finops_cli.errors import FinopsError
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.failures import NoEndpointLeft
+from finops_cli.monitoring.system_monitor import system_monitor
 from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.access import Access, TokenSource
 from finops_cli.service.auth.tokens import Now, utc_now
@@ -35,6 +37,7 @@ from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.answering import Answering
 from finops_cli.service.records.spool import SpoolBudget
 from finops_cli.service.records.streams import Streams
+from finops_cli.service.records.when_down import model_down
 from finops_cli.service.requests import facts_of
 from finops_cli.service.route_table import Parts, list_routes
 from finops_cli.service.routes import NamedRoute
@@ -90,7 +93,8 @@ def build_service(
     now: Now = utc_now,
 ) -> Service:
     """Build the application. `jobs` is for the processes of jobs; `log` takes the access log."""
-    kb, metrics = answering.kb, Metrics()
+    kb = answering.kb
+    metrics = Metrics(system_monitor(kb))
     audit = AuditLog(database, now)
     inner = _make_application(kb, audit)
     load = LoadDoor(inner, kb.serve, metrics)
@@ -203,7 +207,9 @@ async def _as_problem(request: Request, error: Exception) -> Response:
 
 async def _as_answer(request: Request, error: Exception) -> Response:
     """Turn an error that names its fix into a problem document."""
-    if isinstance(error, FinopsError):
+    if isinstance(error, NoEndpointLeft):
+        error = model_down(error)
+    elif isinstance(error, FinopsError):
         error = ServiceError(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", error.one_line())
     problem = cast("ServiceError", error)
     return problem.response(request.url.path, facts_of(request).request_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal
 
 from finops_cli.domain.enums import GuardMode
 from finops_cli.errors import UsageError
@@ -29,6 +30,8 @@ class ServeConfig:
     """The address of a reverse proxy whose headers are believed."""
     guard: GuardMode = "require"
     calendar: Path | None = None
+    when_down: Literal["refuse", "engine"] = "refuse"
+    """What answers while no model does."""
     keep_days: int | None = None
     """Days that files and outputs are kept; 0: for ever; None: those of the kb."""
     demo: Path | None = None

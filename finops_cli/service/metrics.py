@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from threading import Lock
 from typing import Any
 
+import msgspec
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from finops_cli.monitoring.latencies import percentile_ms, step_of
 from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.monitoring.system_monitor import SystemMonitor
 
 PROMETHEUS = CONTENT_TYPE_LATEST
 _PERCENTILES = (50, 95, 99)
 _MS = 1000
+_OUR_FAULT = 500
 
 
 class Metrics:
@@ -23,7 +27,9 @@ class Metrics:
     any thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monitor: SystemMonitor) -> None:
+        """Count in a new registry, and tell the monitor of the process."""
+        self._monitor = monitor
         self.registry = CollectorRegistry()
         self._lock = Lock()
         self._summary = RunSummary()
@@ -56,19 +62,34 @@ class Metrics:
         self._in_work = Gauge(
             "finops_requests_in_work", "Requests in work.", registry=self.registry
         )
+        self._health = Gauge(
+            "finops_health", "Health of the last minute, 0 to 100.", registry=self.registry
+        )
+        self._latency_ms = Gauge(
+            "finops_latency_ms",
+            "Latency of answers in milliseconds, by window and percentile.",
+            ("window", "percentile"),
+            registry=self.registry,
+        )
+        self._gauges = Gauge(
+            "finops_gauge", "Values of the monitor, by name.", ("name",), registry=self.registry
+        )
 
     def begin(self) -> None:
         """Count a request that is admitted."""
         self._in_work.inc()
+        self._monitor.begin()
 
     def end(self) -> None:
         """Count an admitted request that has ended."""
         self._in_work.dec()
+        self._monitor.end()
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that has ended."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+        self._monitor.request(seconds, is_error=status >= _OUR_FAULT)
         with self._lock:
             self._statuses[status] += 1
             self._latency[step_of(seconds * _MS)] += 1
@@ -84,11 +105,21 @@ class Metrics:
         ):
             for value, count in counts.items():
                 self._predictions.labels(kind, value).inc(count)
+        self._monitor.records(command, summary)
         with self._lock:
             self._summary.add(summary)
 
     def prometheus(self) -> bytes:
         """Return the figures in the text format of Prometheus."""
+        stats = self._monitor.stats()
+        self._health.set(stats.health)
+        for window, figures in (("minute", stats.minute), ("hour", stats.hour)):
+            for percentile, value in figures.latency_ms.items():
+                self._latency_ms.labels(window, percentile).set(
+                    math.nan if value is None else value
+                )
+        for name, value in stats.gauges.items():
+            self._gauges.labels(name).set(value)
         return generate_latest(self.registry)
 
     def figures(self) -> dict[str, Any]:
@@ -96,12 +127,15 @@ class Metrics:
         with self._lock:
             summary, latency, statuses = RunSummary(), self._latency.copy(), self._statuses.copy()
             summary.add(self._summary)
-        errors = sum(count for status, count in statuses.items() if status >= 500)
+        errors = sum(count for status, count in statuses.items() if status >= _OUR_FAULT)
+        stats = self._monitor.stats()
         total = statuses.total()
         return {
             "requests": total,
             "error_rate_pct": round(100 * errors / total, 2) if total else 0.0,
             "latency_ms": {f"p{each}": percentile_ms(latency, each) for each in _PERCENTILES},
+            "health": stats.health,
+            "monitor": msgspec.to_builtins(stats),
             "records": summary.lines,
             "statuses": dict(summary.statuses),
             "predictions": {

@@ -11,6 +11,7 @@ from finops_cli.checking.verdicts import Verdict
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.clock_lines import ClockLine
 from finops_cli.pipeline.output import Line
+from finops_cli.pipeline.sentiment.output import SentimentLine
 from finops_cli.service.batch.routes import JobRequest
 from finops_cli.service.fails.deciding import DecisionAnswer, DecisionRequest
 from finops_cli.service.fails.views import FailDetail, FailHistory, QueueView
@@ -23,6 +24,14 @@ from finops_cli.verify.codecs import CODECS, TRIAGE, triage_codec
 from finops_cli.verify.schemas import schema_of
 from finops_cli.version import __version__
 
+
+class TextBody(msgspec.Struct):
+    """A text to label."""
+
+    text: str
+    id: str | None = None
+
+
 _JSON, _ANY, _TEXT = "application/json", {"type": "object"}, {"type": "string"}
 _PREFIX = "#/components/schemas/"
 
@@ -33,6 +42,8 @@ def published_schemas(kb: KnowledgeBase) -> dict[str, dict[str, Any]]:
     schemas[TRIAGE.name] = triage_codec(kb.scoring.components).json_schema
     for name, kind in (
         ("run", Line),
+        ("sentiment", SentimentLine),
+        ("text", TextBody),
         ("verdict", Verdict),
         ("clock", ClockLine),
         ("problem", ProblemDocument),

@@ -70,6 +70,15 @@ _OPTIONS = (
     _parameter("keep_raw", "Show the texts of the models for accepted answers too.", _SWITCH),
     _parameter("strict_input", "Reject a record whose facts contradict each other.", _SWITCH),
 )
+_TEXT_OPTIONS = (
+    *(each for each in _OPTIONS if each["name"] in ("timing", "keep_raw")),
+    _parameter(
+        "split",
+        "Parts that are labelled on their own.",
+        {"type": "string", "enum": ["none", "sentences"], "default": "none"},
+    ),
+    _parameter("field", "The field that holds the text.", _WORD),
+)
 _BODY = (400, 413, 415, 422)
 
 
@@ -111,6 +120,16 @@ OPERATIONS = (
     _answers("/v1/run", "Triage and plan records, every answer checked.", "fail"),
     _answers("/v1/triage", "Triage records.", "fail"),
     _answers("/v1/resolve", "Plan the resolution of cases.", "resolver-input"),
+    Operation(
+        method="post",
+        path="/v1/sentiment",
+        summary="Label the tone of texts.",
+        takes="text",
+        gives="sentiment",
+        streams=True,
+        parameters=_TEXT_OPTIONS,
+        errors=_BODY,
+    ),
     Operation(
         method="post",
         path="/v1/check",

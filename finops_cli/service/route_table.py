@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-from finops_cli.pipeline.sequences import Command
 from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.batch.routes import JobRoutes
@@ -14,7 +14,7 @@ from finops_cli.service.fails.exporting import Exports
 from finops_cli.service.fails.routes import FailOptions, FailRoutes
 from finops_cli.service.idempotency import Idempotency
 from finops_cli.service.knowledge_routes import KnowledgeRoutes
-from finops_cli.service.records.answering import Answering
+from finops_cli.service.records.answering import Answering, RecordCommand
 from finops_cli.service.records.routes import CheckEndpoint, ClockEndpoint, RecordEndpoint
 from finops_cli.service.records.streams import Streams
 from finops_cli.service.routes import NamedRoute
@@ -22,9 +22,6 @@ from finops_cli.service.store.database import Database
 from finops_cli.service.system_routes import SystemRoutes
 from finops_cli.service.uploads.mask_pool import MaskPool
 from finops_cli.service.uploads.routes import FileRoutes, UploadOptions
-
-_RECORD_COMMANDS: tuple[Command, ...] = ("run", "triage", "resolve")
-"""The commands that answer one record at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +55,7 @@ def _data_routes(parts: Parts) -> list[NamedRoute]:
                 RecordEndpoint(command, answering, parts.streams),
                 methods=["POST"],
             )
-            for command in _RECORD_COMMANDS
+            for command in get_args(RecordCommand)
         ),
         NamedRoute("/v1/check", CheckEndpoint(answering, settings).answer, methods=["POST"]),
         NamedRoute("/v1/clock", ClockEndpoint(answering, settings).answer, methods=["POST"]),

@@ -18,6 +18,7 @@ from finops_cli.service.metrics import PROMETHEUS, Metrics
 from finops_cli.service.openapi import encode_document, openapi_document
 from finops_cli.service.records.answering import Answering
 from finops_cli.service.records.bodies import JSON
+from finops_cli.service.records.when_down import is_down, states_of
 from finops_cli.version import __version__
 
 
@@ -39,10 +40,12 @@ class SystemRoutes:
         return _json({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """Name what is not ready: `stopping`, `disk`; 503 if there is anything."""
+        """Name what is not ready: `stopping`, `disk`, `backend`; 503 if there is anything."""
         missing = ["stopping"] if self._load.is_stopping else []
         if shutil.disk_usage(self._folder).free < self._kb.serve.limits["free_bytes"]:
             missing.append("disk")
+        if is_down(self._answering.backend):
+            missing.append("backend")
         status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
         return _json({"ready": not missing, "missing": missing}, int(status))
 
@@ -65,6 +68,7 @@ class SystemRoutes:
                 "models": dict(origin.models),
                 "digests": None if origin.digests is None else dict(origin.digests),
                 "guard": self._answering.guard,
+                "servers": states_of(self._answering.backend),
             }
         )
 

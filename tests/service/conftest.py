@@ -16,7 +16,7 @@ from finops_cli.service.auth.tokens import token_entry, utc_now
 from tests.support.program import ROOT
 
 HAS_PACKAGES = find_spec("fastapi") is not None
-_NEED_PACKAGES = ("doors", "exports", "fails", "files", "jobs", "records", "system")
+_NEED_PACKAGES = ("doors", "exports", "fails", "files", "jobs", "records", "system", "when_down")
 collect_ignore = [] if HAS_PACKAGES else [f"test_{each}.py" for each in _NEED_PACKAGES]
 """The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""
 ROLES = ("reader", "analyst", "operator", "auditor", "admin")
@@ -43,10 +43,11 @@ def write_tokens(path: Path) -> Path:
     return path
 
 
-def start(folder: Path, *options: str) -> Server:
-    """Start a service on a free port, and wait until it answers."""
+def start(folder: Path, *options: str, kb: Path | None = None) -> Server:
+    """Start a service on a free port, and wait until it answers. `kb`: other rules."""
     tokens = write_tokens(folder / "tokens.toml")
-    command = [sys.executable, "-m", "finops_cli", "serve", "--port", "0", "--quiet"]
+    rules = [] if kb is None else ["--kb", str(kb)]
+    command = [sys.executable, "-m", "finops_cli", *rules, "serve", "--port", "0", "--quiet"]
     command += ["--data", str(folder / "data"), "--tokens", str(tokens), *options]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -150,3 +150,19 @@ def test_stream_above_the_limit_is_refused(server: Server) -> None:
     assert answer.status == 413
     assert b"/v1/files" in answer.read()
     connection.close()
+
+
+def test_sentiment_equals_the_output_of_the_command(client: httpx.Client, finops: Finops) -> None:
+    """A stream of texts gives the bytes of `finops sentiment`; one text gives its line; a text that
+    is missing is a problem.
+    """
+    given = (ROOT / "examples/sentiment/texts.jsonl").read_bytes()
+    call = ("sentiment", "-", "--no-timing", "-q", "--guard", "off", "--backend", "baseline")
+    answer = client.post("/v1/sentiment", content=given, headers=LINES)
+    assert answer.content == finops(*call, stdin=given).stdout
+    one = client.post("/v1/sentiment", json={"text": "They missed the deadline again."})
+    assert one.json()["sentiment"]["label"] in ("negative", "neutral", "positive")
+    assert client.post("/v1/sentiment", json={"txt": 1}).status_code == 422
+    assert client.post("/v1/sentiment?as_of=2026-11-27", json={"text": "x"}).status_code == 422
+    parts = client.post("/v1/sentiment?split=sentences", json=[{"text": "Good. Bad."}]).json()
+    assert len(parts[0]["parts"]) == 2

@@ -31,6 +31,10 @@ def test_metrics_count_answers(server: Server) -> None:
         figures = client.get("/metrics").json()
         text = client.get("/metrics", headers={"Accept": "text/plain"}).text
     assert figures["records"] == before + 2
+    assert figures["monitor"]["minute"]["records"] >= 2
+    assert 0 <= figures["health"] <= 100
+    assert "finops_health " in text
+    assert 'finops_latency_ms{percentile="p95",window="minute"}' in text
     assert figures["predictions"]["tier"]
     assert 'finops_requests_total{method="GET",route="/v1/kb/{id}",status="200"}' in text
     assert "SECRET" not in text

@@ -69,7 +69,8 @@ def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel
         prompt_sha256=prompts_sha256(profiles[stage].modelfile for stage in request.stages),
         settings=settings_text(profiles, request),
     )
-    endpoint_pool = EndpointPool([_open_endpoint(server, request, settings) for server in servers])
+    endpoints = [_open_endpoint(server, request, settings) for server in servers]
+    endpoint_pool = EndpointPool(endpoints, waits=request.waits)
     names = [profiles[stage].model for stage in request.stages]
     model = OllamaModel(
         origin=origin,
@@ -211,7 +212,7 @@ def _open_endpoint(server: Server, request: BackendRequest, settings: ModelSetti
     return Endpoint(
         server.url,
         hosts.open_client(server.url, transport=TimedTransport(hosts.allows_public(server.url))),
-        CircuitBreaker(settings.breaker),
+        CircuitBreaker(settings.breaker, gives_up=request.waits),
         slots,
     )
 

@@ -22,7 +22,7 @@ from finops_cli.models.circuit_breaker import (
     record_outcome,
     request_outcome,
 )
-from finops_cli.models.failures import Busy, ModelError, NoEndpointLeft
+from finops_cli.models.failures import Busy, EndpointsDown, ModelError, NoEndpointLeft
 
 if TYPE_CHECKING:
     import httpx
@@ -66,9 +66,17 @@ class Endpoint:
 class EndpointPool:
     """Assigns slots of endpoints, and records the outcome of each request."""
 
-    def __init__(self, endpoints: list[Endpoint], clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        endpoints: list[Endpoint],
+        clock: Callable[[], float] = monotonic,
+        *,
+        waits: bool = True,
+    ) -> None:
+        """Keep the endpoints. `waits` False, for a service: no request waits for a breaker."""
         self.endpoints = endpoints
         self._clock = clock
+        self._waits = waits
         self._changed = Condition()
         self._queues: dict[StageName, deque[object]] = {}
 
@@ -80,7 +88,8 @@ class EndpointPool:
     def slot(self, stage: StageName) -> Iterator[Endpoint]:
         """Wait for a slot and yield its endpoint, first come, first served.
 
-        Raises NoEndpointLeft if all endpoints have been given up.
+        Raises NoEndpointLeft if all endpoints have been given up, and EndpointsDown if none is in
+        use and requests do not wait.
         """
         endpoint, age = self._acquire(stage)
         with request_outcome(lambda outcome: self._release(endpoint, stage, outcome, age)):
@@ -120,6 +129,8 @@ class EndpointPool:
                         return endpoint, endpoint.breaker.age
                     if all(one.breaker.state == "given up" for one in self.endpoints):
                         raise self._describe_failures()
+                    if not self._waits:
+                        self._refuse_to_wait(now)
                     self._changed.wait(
                         self._seconds_to_retry(stage, now) if queue[0] is ticket else None
                     )
@@ -141,6 +152,20 @@ class EndpointPool:
         """
         waits = [one.breaker.wait(now) for one in self.endpoints if one.free_slots(stage) > 0]
         return min((wait for wait in waits if wait is not None), default=None)
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each breaker by the address of its server."""
+        with self._changed:
+            return {endpoint.url: endpoint.breaker.state for endpoint in self.endpoints}
+
+    def _refuse_to_wait(self, now: float) -> None:
+        """Raise EndpointsDown if every breaker is open, or tests its server."""
+        if any(one.breaker.state == "closed" for one in self.endpoints):
+            return
+        waits = [one.breaker.wait(now) for one in self.endpoints]
+        seconds = min((wait for wait in waits if wait is not None), default=1.0)
+        found = self._describe_failures()
+        raise EndpointsDown(str(found), found.cure, seconds)
 
     def _describe_failures(self) -> NoEndpointLeft:
         failures = [(endpoint.url, endpoint.last_failure) for endpoint in self.endpoints]

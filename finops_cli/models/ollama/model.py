@@ -163,6 +163,10 @@ class OllamaModel:
         """Return a sentence for each model that was replaced during the run."""
         return self._changes_now()
 
+    def endpoint_states(self) -> dict[str, str]:
+        """Return the state of the breaker of each server."""
+        return self._endpoint_pool.states()
+
     def close(self) -> None:
         """Close the connections to every server."""
         for endpoint in self._endpoint_pool.endpoints:

@@ -8,20 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from finops_cli.clock.facts import AsOf
 from finops_cli.domain.enums import GuardMode
-from finops_cli.files.jsonl import Batch
+from finops_cli.files.jsonl import BATCH_LINES, Batch
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Backend
+from finops_cli.models.sentiment.baseline import BaselineClassifier
+from finops_cli.models.sentiment.classifier import Classifier
 from finops_cli.pipeline.clock import ClockConfig, ClockMode, ClockPolicy
 from finops_cli.pipeline.clock_lines import ClockLines
+from finops_cli.pipeline.line_pipeline import LinePipeline
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.redaction import redaction_policy
 from finops_cli.pipeline.scheduler import BatchResult, process_batch
-from finops_cli.pipeline.sequences import SEQUENCES, Command
+from finops_cli.pipeline.sentiment.parse import TextParser
+from finops_cli.pipeline.sentiment.pipeline import SentimentConfig, Split
+from finops_cli.pipeline.sequences import SEQUENCES
 
+_GUARDED_LINES = 16
+"""Lines of a batch that the guard reads: a text takes it a third of a millisecond and more."""
 _KEPT_PIPELINES = 64
 """Pipelines that are kept ready: one for each combination of options that requests use."""
 
@@ -35,6 +42,12 @@ class AnswerOptions:
     timing: bool = False
     keep_raw: bool = False
     strict_input: bool = False
+    split: Split = "none"
+    field: str = "text"
+
+
+RecordCommand = Literal["run", "triage", "resolve", "sentiment"]
+"""The commands that answer one record at a time."""
 
 
 class Answering:
@@ -47,8 +60,9 @@ class Answering:
         kb_dir: Path,
         guard: GuardMode,
         calendar: Path | None = None,
+        classifier: Classifier | None = None,
     ) -> None:
-        """Keep the parts. `calendar` is the desk's file of days.
+        """Keep the parts. `calendar` is the desk's file of days; `classifier` None: the baseline.
 
         Raises MissingPiece where `guard` needs packages that are not installed.
         """
@@ -58,15 +72,20 @@ class Answering:
         self.guard = guard
         self.redaction = redaction_policy(guard, True, kb)
         self._calendar = calendar
-        self._threads = ThreadPoolExecutor(max(1, backend.concurrency), "finops-answer")
+        self.classifier: Classifier = classifier or BaselineClassifier(None)
+        lanes = backend.concurrency + self.classifier.concurrency
+        self._threads = ThreadPoolExecutor(max(1, lanes), "finops-answer")
         self._pipeline = lru_cache(_KEPT_PIPELINES)(self._open_pipeline)
 
-    @property
-    def lanes(self) -> int:
-        """Records that models answer at once; 0: the rules engine answers, in the event loop."""
-        return self.backend.concurrency
+    def batch_size(self, pipeline: LinePipeline) -> int:
+        """Return the lines of a batch: one where models answer, else what takes some milliseconds,
+        for the event loop waits for it.
+        """
+        if pipeline.backend.concurrency:
+            return 1
+        return BATCH_LINES if pipeline.redaction is None else _GUARDED_LINES
 
-    def pipeline(self, command: Command, options: AnswerOptions) -> Pipeline:
+    def pipeline(self, command: RecordCommand, options: AnswerOptions) -> LinePipeline:
         """Return the pipeline of `command` with `options`."""
         return self._pipeline(command, options)
 
@@ -75,7 +94,7 @@ class Answering:
         return ClockLines(policy=self._open_clock(options), redaction=self.redaction)
 
     async def answer(
-        self, pipeline: Pipeline, batches: AsyncIterator[Batch]
+        self, pipeline: LinePipeline, batches: AsyncIterator[Batch]
     ) -> AsyncGenerator[BatchResult, None]:
         """Answer batches in order; the caller rejects repeated names.
 
@@ -83,7 +102,7 @@ class Answering:
         for its lines does not hold up the answers before it.
         """
         waiting: asyncio.Queue[asyncio.Future[BatchResult] | None] = asyncio.Queue(
-            2 * max(1, self.lanes)
+            2 * max(1, pipeline.backend.concurrency)
         )
 
         async def take() -> None:
@@ -104,8 +123,8 @@ class Answering:
                 if left is not None:
                     left.cancel()
 
-    async def _batch(self, pipeline: Pipeline, batch: Batch) -> BatchResult:
-        if not self.lanes:
+    async def _batch(self, pipeline: LinePipeline, batch: Batch) -> BatchResult:
+        if not pipeline.backend.concurrency:
             return process_batch(pipeline, batch)
         work = partial(process_batch, pipeline, batch)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -114,8 +133,18 @@ class Answering:
         """End the threads and the backend."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self.backend.close()
+        self.classifier.close()
 
-    def _open_pipeline(self, command: Command, options: AnswerOptions) -> Pipeline:
+    def _open_pipeline(self, command: RecordCommand, options: AnswerOptions) -> LinePipeline:
+        if command == "sentiment":
+            return SentimentConfig(
+                kb_dir=self.kb_dir,
+                timed=options.timing,
+                guard=self.guard,
+                parser=TextParser("objects", options.field),
+                split=options.split,
+                keeps_raw=options.keep_raw,
+            ).open_with(self.classifier, self.kb)
         return Pipeline(
             SEQUENCES[command],
             self.backend,

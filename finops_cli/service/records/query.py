@@ -9,22 +9,37 @@ from starlette.datastructures import QueryParams
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import parse_moment
 from finops_cli.pipeline.clock import ClockMode
+from finops_cli.pipeline.sentiment.pipeline import Split
 from finops_cli.service.problems import ServiceError, wrong_value
 from finops_cli.service.records.answering import AnswerOptions
 
 _MODES: tuple[ClockMode, ...] = get_args(ClockMode)
 _SWITCHES = {"true": True, "false": False}
+_SPLITS: tuple[Split, ...] = get_args(Split)
+ACCEPTED_OF_TEXTS = ("timing", "keep_raw", "split", "field")
 ACCEPTED = ("as_of", "clock", "timing", "keep_raw", "strict_input")
+
+
+def read_text_options(query: QueryParams) -> AnswerOptions:
+    """Read the parameters of `/v1/sentiment`. Raises ServiceError 422, which names it."""
+    _refuse_others(query, ACCEPTED_OF_TEXTS)
+    split = query.get("split", "none")
+    if split not in _SPLITS:
+        raise wrong_value("split", split, " or ".join(_SPLITS))
+    field = query.get("field", "text")
+    if not field.isidentifier():
+        raise wrong_value("field", field[:80], "the name of a field, such as notes")
+    return AnswerOptions(
+        timing=_read_switch(query, "timing"),
+        keep_raw=_read_switch(query, "keep_raw"),
+        split=split,
+        field=field,
+    )
 
 
 def read_options(query: QueryParams) -> AnswerOptions:
     """Read the parameters of a data route. Raises ServiceError 422, which names the parameter."""
-    unknown = sorted(set(query) - set(ACCEPTED))
-    if unknown:
-        raise wrong_value("the parameter", unknown[0], ", ".join(ACCEPTED))
-    repeated = sorted(name for name in query if len(query.getlist(name)) > 1)
-    if repeated:
-        raise wrong_value(repeated[0], "given twice", "one value")
+    _refuse_others(query, ACCEPTED)
     mode = query.get("clock", "card")
     if mode not in _MODES:
         raise wrong_value("clock", mode, " or ".join(_MODES))
@@ -35,6 +50,16 @@ def read_options(query: QueryParams) -> AnswerOptions:
         keep_raw=_read_switch(query, "keep_raw"),
         strict_input=_read_switch(query, "strict_input"),
     )
+
+
+def _refuse_others(query: QueryParams, accepted: tuple[str, ...]) -> None:
+    """Raise ServiceError 422 for an unknown parameter, and for one that is given twice."""
+    unknown = sorted(set(query) - set(accepted))
+    if unknown:
+        raise wrong_value("the parameter", unknown[0], ", ".join(accepted))
+    repeated = sorted(name for name in query if len(query.getlist(name)) > 1)
+    if repeated:
+        raise wrong_value(repeated[0], "given twice", "one value")
 
 
 def missing_moment() -> ServiceError:

@@ -13,18 +13,18 @@ from starlette.types import Receive, Scope, Send
 
 from finops_cli.checking.outputs import check_lines
 from finops_cli.domain import exact_json, limits
-from finops_cli.files.jsonl import BATCH_LINES
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline.earlier_lines import EarlierLines
-from finops_cli.pipeline.output import Line, read_line
+from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.scheduler import compare_with_earlier
-from finops_cli.pipeline.sequences import Command
+from finops_cli.pipeline.sentiment.output import SentimentLine
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.answering import (
     Answering,
     AnswerOptions,
+    RecordCommand,
     batches_of,
 )
 from finops_cli.service.records.bodies import (
@@ -34,7 +34,7 @@ from finops_cli.service.records.bodies import (
     read_body,
     refuse_media_type,
 )
-from finops_cli.service.records.query import missing_moment, read_options
+from finops_cli.service.records.query import missing_moment, read_options, read_text_options
 from finops_cli.service.records.streams import JOBS, Streams
 
 VERIFIED = "Finops-Verified"
@@ -47,7 +47,7 @@ _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 class RecordEndpoint:
     """Answers `POST /v1/COMMAND`, as a plain ASGI application."""
 
-    def __init__(self, command: Command, answering: Answering, streams: Streams) -> None:
+    def __init__(self, command: RecordCommand, answering: Answering, streams: Streams) -> None:
         self._command = command
         self._answering = answering
         self._streams = streams
@@ -56,7 +56,8 @@ class RecordEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         require_right(HTTPConnection(scope), "answer")
         headers = Headers(scope=scope)
-        options = read_options(QueryParams(scope["query_string"]))
+        read = read_text_options if self._command == "sentiment" else read_options
+        options = read(QueryParams(scope["query_string"]))
         media_type = media_type_of(headers)
         if media_type in JSON_LINES:
             pipeline = self._answering.pipeline(self._command, options)
@@ -74,7 +75,7 @@ class RecordEndpoint:
         lines: list[bytes] = []
         summary = RunSummary()
         given = [body] if records is None else records
-        size = 1 if self._answering.lanes else BATCH_LINES
+        size = self._answering.batch_size(pipeline)
         with EarlierLines() as earlier:
             async for result in self._answering.answer(pipeline, batches_of(given, size)):
                 compare_with_earlier(result, pipeline, earlier)
@@ -85,7 +86,7 @@ class RecordEndpoint:
         if records is not None:
             text = b",".join(line[:-1] for line in lines)
             return Response(b"[" + text + b"]", headers=verified, media_type=JSON)
-        answer = read_line(lines[0])
+        answer: Line | SentimentLine = pipeline.line_type.read(lines[0])
         if answer.status == "rejected":
             raise unusable(answer)
         return Response(lines[0], headers=verified, media_type=JSON)
@@ -133,7 +134,7 @@ def _too_many(what: str) -> ServiceError:
     return ServiceError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", f"{what}; {JOBS}")
 
 
-def unusable(line: Line) -> ServiceError:
+def unusable(line: Line | SentimentLine) -> ServiceError:
     """Return the error for one record that cannot be used."""
     problems = [] if isinstance(line.error, msgspec.UnsetType) else line.error.problems
     return ServiceError(

@@ -20,10 +20,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from finops_cli.domain import limits
-from finops_cli.files.jsonl import BATCH_LINES, Batch
+from finops_cli.files.jsonl import Batch
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.pipeline.earlier_lines import EarlierLines
-from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.line_pipeline import LinePipeline
 from finops_cli.pipeline.scheduler import compare_with_earlier
 from finops_cli.service.metrics import Metrics
 from finops_cli.service.problems import ServiceError
@@ -52,7 +52,9 @@ class Streams:
     budget: SpoolBudget
     running: int = 0
 
-    async def answer(self, pipeline: Pipeline, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(
+        self, pipeline: LinePipeline, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Answer the lines of a request as they come. Raises ServiceError before the answer."""
         limit = self.settings.limits["stream_bytes"]
         refuse_announced(Headers(scope=scope), limit, JOBS)
@@ -74,9 +76,9 @@ class Streams:
             spool.close()
             self.running -= 1
 
-    async def _fill(self, pipeline: Pipeline, receive: Receive, spool: Spool) -> None:
+    async def _fill(self, pipeline: LinePipeline, receive: Receive, spool: Spool) -> None:
         """Read the request, and write the answers to the spool."""
-        at_most = 1 if self.answering.lanes else BATCH_LINES
+        at_most = self.answering.batch_size(pipeline)
         lines = read_lines(receive, self.settings.limits["stream_bytes"])
         try:
             with EarlierLines() as earlier:
@@ -85,7 +87,7 @@ class Streams:
                 ) as results:
                     async for result in results:
                         compare_with_earlier(result, pipeline, earlier)
-                        self.metrics.records(pipeline.sequence.command, result.summary)
+                        self.metrics.records(pipeline.identity.command, result.summary)
                         await spool.write(b"".join(result.lines))
         finally:
             spool.end()
