@@ -119,12 +119,17 @@ def _refuse_outbox(path: Path | None, config: RunConfig, options: AlarmOptions) 
 def _open_watch(path: Path, kb: KnowledgeBase) -> DriftWatch:
     from finops_cli.monitoring.live_drift import DriftWatch
 
+    return DriftWatch(read_drift_baseline(path), kb)
+
+
+def read_drift_baseline(path: Path) -> Baseline:
+    """Read the baseline of --drift-baseline. Raises UsageError for one without an answer."""
     baseline = _read_baseline(path)
     if not baseline.records:
         raise UsageError(
             f"--drift-baseline {path}: has no answered record", "give the output of a run"
         )
-    return DriftWatch(baseline, kb)
+    return baseline
 
 
 def _read_baseline(path: Path) -> Baseline:

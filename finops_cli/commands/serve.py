@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finops_cli.commands.alarm_options import AlarmOptions
 from finops_cli.commands.help_examples import (
     CommandWithExamples,
     Example,
@@ -56,6 +57,7 @@ for _name, _command in (("backup", backup), ("gc", gc), ("verify-audit", verify_
 def serve(
     context: typer.Context,
     models: ModelOptions,
+    alarms: AlarmOptions,
     *,
     host: Host = "127.0.0.1",
     port: Port = _PORT,
@@ -97,15 +99,22 @@ def serve(
     with ExitStack() as stack:
         if demo:
             config = _open_demo(stack, config, has_data=data is not None)
-        _start(context, models, config, backend)
+        _start(context, models, config, backend, alarms)
 
 
-def _start(context: typer.Context, models: ModelOptions, config: ServeConfig, backend: str) -> None:
+def _start(
+    context: typer.Context,
+    models: ModelOptions,
+    config: ServeConfig,
+    backend: str,
+    alarms: AlarmOptions,
+) -> None:
     from finops_cli.commands.serve_start import require_packages, run_service
 
     config.refuse_open_doors()
     require_packages()
-    run_service(context, replace(models, guard=config.guard), config, backend)
+    guarded = replace(models, guard=config.guard)
+    run_service(context, guarded, config, backend, alarms)
 
 
 def _open_demo(stack: ExitStack, config: ServeConfig, has_data: bool) -> ServeConfig:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import typer
 
+from finops_cli.commands.alarm_options import AlarmOptions, read_drift_baseline
 from finops_cli.commands.options import kb_dir_of
 from finops_cli.commands.run_options import ModelOptions, model_request
 from finops_cli.errors import MissingPiece
 
 if TYPE_CHECKING:
+    from finops_cli.monitoring.hooks.alarms import Dispatch
+    from finops_cli.monitoring.live_drift import Baseline
     from finops_cli.service.auth.access import TokenSource
     from finops_cli.service.batch.commands import ServerSettings
     from finops_cli.service.config import ServeConfig
@@ -33,32 +37,66 @@ def require_packages() -> None:
 
 
 def run_service(
-    context: typer.Context, models: ModelOptions, config: ServeConfig, backend: str
+    context: typer.Context,
+    models: ModelOptions,
+    config: ServeConfig,
+    backend: str,
+    alarms: AlarmOptions,
 ) -> None:
+    """Open everything, and serve until a signal ends it."""
     from finops_cli.service.store.database import Database
 
     config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     source, token = _open_tokens(config)
     answering = _open_answering(context, models, config, backend)
+    baseline = None if alarms.drift_baseline is None else read_drift_baseline(alarms.drift_baseline)
     database = Database(config.data)
-    jobs = _job_settings(models, config, backend, answering)
     try:
-        _serve(config, answering, source, database, jobs=jobs, token=token)
+        opened = Opened(
+            answering=answering,
+            source=source,
+            database=database,
+            jobs=_job_settings(models, config, backend, answering),
+            dispatch=_open_dispatch(alarms, config, answering),
+            baseline=baseline,
+            token=token,
+        )
+        _serve(config, opened)
     finally:
         database.close()
 
 
-def _serve(
-    config: ServeConfig,
-    answering: Answering,
-    source: TokenSource,
-    database: Database,
-    *,
-    jobs: ServerSettings,
-    token: str | None,
-) -> None:
-    from dataclasses import replace
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What a service needs, opened."""
 
+    answering: Answering
+    source: TokenSource
+    database: Database
+    jobs: ServerSettings
+    dispatch: Dispatch | None
+    baseline: Baseline | None
+    """Answers that later ones are compared with; None: those that are stored, if any."""
+    token: str | None
+    """The token of this start; None with a file of tokens."""
+
+
+def _open_dispatch(
+    alarms: AlarmOptions, config: ServeConfig, answering: Answering
+) -> Dispatch | None:
+    """Open the hooks; what they were not told before the last stop is sent at once."""
+    if alarms.hooks is None:
+        return None
+    from finops_cli.monitoring.hooks.alarms import Dispatch
+    from finops_cli.monitoring.hooks.hook_file import read_hooks
+    from finops_cli.monitoring.hooks.outbox import Outbox
+    from finops_cli.service.alarms.alarms import OUTBOX_FILE
+
+    outbox = Outbox(config.data / OUTBOX_FILE, continues=True)
+    return Dispatch(read_hooks(alarms.hooks), outbox, answering.kb.monitoring.hooks)
+
+
+def _serve(config: ServeConfig, given: Opened) -> None:
     from finops_cli.service.app import build_service
     from finops_cli.service.server import SecondInterrupt, listen, serve
 
@@ -66,10 +104,21 @@ def _serve(
     if config.socket is None:
         config = replace(config, port=opened.getsockname()[1])
     log = sys.stderr if config.has_access_log else None
-    service = build_service(config, answering, source, database, jobs=jobs, log=log)
+    service = build_service(
+        config,
+        given.answering,
+        given.source,
+        given.database,
+        jobs=given.jobs,
+        dispatch=given.dispatch,
+        log=log,
+    )
+    if given.baseline is not None:
+        service.parts.alarms.set_baseline(given.baseline)
+    answering = given.answering
     service.audit.note("start", {"kb": answering.kb.version, "guard": answering.guard})
     try:
-        serve(service, config, opened, lambda: _show_address(config, token))
+        serve(service, config, opened, lambda: _show_address(config, given.token))
     except SecondInterrupt as error:
         raise KeyboardInterrupt from error
     finally:
@@ -80,8 +129,6 @@ def _open_answering(
     context: typer.Context, models: ModelOptions, config: ServeConfig, backend: str
 ) -> Answering:
     """Open the backend and the guard. Raises MissingPiece where the guard is not installed."""
-    from dataclasses import replace
-
     from finops_cli import extras
     from finops_cli.guard.detector import installed
     from finops_cli.kb.load import load_kb

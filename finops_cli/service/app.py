@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,9 @@ from starlette.types import ASGIApp
 from finops_cli.errors import FinopsError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.failures import NoEndpointLeft
+from finops_cli.monitoring.hooks.alarms import Dispatch
 from finops_cli.monitoring.system_monitor import system_monitor
+from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.access import Access, TokenSource
 from finops_cli.service.auth.tokens import Now, utc_now
@@ -43,7 +46,7 @@ from finops_cli.service.route_table import Parts, list_routes
 from finops_cli.service.routes import NamedRoute
 from finops_cli.service.store.database import Database
 from finops_cli.service.system_routes import SystemRoutes
-from finops_cli.service.upkeep import Upkeep
+from finops_cli.service.upkeep import Upkeep, Watch
 from finops_cli.service.uploads.mask_pool import MaskPool
 
 _STATUS_NAMES = {404: "not-found", 405: "method"}
@@ -59,9 +62,7 @@ class Service:
     audit: AuditLog
     load: LoadDoor
     metrics: Metrics
-    runner: JobRunner
-    pool: MaskPool | None
-    """None: nothing is masked."""
+    parts: Parts
     upkeep: Upkeep
     demo: Callable[[], Awaitable[None]] | None
     """Adds the example of `--demo`."""
@@ -70,16 +71,17 @@ class Service:
     async def start(self) -> None:
         """Begin to work, in the event loop of the server."""
         await self.upkeep.start()
-        await self.runner.start()
+        await self.parts.runner.start()
         if self.demo is not None:
             await self.demo()
 
     async def stop(self) -> None:
         """End every process that the service has started."""
-        await self.runner.stop()
+        await self.parts.runner.stop()
         await self.upkeep.stop()
-        if self.pool is not None:
-            await self.pool.close()
+        await asyncio.to_thread(self.parts.alarms.close)
+        if self.parts.pool is not None:
+            await self.parts.pool.close()
 
 
 def build_service(
@@ -89,24 +91,29 @@ def build_service(
     database: Database,
     *,
     jobs: ServerSettings,
+    dispatch: Dispatch | None = None,
     log: TextIO | None = None,
     now: Now = utc_now,
 ) -> Service:
-    """Build the application. `jobs` is for the processes of jobs; `log` takes the access log."""
+    """Build the application. `jobs` is for the processes of jobs; `dispatch` tells the hooks; `log`
+    takes the access log.
+    """
     kb = answering.kb
     metrics = Metrics(system_monitor(kb))
     audit = AuditLog(database, now)
     inner = _make_application(kb, audit)
     load = LoadDoor(inner, kb.serve, metrics)
     masks = answering.redaction is not None
+    alarms = Alarms(system_monitor(kb), kb, config.data, dispatch)
     parts = Parts(
         answering=answering,
-        streams=_open_streams(answering, metrics, config),
+        streams=_open_streams(answering, metrics, config, alarms),
+        alarms=alarms,
         system=SystemRoutes(answering, metrics, load, config.data),
         audit=audit,
         database=database,
         idempotency=Idempotency(database, kb.serve, now),
-        runner=JobRunner(config.data, database, jobs, now),
+        runner=JobRunner(config.data, database, jobs, alarms, now),
         pool=MaskPool(answering.kb_dir, config.guard) if masks else None,
         data=config.data,
         four_eyes=config.four_eyes,
@@ -122,20 +129,22 @@ def build_service(
         audit=audit,
         load=load,
         metrics=metrics,
-        runner=parts.runner,
-        pool=parts.pool,
+        parts=parts,
         upkeep=_open_upkeep(config, parts),
         demo=_demo(config, parts),
         routes=tuple(routes),
     )
 
 
-def _open_streams(answering: Answering, metrics: Metrics, config: ServeConfig) -> Streams:
+def _open_streams(
+    answering: Answering, metrics: Metrics, config: ServeConfig, alarms: Alarms
+) -> Streams:
     settings = answering.kb.serve
     return Streams(
         answering=answering,
         settings=settings,
         metrics=metrics,
+        alarms=alarms,
         folder=config.data,
         budget=SpoolBudget(settings.limits["spool_bytes"]),
     )
@@ -145,7 +154,8 @@ def _open_upkeep(config: ServeConfig, parts: Parts) -> Upkeep:
     settings = parts.answering.kb.serve
     default, given = settings.limits["keep_days"], config.keep_days
     keep_days = default if given is None else given
-    return Upkeep(config.data, parts.database, settings, parts.now, keep_days)
+    watch = Watch(parts.alarms, parts.answering.backend)
+    return Upkeep(config.data, parts.database, settings, parts.now, keep_days, watch)
 
 
 def _demo(config: ServeConfig, parts: Parts) -> Callable[[], Awaitable[None]] | None:

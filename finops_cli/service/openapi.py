@@ -12,6 +12,8 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.clock_lines import ClockLine
 from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.sentiment.output import SentimentLine
+from finops_cli.service.alarms.alarms import DriftView
+from finops_cli.service.alarms.routes import BaselineRequest
 from finops_cli.service.batch.routes import JobRequest
 from finops_cli.service.fails.deciding import DecisionAnswer, DecisionRequest
 from finops_cli.service.fails.views import FailDetail, FailHistory, QueueView
@@ -51,6 +53,8 @@ def published_schemas(kb: KnowledgeBase) -> dict[str, dict[str, Any]]:
         ("job", Job),
         ("job-request", JobRequest),
         ("audit-entry", AuditEntry),
+        ("drift", DriftView),
+        ("baseline-request", BaselineRequest),
         ("queue", QueueView),
         ("fail-detail", FailDetail),
         ("fail-history", FailHistory),
@@ -111,7 +115,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.takes_file:
         document["requestBody"] = {"required": True, "content": {LINES: {"schema": _TEXT}}}
-    elif operation.method == "post" and (operation.takes or operation.shape == "one or many"):
+    elif operation.method in ("post", "put") and (
+        operation.takes or operation.shape == "one or many"
+    ):
         taken = _ANY if operation.takes is None else _reference(operation.takes)
         bodies: dict[str, Any] = {_JSON: {"schema": _shape(operation, taken)}}
         if operation.streams:

@@ -37,6 +37,12 @@ class Operation:
     is_open: bool = False
     """The route needs no token."""
 
+    @property
+    def has_body(self) -> bool:
+        """Return true if the route takes JSON."""
+        is_written = self.method in ("post", "put")
+        return is_written and (self.takes is not None or self.shape == "one or many")
+
 
 def _parameter(
     name: str, text: str, schema: dict[str, Any], place: str = "query"
@@ -165,6 +171,15 @@ OPERATIONS = (
         errors=(404,),
     ),
     _shows("/v1/models", "Show what answers."),
+    _shows("/v1/drift", "Show the last answers beside the baseline.", gives="drift"),
+    _acts(
+        "put",
+        "/v1/drift/baseline",
+        "Take the answers of a job as the baseline.",
+        takes="baseline-request",
+        gives="drift",
+        errors=(400, 404, 409, 410, 413, 415, 422),
+    ),
     _shows(
         "/v1/audit",
         "Show the audit log.",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from finops_cli.service.alarms.alarms import Alarms
+from finops_cli.service.alarms.routes import DriftRoutes
 from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.batch.routes import JobRoutes
@@ -36,6 +38,7 @@ class Parts:
     idempotency: Idempotency
     runner: JobRunner
     pool: MaskPool | None
+    alarms: Alarms
     data: Path
     four_eyes: bool
     now: Now
@@ -106,7 +109,10 @@ def _work_routes(parts: Parts) -> list[NamedRoute]:
 
 def _system_routes(parts: Parts) -> list[NamedRoute]:
     knowledge, system, audit = KnowledgeRoutes(parts.answering.kb), parts.system, parts.audit
+    drift = DriftRoutes(parts.alarms, parts.data, parts.database, parts.now)
     return [
+        NamedRoute("/v1/drift", drift.drift),
+        NamedRoute("/v1/drift/baseline", drift.set_baseline, methods=["PUT"]),
         NamedRoute("/v1/kb", knowledge.entries),
         NamedRoute("/v1/kb/{id}", knowledge.entry),
         NamedRoute("/v1/schemas/{name}", knowledge.schema),

@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from finops_cli.errors import FinopsError
 from finops_cli.kb.chapters.serve import ServeSettings
+from finops_cli.models.protocol import Backend
+from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.auth.tokens import Now
+from finops_cli.service.records.when_down import states_of
 from finops_cli.service.store.database import Database
 from finops_cli.service.store.heads import AuditHead, append_head, last_entry
 from finops_cli.service.store.retention import delete_old, find_old
+
+
+class Watch:
+    """Reports what changed since it last looked: servers of models, and room on the disk."""
+
+    def __init__(self, alarms: Alarms, backend: Backend) -> None:
+        self.alarms = alarms
+        self._backend = backend
+        self._is_open: dict[str, bool] = {}
+        self._is_low = False
+
+    def compare_states(self) -> None:
+        """Report each breaker that opened or closed."""
+        for server, state in states_of(self._backend).items():
+            is_open = state != "closed"
+            if is_open is not self._is_open.get(server, False):
+                self.alarms.report("breaker_open" if is_open else "breaker_closed", server=server)
+            self._is_open[server] = is_open
+
+    def compare_disk(self, free: int, least: int) -> None:
+        """Report that the disk is nearly full, once until it has room again."""
+        is_low = free < least
+        if is_low and not self._is_low:
+            self.alarms.report("disk_low", free_bytes=free)
+        self._is_low = is_low
 
 
 class Upkeep:
@@ -25,10 +54,11 @@ class Upkeep:
         settings: ServeSettings,
         now: Now,
         keep_days: int,
+        watch: Watch,
     ) -> None:
         """Keep what to do. `keep_days` 0: nothing is deleted for its age."""
         self._data, self._database, self._settings = data, database, settings
-        self._now, self._keep_days = now, keep_days
+        self._now, self._keep_days, self._watch = now, keep_days, watch
         self._tasks: list[asyncio.Task[None]] = []
         self._kept = 0
         """The last entry of the audit log whose hash was kept."""
@@ -40,6 +70,8 @@ class Upkeep:
         self._tasks = [
             asyncio.create_task(self._delete_repeatedly()),
             asyncio.create_task(self._keep_heads()),
+            asyncio.create_task(self._look()),
+            asyncio.create_task(self._measure_lag()),
         ]
 
     async def stop(self) -> None:
@@ -60,8 +92,10 @@ class Upkeep:
         last = await self._database.read(last_entry)
         if last is None or last[0] - self._kept < max(least, 1):
             return
-        append_head(self._data, AuditHead(last[0], self._now().isoformat(), last[1]))
+        head = AuditHead(last[0], self._now().isoformat(), last[1])
+        append_head(self._data, head)
         self._kept = last[0]
+        self._watch.alarms.report("audit_head", seq=head.seq, hash=head.hash)
 
     def _delete(self, before: datetime | None, at: datetime, has_strays: bool = False) -> None:
         old = self._database.write_now(lambda db: find_old(db, self._data, before))
@@ -78,6 +112,23 @@ class Upkeep:
             is_time = waited >= times["audit_head"]
             await self.keep_head(1 if is_time else entries)
             waited = 0 if is_time else waited
+
+    async def _look(self) -> None:
+        """Look for drift, for models that went away or came back, and for a full disk."""
+        while True:
+            await asyncio.sleep(self._settings.times["look"])
+            await asyncio.to_thread(self._watch.alarms.judge)
+            self._watch.compare_states()
+            free = shutil.disk_usage(self._data).free
+            self._watch.compare_disk(free, self._settings.limits["free_bytes"])
+
+    async def _measure_lag(self) -> None:
+        """Measure how late the event loop turns: what every request waits for."""
+        loop, step = asyncio.get_running_loop(), self._settings.times["watch"]
+        while True:
+            due = loop.time() + step
+            await asyncio.sleep(step)
+            self._watch.alarms.set_gauge("loop_lag_ms", round(1000 * (loop.time() - due), 3))
 
     async def _delete_repeatedly(self) -> None:
         while True:

@@ -16,7 +16,17 @@ from finops_cli.service.auth.tokens import token_entry, utc_now
 from tests.support.program import ROOT
 
 HAS_PACKAGES = find_spec("fastapi") is not None
-_NEED_PACKAGES = ("doors", "exports", "fails", "files", "jobs", "records", "system", "when_down")
+_NEED_PACKAGES = (
+    "doors",
+    "drift",
+    "exports",
+    "fails",
+    "files",
+    "jobs",
+    "records",
+    "system",
+    "when_down",
+)
 collect_ignore = [] if HAS_PACKAGES else [f"test_{each}.py" for each in _NEED_PACKAGES]
 """The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""
 ROLES = ("reader", "analyst", "operator", "auditor", "admin")

@@ -116,8 +116,8 @@ def test_service_answers_while_its_server_is_gone(
             else:
                 line = client.post("/v1/triage", json=a_fail()).json()
                 assert line["status"] == "fallback"
-                assert line["provenance"]["attempt_errors"][0]["server"] == ["reply.unreachable"]
-                assert client.post("/v1/check", json=line).json()["ok"]
+                assert line["provenance"]["attempt_errors"][0]["rules"] == ["reply.unreachable"]
+                assert client.post("/v1/check", json=line).json()["findings"] == []
             assert set(client.get("/v1/models").json()["servers"].values()) <= {"open", "half-open"}
             fake.start()
             for _ in range(50):

@@ -39,6 +39,7 @@ _TIMES = (
     "long_poll",
     "retention",
     "audit_head",
+    "look",
     "body_rate",
 )
 _HIGHEST = 2**50

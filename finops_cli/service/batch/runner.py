@@ -14,6 +14,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from finops_cli.monitoring.events import EventName
+from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.batch.commands import (
     COMMANDS,
@@ -48,9 +50,12 @@ _UNVERIFIED = 1
 class JobRunner:
     """The jobs of one service."""
 
-    def __init__(self, data: Path, database: Database, settings: ServerSettings, now: Now) -> None:
+    def __init__(
+        self, data: Path, database: Database, settings: ServerSettings, alarms: Alarms, now: Now
+    ) -> None:
         self.settings = settings
         self._data, self._database, self._now = data, database, now
+        self._alarms = alarms
         self._wake = {queue: asyncio.Event() for queue in QUEUES}
         self._changed = asyncio.Condition()
         self._running: dict[str, JobProcess] = {}
@@ -137,7 +142,7 @@ class JobRunner:
 
     async def _run(self, job: Job) -> None:
         await self.tell()
-        progress = JobProgress(job, self._data, self._database)
+        progress = JobProgress(job, self._data, self._database, self._alarms.see)
         folder, output = job_folder(self._data, job.id), output_path(self._data, job.id)
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -227,4 +232,7 @@ class JobRunner:
             append(connection, at, SERVICE, f"job_{state}", job.id, {})
 
         await self._database.write(work)
+        if state != "cancelled":
+            name: EventName = "job_done" if state == "completed" else "job_failed"
+            self._alarms.report(name, job=job.id, command=job.command)
         await self.tell()

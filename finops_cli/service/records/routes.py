@@ -82,6 +82,7 @@ class RecordEndpoint:
                 summary.add(result.summary)
                 lines += result.lines
         self._streams.metrics.records(self._command, summary)
+        self._streams.alarms.see(lines)
         verified = {VERIFIED: "true" if summary.all_verified else "false"}
         if records is not None:
             text = b",".join(line[:-1] for line in lines)

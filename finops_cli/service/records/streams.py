@@ -25,6 +25,7 @@ from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.pipeline.earlier_lines import EarlierLines
 from finops_cli.pipeline.line_pipeline import LinePipeline
 from finops_cli.pipeline.scheduler import compare_with_earlier
+from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.metrics import Metrics
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.answering import Answering
@@ -47,6 +48,7 @@ class Streams:
     answering: Answering
     settings: ServeSettings
     metrics: Metrics
+    alarms: Alarms
     folder: Path
     """The folder of the spools."""
     budget: SpoolBudget
@@ -88,6 +90,7 @@ class Streams:
                     async for result in results:
                         compare_with_earlier(result, pipeline, earlier)
                         self.metrics.records(pipeline.identity.command, result.summary)
+                        self.alarms.see(result.lines)
                         await spool.write(b"".join(result.lines))
         finally:
             spool.end()

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Literal, TypeVar, get_args
 
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
@@ -62,10 +63,17 @@ class EngineWhenDown:
     def _ask(self, stage: StageName, ask: Callable[[Backend], Answer[A]]) -> Answer[A]:
         try:
             return ask(self._backend)
-        except NoEndpointLeft:
+        except NoEndpointLeft as error:
             answer = ask(self._engine)
-            failure = AttemptError(stage=stage, attempt=0, server=(Unreachable.rule,))
-            return answer._replace(status="fallback", attempt_errors=(failure,))
+            finding = Finding(
+                rule=Unreachable.rule,
+                path="",
+                expected="an answer",
+                actual=None,
+                message=str(error),
+            )
+            failure = AttemptError(stage=stage, attempt=1, rules=(finding.rule,))
+            return answer._replace(status="fallback", findings=[finding], attempt_errors=(failure,))
 
 
 def states_of(backend: Backend) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Watches the answers of the service for drift, and tells hooks what happens."""

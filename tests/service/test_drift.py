@@ -1,0 +1,110 @@
+"""Live drift against a stored baseline, and the hooks that are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.monitoring.events import Event
+from finops_cli.monitoring.live_drift import Baseline
+from finops_cli.monitoring.system_monitor import SystemMonitor
+from finops_cli.service.alarms.alarms import Alarms
+from finops_cli.service.upkeep import Watch
+from tests.service.conftest import Server, start, stop
+from tests.service.test_jobs import MONDAY, begin, finish, upload
+from tests.support.program import call_finops
+from tests.support.records import a_fail, jsonl
+
+KB = load_kb(bundled_kb_dir())
+BASELINE = Baseline(records=200, dimensions={"tier": {"LOW": 100, "CRITICAL": 100}})
+
+
+class Servers:
+    """A backend with two servers whose states a test sets."""
+
+    def __init__(self) -> None:
+        self.states = {"http://a": "closed", "http://b": "closed"}
+
+    def endpoint_states(self) -> dict[str, str]:
+        return self.states
+
+
+def watch(data: Path) -> tuple[Alarms, list[Event]]:
+    monitor, events = SystemMonitor(KB), []
+    monitor.add_sink(events.append)
+    return Alarms(monitor, KB, data), events
+
+
+def lines(count: int) -> list[bytes]:
+    done = call_finops("triage", "-", "--no-timing", "-q", stdin=jsonl(a_fail()))
+    return [done.stdout] * count
+
+
+def test_drift_is_reported_once(tmp_path: Path) -> None:
+    """Answers that diverge are reported once; without a baseline nothing is compared."""
+    alarms, events = watch(tmp_path)
+    alarms.see(lines(300))
+    alarms.judge()
+    assert (events, alarms.drift().records) == ([], None)
+    alarms.set_baseline(BASELINE)
+    alarms.see([*lines(300), b'{"ok": true}\n', b"not a line\n"])
+    alarms.judge()
+    alarms.judge()
+    assert [each.event for each in events] == ["drift"]
+    assert events[0].facts["dimension"] == "tier"
+    assert alarms.drift().answers == 300
+
+
+def test_baseline_survives_a_restart(tmp_path: Path) -> None:
+    """The next service compares with the baseline that was stored."""
+    watch(tmp_path)[0].set_baseline(BASELINE)
+    assert watch(tmp_path)[0].drift().records == 200
+
+
+def test_change_of_a_server_is_reported_once(tmp_path: Path) -> None:
+    """A breaker that opens or closes, and a disk that fills, are reported when they change."""
+    alarms, events = watch(tmp_path)
+    servers: Any = Servers()
+    looking = Watch(alarms, servers)
+    looking.compare_states()
+    servers.states["http://a"] = "open"
+    looking.compare_states()
+    looking.compare_states()
+    servers.states["http://a"] = "closed"
+    looking.compare_states()
+    for free in (100, 1, 1, 100, 1):
+        looking.compare_disk(free, least=10)
+    names = [each.event for each in events]
+    assert names == ["breaker_open", "breaker_closed", "disk_low", "disk_low"]
+
+
+@pytest.mark.slow
+def test_service_tells_hooks_and_shows_drift(tmp_path: Path) -> None:
+    """A job sets the baseline; the end of a job reaches a hook; the audit log has the baseline."""
+    told = tmp_path / "told.jsonl"
+    script = tmp_path / "hook.sh"
+    script.write_text(f"#!/bin/sh\ncat >> {told}\necho >> {told}\n")
+    script.chmod(0o700)
+    hooks = tmp_path / "hooks.toml"
+    hooks.write_text(f'[[hook]]\nevents = ["job_done"]\ncommand = ["{script}"]\n')
+    server: Server = start(tmp_path, "--guard", "off", "--hooks", str(hooks))
+    with server.client("operator") as client:
+        assert client.get("/v1/drift").json()["records"] is None
+        job = finish(client, begin(client, "triage", upload(client, MONDAY)))["id"]
+        answer = client.put("/v1/drift/baseline", json={"job": job})
+        assert answer.json()["records"] == 8
+        client.post("/v1/triage", json=[a_fail(fail_id=f"F-{n}") for n in range(50)])
+        view = client.get("/v1/drift").json()
+        assert view["answers"] == 50
+        assert {each["dimension"] for each in view["dimensions"]} >= {"tier", "action"}
+        assert client.put("/v1/drift/baseline", json={"job": "job-99"}).status_code == 404
+        assert client.put("/v1/drift/baseline", json={}).status_code == 422
+    with server.client("reader") as reader:
+        assert reader.put("/v1/drift/baseline", json={"job": job}).status_code == 403
+    stop(server)
+    events = [json.loads(line) for line in told.read_text().splitlines() if line]
+    assert [each["event"] for each in events] == ["job_done"]
