@@ -30,7 +30,7 @@ end.
 _FOLDED = str.maketrans(
     {
         chr(code): base.lower()
-        for code in range(0x41, 0x180)
+        for code in range(ord("A"), ord("\u0180"))
         if (base := unicodedata.normalize("NFD", chr(code))[0]) in string.ascii_letters
     }
     | {"\u00df": "s"}

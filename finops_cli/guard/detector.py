@@ -20,18 +20,6 @@ from finops_cli.guard.placeholders import HOLDS_ADDRESS, MAY_HOLD, Masked
 from finops_cli.kb.chapters.guard import GuardSettings, Kind
 
 _DIGIT = re.compile("[0-9]")
-_FEWEST_DIGITS: dict[Kind, int] = {
-    "SSN": 9,
-    "ITIN": 9,
-    "CARD": 12,
-    "IBAN": 10,
-    "PHONE": 7,
-    "PASSPORT": 4,
-    "LICENSE": 4,
-    "DOB": 3,
-    "ACCOUNT": 4,
-}
-"""With fewer digits a text holds no number of the kind; most notes are read faster so."""
 _PROVEN = frozenset(("CARD", "IBAN", "EMAIL"))
 
 
@@ -154,10 +142,11 @@ class Guard:
         """Choose the recognisers for which `text` has enough digits."""
         digits = len(_DIGIT.findall(text))
         address = HOLDS_ADDRESS.search(text) is not None
+        fewest = self._settings.fewest_digits
         return [
             each
             for each in self._recognisers
-            if (address if each.form.kind == "EMAIL" else digits >= _FEWEST_DIGITS[each.form.kind])
+            if (address if each.form.kind == "EMAIL" else digits >= fewest[each.form.kind])
         ]
 
     def _spans(

@@ -102,8 +102,9 @@ def test_rule_code_holds_no_number(package: str) -> None:
     }
     sentences = {("narrative.py", 3)}  # told one by one; ten names
     slices = {("scoring.py", 5)}
+    bases = {("normalise.py", 16)}  # of %2D
     signals = {("gridlock.py", 3), ("gridlock.py", 4)}
-    assert found - cache_sizes - sentences - signals - slices == set()
+    assert found - cache_sizes - sentences - signals - slices - bases == set()
 
 
 def test_every_rule_id_in_the_code_is_a_kb_entry(kb: KnowledgeBase) -> None:

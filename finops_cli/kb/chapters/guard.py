@@ -39,6 +39,8 @@ class GuardSettings:
     thresholds: Mapping[str, float]
     reach: Mapping[str, int]
     account_digits: Mapping[str, int]
+    fewest_digits: Mapping[str, int]
+    """With fewer digits a text holds no number of the kind; most notes are read faster so."""
     passes: int
     linking: frozenset[str]
     glued: frozenset[str]
@@ -60,6 +62,9 @@ def compile_guard(c: Compiler) -> GuardSettings:
         context=c.floats("guard.context", ("adjacent", "close", "near", "desk")),
         thresholds=c.floats("guard.thresholds", ("text", "reference")),
         reach=c.wholes("guard.reach", ("before", "after")),
+        fewest_digits=c.wholes(
+            "guard.fewest_digits", tuple(kind for kind in get_args(Kind) if kind != "EMAIL")
+        ),
         account_digits=c.wholes(
             "guard.account_digits", ("shortest", "near_min", "long_min", "longest", "mixed")
         ),
