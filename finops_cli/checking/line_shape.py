@@ -20,7 +20,7 @@ from finops_cli.domain.headline import FailSummary, Headline
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.models.protocol import Attempt
 from finops_cli.pipeline.output import FORMAT, Line, LineOrigin, Provenance, Rejection, Verification
-from finops_cli.verify.schemas import schema_errors, schema_of, show_value
+from finops_cli.verify.schemas import make_validator, schema_errors, schema_of, show_value
 
 _PARTS: dict[str, type[msgspec.Struct]] = {
     "verification": Verification,
@@ -79,7 +79,7 @@ def _check_part(path: str, part: Any, kind: type[msgspec.Struct]) -> Iterator[Fi
     try:
         msgspec.convert(part, kind)
     except msgspec.ValidationError:
-        for problem in schema_errors(part, _schema(kind)):
+        for problem in schema_errors(part, _validator_of(kind)):
             yield finding_of(problem, path)
 
 
@@ -112,8 +112,9 @@ def _names() -> inspect.Type:
 
 
 @cache
-def _schema(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    return schema_of(kind.__name__, kind, (), {})
+@cache
+def _validator_of(kind: type[msgspec.Struct]) -> Any:
+    return make_validator(schema_of(kind.__name__, kind, (), {}))
 
 
 def _check_raw(raw: Any) -> Iterator[Finding]:

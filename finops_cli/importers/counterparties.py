@@ -20,7 +20,7 @@ from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.importers.joins.counterparty_history import read_participant
 from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
 from finops_cli.verify.codecs import Codec
-from finops_cli.verify.schemas import schema_errors, unusable
+from finops_cli.verify.schemas import unusable
 
 ShortText = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS)]
 Bic = Annotated[
@@ -100,7 +100,7 @@ class CounterpartyFile:
             return given.problems
         row = _CODEC.read(given.fields)
         if row is None:
-            return schema_errors(given.fields, _CODEC.json_schema)
+            return _CODEC.explain(given.fields)
         bic = None if row.bic is None else _full_bic(row.bic)
         values = (row.counterparty, bic, given.line, exact_json.encode(row))
         if self._table.insert("INSERT OR IGNORE INTO parties VALUES (?, ?, ?, ?)", values):

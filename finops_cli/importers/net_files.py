@@ -20,7 +20,7 @@ from finops_cli.importers.mapped_rows.cells import whole
 from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
 from finops_cli.net.legs import CASH, Balance, Leg
 from finops_cli.verify.codecs import Codec
-from finops_cli.verify.schemas import schema_errors, unusable
+from finops_cli.verify.schemas import unusable
 
 T = TypeVar("T", bound=Struct)
 _LEG = Codec("net-leg", Leg, {})
@@ -104,4 +104,4 @@ def _read(
 
 
 def _explain(given: GivenRow, codec: Codec[T]) -> list[Problem]:
-    return given.problems or schema_errors(given.fields, codec.json_schema)
+    return given.problems or codec.explain(given.fields)

@@ -20,7 +20,6 @@ from finops_cli.importers.counterparties import (
 )
 from finops_cli.letters.compose import Addressee
 from finops_cli.verify.codecs import Codec
-from finops_cli.verify.schemas import schema_errors
 
 
 class ClearedBroker(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,7 +51,7 @@ def read_desk(path: Path) -> DeskDetails:
     given: Any = read_yaml(path, all_text=True)
     desk = _DESK.read(given) if isinstance(given, dict) else None
     if desk is None:
-        faults = schema_errors(given, _DESK.json_schema)[:PROBLEMS]
+        faults = _DESK.explain(given)[:PROBLEMS]
         said = "; ".join(fault.message for fault in faults) or f"it is {given!r}"
         fields = ", ".join(DeskDetails.__struct_fields__)
         raise UsageError(f"{path}: {said}", f"give a YAML file with these keys: {fields}")

@@ -25,7 +25,6 @@ from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_fail
 from finops_cli.rules.handoff import NotApplicable, handoff
 from finops_cli.verify.codecs import triage_codec
-from finops_cli.verify.schemas import schema_errors
 
 NO_CASE_RULE = "handoff.no_case"
 _MARK = b'"no_case"'
@@ -149,7 +148,7 @@ class CaseMaker:
             return _reject(called, _why_without_triage(given))
         triage = self._codec.read(stated)
         if triage is None:
-            problem = schema_errors(stated, self._codec.json_schema)[0]
+            problem = self._codec.explain(stated)[0]
             return _reject(called, f"the triage cannot be used: {problem.message}")
         if record is None:
             return _reject(called, f"no fail of --fails is called {called}")
