@@ -7,12 +7,11 @@ at once: its output is its journal, and the next service goes on from there.
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import sys
 from contextlib import suppress
 from threading import Thread
-
-from finops_cli.cli import main
 
 _NICE = 10
 """Requests of people go first."""
@@ -29,4 +28,4 @@ if __name__ == "__main__":
         os.nice(_NICE)
     Thread(target=_end_with_the_service, daemon=True).start()
     sys.argv[0] = "finops"
-    main()
+    runpy.run_module("finops_cli", run_name="__main__")
