@@ -33,7 +33,7 @@ Before = Annotated[
 After = Annotated[str, typer.Argument(metavar="B", help="Rules to compare them with.")]
 
 
-@show_examples("finops kb save --kb-store rules", "finops --kb kb kb save --kb-store rules")
+@show_examples("finops kb save --kb-store rules", "finops kb save --kb-store kept")
 def save(context: typer.Context, store: KbStore = None) -> None:
     """Keep the rules by their digest, so that an old output can be judged by them.
 
