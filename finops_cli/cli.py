@@ -12,6 +12,7 @@ import typer
 from finops_cli.commands import clock as clock_command
 from finops_cli.commands import import_
 from finops_cli.commands import kb as kb_command
+from finops_cli.commands.audit import audit
 from finops_cli.commands.book import book
 from finops_cli.commands.check import check
 from finops_cli.commands.compare import compare
@@ -63,6 +64,7 @@ COMMAND_ORDER = (
     "show",
     "letters",
     "check",
+    "audit",
     "clock",
     "generate",
     "dataset-report",
@@ -156,6 +158,7 @@ for command in (
     show,
     letters,
     check,
+    audit,
     generate,
     dataset_report,
     train,

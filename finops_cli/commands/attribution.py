@@ -50,7 +50,14 @@ def list_arguments(context: typer.Context) -> list[str]:
     if any(word.startswith("-") and word != "-" for word in words):
         words = ["--", *words]
     own = [] if program is context else _split(program)[0]
-    return [*own, *context.command_path.split()[1:], *options, *words]
+    return [*own, *_list_names(context), *options, *words]
+
+
+def _list_names(context: Any) -> list[str]:
+    """List the words that name a command; how the program itself was called is left out."""
+    if context.parent is None:
+        return []
+    return [*_list_names(context.parent), context.info_name]
 
 
 def _split(context: Any) -> tuple[list[str], list[str]]:

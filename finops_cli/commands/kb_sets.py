@@ -105,17 +105,24 @@ def open_rules(text: str, store: Path) -> KnowledgeBase:
 
     Raises UsageError where there are none.
     """
-    from finops_cli.kb.load import bundled_kb_dir, load_kb
+    from finops_cli.kb.load import load_kb
+
+    return load_kb(open_rules_folder(text, store))
+
+
+def open_rules_folder(text: str, store: Path) -> Path:
+    """Find the folder of rules as `open_rules` does."""
+    from finops_cli.kb.load import bundled_kb_dir
     from finops_cli.kb.store import require_rules
     from finops_cli.pipeline.resume import read_note
 
     path = Path(text)
     if text == _BUNDLED:
-        return load_kb(bundled_kb_dir())
+        return bundled_kb_dir()
     if path.is_dir():
-        return load_kb(path)
+        return path.resolve()
     digits = read_note(path).fingerprint.kb if path.is_file() else text
-    return load_kb(require_rules(digits, store).folder)
+    return require_rules(digits, store).folder
 
 
 def _render_change(change: EntryChange) -> Iterator[str]:

@@ -48,6 +48,7 @@ VERBS = (
     "show",
     "letters",
     "check",
+    "audit",
     "clock",
     "generate",
     "dataset-report",

@@ -39,6 +39,9 @@ JOINED = {"clock/events.jsonl", "book/inventory.jsonl", "net/balances.jsonl"}
 LABELLED = {"sentiment/hand-written.jsonl"}
 """Files of labelled texts for `finops evaluate --data`. Their results are figures, no lines."""
 
+ANSWERED = {"audit/repaired.jsonl"}
+"""Output lines of a model, for `finops audit --replaced`; a test of the checker judges them."""
+
 
 def find_expected(example: Path) -> Path:
     return example.with_name(f"{example.stem}.expected.jsonl")
@@ -76,7 +79,14 @@ def test_every_example_file_is_run_or_expected() -> None:
     """
     present = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.jsonl")}
     expected = {str(find_expected(Path(name))) for name in COMMANDS}
-    assert present == set(COMMANDS) | expected | JOINED | LABELLED
+    assert present == set(COMMANDS) | expected | JOINED | LABELLED | ANSWERED
+
+
+def test_repaired_example_is_the_output_of_its_record(finops: Finops) -> None:
+    """The answers of a model in the example are right after finops replaced what was wrong."""
+    fails = (EXAMPLES / "monday.jsonl").read_bytes().splitlines(keepends=True)[:3]
+    done = finops("check", EXAMPLES / "audit/repaired.jsonl", "--fails", "-", stdin=b"".join(fails))
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(

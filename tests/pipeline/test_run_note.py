@@ -15,7 +15,7 @@ import pytest
 
 from finops_cli.kb.load import bundled_kb_dir, digest_rules
 from tests.support.own_kb import change_kb
-from tests.support.program import EXAMPLES, Finops
+from tests.support.program import EXAMPLES, Finops, start_finops
 from tests.support.records import a_fail, jsonl
 
 MONDAY = EXAMPLES / "monday.jsonl"
@@ -58,6 +58,13 @@ def test_note_says_who_ran_what_when_and_with_what(tmp_path: Path, finops: Finop
         "sha256": sha256(output),
         "statuses": {"ok": 8},
     }
+
+
+def test_note_has_the_command_however_it_was_called(tmp_path: Path) -> None:
+    """The command in the note begins with its own name, also for `python -m finops_cli`."""
+    output = tmp_path / "out.jsonl"
+    assert start_finops("run", MONDAY, "-o", output, "-q").returncode == 0
+    assert read_note(output)["evidence"]["parts"][0]["arguments"][0] == "run"
 
 
 def test_note_of_an_anonymous_run_names_nobody(

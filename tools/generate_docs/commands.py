@@ -24,6 +24,7 @@ EXIT_1 = {
     "sentiment": "The run is complete, and the status of some line is not `ok`.",
     "list": "Some lines of the file were not written by finops; stderr reports them.",
     "letters": "Some lines of the file were not written by finops; stderr reports them.",
+    "audit": "Something of the output was changed or not found, or a line is not the same.",
     "check": "At least one output violates a rule.",
     "clock file": "A duty is breached, or a record is rejected.",
     "clock days": "",

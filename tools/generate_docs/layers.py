@@ -13,6 +13,7 @@ PURPOSES = {
     "devtools": "a fake Ollama server",
     "letters": "letters as files",
     "views": "show dates to people",
+    "audit": "verify the evidence of a run",
     "evaluation": "measure, compare, drift",
     "quantization": "merge, convert, quantize",
     "training": "train from a recipe",

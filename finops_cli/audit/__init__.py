@@ -1,0 +1,1 @@
+"""Verify the evidence of a run, and answer an auditor who asks about its output."""
