@@ -24,7 +24,12 @@ from tests.support.tiny_gguf import GGUF_HEAD
 
 RUN_FINOPS = {"finops", "program", "finops_without_guard"}
 """Fixtures that run the command line."""
-MARKER_OF_FOLDER = {"llama_cpp": "llama", "training": "train", "quantization": "train"}
+MARKER_OF_FOLDER = {
+    "llama_cpp": "llama",
+    "training": "train",
+    "quantization": "train",
+    "transformers": "train",
+}
 
 
 settings.register_profile("finops", deadline=None)  # speed is measured in benchmarks/

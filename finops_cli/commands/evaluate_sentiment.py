@@ -25,6 +25,10 @@ _NOT_TAKEN = (
     "resolver_model",
     "triage_gguf",
     "resolver_gguf",
+    "triage_dir",
+    "resolver_dir",
+    "triage_adapter",
+    "resolver_adapter",
     "prose",
 )
 
@@ -88,6 +92,9 @@ def _request(
         model=texts.sentiment_model,
         gguf=texts.sentiment_gguf,
         baseline=texts.baseline,
+        folder=texts.sentiment_dir,
+        adapter=texts.sentiment_adapter,
+        load_in_4bit=models.load_in_4bit,
         timeout=models.timeout,
         workers=wanted.workers,
         gguf_is_from_environment=not is_typed(context, "sentiment_gguf"),

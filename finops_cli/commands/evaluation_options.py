@@ -9,7 +9,13 @@ from typing import Annotated, Literal
 import typer
 
 from finops_cli.commands.options import Overwrite, Quiet, Timing, Workers
-from finops_cli.commands.sentiment_options import BaselineFile, SentimentGguf, SentimentModel
+from finops_cli.commands.sentiment_options import (
+    BaselineFile,
+    SentimentAdapter,
+    SentimentDir,
+    SentimentGguf,
+    SentimentModel,
+)
 from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 from finops_cli.commands.usage_errors import BadChoice
 
@@ -119,6 +125,7 @@ EvaluatedBackend = Annotated[
             "auto: the first of these that is ready\n"
             "ollama: models on Ollama servers\n"
             "llama-cpp: model files on this machine\n"
+            "transformers: folders of models\n"
             "engine: the rules; for triage and resolver\n"
             "baseline: the classifier; for sentiment\n"
         ),
@@ -157,3 +164,5 @@ class TextOptions:
     baseline: BaselineFile = None
     sentiment_model: SentimentModel = None
     sentiment_gguf: SentimentGguf = None
+    sentiment_dir: SentimentDir = None
+    sentiment_adapter: SentimentAdapter = None

@@ -108,6 +108,41 @@ ResolverGguf = Annotated[
         help="Model file (GGUF) for resolution, with --backend llama-cpp.",
     ),
 ]
+TriageDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--triage-dir",
+        metavar="DIR",
+        help="Folder of a model for triage, with --backend transformers.",
+    ),
+]
+ResolverDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--resolver-dir",
+        metavar="DIR",
+        help="Folder of a model for resolution, with --backend transformers.",
+    ),
+]
+TriageAdapter = Annotated[
+    Path | None,
+    typer.Option(
+        "--triage-adapter", metavar="DIR", help="PEFT adapter for the model of --triage-dir."
+    ),
+]
+ResolverAdapter = Annotated[
+    Path | None,
+    typer.Option(
+        "--resolver-adapter", metavar="DIR", help="PEFT adapter for the model of --resolver-dir."
+    ),
+]
+LoadIn4bit = Annotated[
+    bool,
+    typer.Option(
+        "--load-in-4bit",
+        help="Quantize the models of --backend transformers to NF4 while loading; needs CUDA.",
+    ),
+]
 Guard = Annotated[
     GuardMode | None,
     typer.Option(

@@ -23,11 +23,14 @@ from finops_cli.commands.options import (
     Guard,
     Hosts,
     KeepRaw,
+    LoadIn4bit,
     MinRecords,
     Output,
     Overwrite,
     Prose,
     Quiet,
+    ResolverAdapter,
+    ResolverDir,
     ResolverGguf,
     ResolverModel,
     Resume,
@@ -35,6 +38,8 @@ from finops_cli.commands.options import (
     StrictInput,
     Timeout,
     Timing,
+    TriageAdapter,
+    TriageDir,
     TriageGguf,
     TriageModel,
     Violation,
@@ -77,6 +82,11 @@ class ModelOptions:
     resolver_model: ResolverModel = None
     triage_gguf: TriageGguf = None
     resolver_gguf: ResolverGguf = None
+    triage_dir: TriageDir = None
+    resolver_dir: ResolverDir = None
+    triage_adapter: TriageAdapter = None
+    resolver_adapter: ResolverAdapter = None
+    load_in_4bit: LoadIn4bit = False
     on_violation: Violation = "repair"
     prose: Prose = "strict"
     keep_raw: KeepRaw = False
@@ -168,6 +178,8 @@ def model_request(models: ModelOptions) -> BackendRequest:
     return BackendRequest(
         models=_collect_by_stage(given, "model"),
         ggufs=_collect_by_stage(given, "gguf"),
+        folders=_collect_by_stage(given, "dir"),
+        adapters=_collect_by_stage(given, "adapter"),
         **{name: value for name, value in given.items() if name in names},
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from finops_cli.commands.options import Hosts, KeepRaw, Timeout, is_typed
+from finops_cli.commands.options import Hosts, KeepRaw, LoadIn4bit, Timeout, is_typed
 from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.domain.enums import GuardMode
 from finops_cli.models.backends import AUTO
@@ -47,6 +47,7 @@ SentimentBackend = Annotated[
             f"{AUTO}: the first of these that is ready\n"
             "ollama: a model on Ollama servers\n"
             "llama-cpp: a model file on this machine\n"
+            "transformers: a folder of a model\n"
             "baseline: the text classifier that ships\n"
         ),
     ),
@@ -66,6 +67,20 @@ SentimentGguf = Annotated[
         envvar="FINOPS_SENTIMENT_GGUF",
         metavar="FILE",
         help="Model file (GGUF) for sentiment, with --backend llama-cpp.",
+    ),
+]
+SentimentDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--sentiment-dir",
+        metavar="DIR",
+        help="Folder of a model for sentiment, with --backend transformers.",
+    ),
+]
+SentimentAdapter = Annotated[
+    Path | None,
+    typer.Option(
+        "--sentiment-adapter", metavar="DIR", help="PEFT adapter for the model of --sentiment-dir."
     ),
 ]
 BaselineFile = Annotated[
@@ -142,6 +157,9 @@ class SentimentOptions:
     hosts: Hosts = None
     sentiment_model: SentimentModel = None
     sentiment_gguf: SentimentGguf = None
+    sentiment_dir: SentimentDir = None
+    sentiment_adapter: SentimentAdapter = None
+    load_in_4bit: LoadIn4bit = False
     baseline: BaselineFile = None
     on_violation: Unlabelled = "fallback"
     guard: SentimentGuard = "require"
@@ -161,6 +179,9 @@ def sentiment_request(
         model=options.sentiment_model,
         gguf=options.sentiment_gguf,
         baseline=options.baseline,
+        folder=options.sentiment_dir,
+        adapter=options.sentiment_adapter,
+        load_in_4bit=options.load_in_4bit,
         timeout=options.timeout,
         workers=workers,
         on_violation=options.on_violation,

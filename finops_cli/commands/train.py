@@ -92,7 +92,7 @@ TrainerOption = Annotated[
     ),
 ]
 Kind = Annotated[
-    Literal["llm", "tfidf", "calibration"],
+    Literal["llm", "tfidf", "distilbert", "calibration"],
     typer.Option(
         "--kind",
         metavar="NAME",
@@ -102,9 +102,20 @@ Kind = Annotated[
             "llm:   a language model, from its recipe\n"
             "tfidf: a text classifier for sentiment;\n"
             "       --data is a file of labelled texts\n"
+            "distilbert: an encoder for sentiment, from\n"
+            "       the folder --base, without a GPU\n"
             "calibration: the temperature of a sentiment\n"
-            "       model; --base is its GGUF file\n"
+            "       model; --base is its GGUF file or\n"
+            "       its folder, perhaps with --adapter\n"
         ),
+    ),
+]
+AdapterFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--adapter",
+        metavar="DIR",
+        help="PEFT adapter over --base whose temperature is fitted, with --kind calibration.",
     ),
 ]
 DryRun = Annotated[
@@ -135,6 +146,7 @@ def train(
     config: Config = None,
     settings: Sets = None,
     base: BaseFolder = None,
+    adapter: AdapterFolder = None,
     data: DataFolder = None,
     max_steps: MaxSteps = None,
     output: Output = None,
@@ -146,11 +158,10 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a stage's model."""
-    if kind != "llm":
-        from finops_cli.commands.train_baseline import SentimentTraining, train_sentiment
+    if kind != "llm" or adapter is not None:
+        from finops_cli.commands.train_baseline import train_sentiment
 
-        wanted = SentimentTraining(stage, base, data, output, overwrite, as_json, quiet)
-        train_sentiment(context, kind, wanted)
+        train_sentiment(context, kind)
         return
     from finops_cli.commands.train_report import render_plan, render_result
     from finops_cli.kb.load import load_kb

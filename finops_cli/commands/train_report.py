@@ -124,6 +124,7 @@ def _render_sizes(plan: TrainingPlan) -> Iterator[str]:
 
 
 def _render_blockers(plan: TrainingPlan) -> Iterator[str]:
+    yield f"{'serving':<12} {plan.serving}"
     installed = (f"{name} {version or 'absent'}" for name, version in plan.versions.items())
     yield f"{'versions':<12} {', '.join(installed)}"
     for warning in plan.warnings:

@@ -33,6 +33,12 @@ class BackendRequest:
     """Model files, by stage."""
     waits: bool = True
     """A request waits while no server answers. False, for a service: it fails at once."""
+    folders: Mapping[StageName, Path] = field(default_factory=dict)
+    """Folders that transformers saved, by stage."""
+    adapters: Mapping[StageName, Path] = field(default_factory=dict)
+    """Folders that PEFT saved, by stage; each is for the folder of its stage."""
+    load_in_4bit: bool = False
+    """Quantize the models of folders to NF4 while loading them; needs CUDA."""
     from_environment: frozenset[str] = frozenset()
     """Options set by an environment variable. If one cannot be satisfied, the default is used."""
 

@@ -217,6 +217,31 @@ def _diagnose_llama_cpp(
     return diagnose_model_files(request, kb, live_test)
 
 
+def _open_transformers(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+    from finops_cli.models.transformers.connect import open_transformers
+
+    return SelectedBackend(_verified(open_transformers(request, kb), request, kb), "as asked")
+
+
+def _find_transformers(
+    request: BackendRequest, kb: KnowledgeBase
+) -> SelectedBackend | NotApplicable:
+    """Open and load the named folders. They must work, because only the call can name them."""
+    if not request.folders and not request.adapters:
+        return NotApplicable()
+    selected = _open_transformers(request, kb)
+    _load(selected.backend, request.stages)
+    return selected._replace(why="folders of models are named")
+
+
+def _diagnose_transformers(
+    request: BackendRequest, kb: KnowledgeBase, live_test: LiveTest | None
+) -> Iterator[Diagnosis]:
+    from finops_cli.models.transformers.diagnose import diagnose_folders
+
+    return diagnose_folders(request, kb, live_test)
+
+
 def _open_engine(_: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
     from finops_cli.models.engine import Engine
 
@@ -253,6 +278,19 @@ BACKENDS: dict[str, BackendSpec] = {
             options={"ggufs": _GGUF},
             find=_find_llama_cpp,
             diagnose=_diagnose_llama_cpp,
+        ),
+        BackendSpec(
+            name="transformers",
+            summary="folders of models, with or without adapters",
+            open=_open_transformers,
+            workers="answers in a batch (default: 4)",
+            options={
+                "folders": "--{stage}-dir",
+                "adapters": "--{stage}-adapter",
+                "load_in_4bit": "--load-in-4bit",
+            },
+            find=_find_transformers,
+            diagnose=_diagnose_transformers,
         ),
         BackendSpec(
             name="engine",

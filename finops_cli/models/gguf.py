@@ -35,7 +35,7 @@ _MOST_DIMENSIONS = 8
 _MOST_ENTRIES = 4 * 1024 * 1024
 """Of an array: sixteen times the largest vocabulary, little enough for memory."""
 
-Pair = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[bool]
+Pair = str | int | float | bool | Sequence[str] | Sequence[int] | Sequence[bool] | Sequence[float]
 """A value of the head.
 
 A list has one type and is not empty. Whole numbers are uint32 alone and int32 in a list.

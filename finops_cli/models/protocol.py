@@ -156,6 +156,8 @@ class Completion(NamedTuple):
     """True if these are the logits of whole answers, not of their first tokens."""
     first_logprobs: tuple[tuple[str, float], ...] = ()
     """The likeliest first tokens with the logarithms of their probabilities."""
+    prompt_tokens: int | None = None
+    """Tokens of the prompt, where the backend counts them."""
 
 
 class TextModel(Protocol):

@@ -16,7 +16,7 @@ from finops_cli.weights import llama_quantize
 from finops_cli.weights.llama_quantize import PRECISIONS, Precision, Quantized
 
 FileType = Precision | Quantized
-_FAMILIES = {"qwen3": "qwen3", "qwen35": "qwen3.5"}
+_FAMILIES = {"qwen3": "qwen3", "qwen35": "qwen3.5", "llama": "mistral"}
 _SIZES = ((10**9, "b"), (10**6, "m"), (10**3, "k"))
 
 

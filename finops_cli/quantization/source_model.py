@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from finops_cli.errors import UsageError
 from finops_cli.models import bundled
 from finops_cli.models.gguf import Head, NotGguf, read_head
+from finops_cli.models.transformers.model_note import NOTE, read_note, refuse_other_base
 from finops_cli.quantization.manifest import InputFile, MergedAdapter, describe_files
 from finops_cli.quantization.request import (
     QuantizationRequest,
@@ -17,7 +18,6 @@ from finops_cli.quantization.request import (
     refuse_taken_names,
 )
 from finops_cli.weights.llama_quantize import PRECISIONS, Precision
-from finops_cli.weights.model_note import NOTE, read_note, refuse_other_base
 
 if TYPE_CHECKING:
     from finops_cli.weights.lora import LoraAdapter

@@ -13,6 +13,7 @@ from finops_cli.errors import Unfinished, UsageError
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.files.safe_io import lock, write_json
 from finops_cli.models.prompts import prompt_sha256
+from finops_cli.models.transformers.model_note import ModelNote, write_note
 from finops_cli.training.checkpoints import (
     CHECKPOINTS,
     LOCK,
@@ -36,7 +37,6 @@ from finops_cli.training.run_record import (
     make_result,
 )
 from finops_cli.training.versions import read_versions, refuse_without_packages
-from finops_cli.weights.model_note import ModelNote, write_note
 
 if TYPE_CHECKING:
     from finops_cli.training.recipe_schema import Settings

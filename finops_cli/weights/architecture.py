@@ -1,9 +1,9 @@
-"""The two supported networks, Qwen3 and Qwen3.5 (text): from config.json, and as GGUF settings.
+"""The networks Qwen3, Qwen3.5 (text) and Mistral: from config.json, and as GGUF settings.
 
 A setting that would change the network is refused, never ignored.
 
-Source: llama.cpp's converter, `conversion/base.py` and `conversion/qwen.py` (MIT, The ggml authors;
-Qwen3.5: ggml-org/llama.cpp#19468).
+Source: llama.cpp's converter, `conversion/base.py`, `conversion/qwen.py` and `conversion/llama.py`
+(MIT, The ggml authors; Qwen3.5: ggml-org/llama.cpp#19468).
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from finops_cli.errors import UsageError
 from finops_cli.models.gguf import Pair
 from finops_cli.weights.checkpoint import read_number
 
-Name = Literal["qwen3", "qwen35"]
+Name = Literal["qwen3", "qwen35", "llama"]
+"""The names of llama.cpp. A Mistral has the layout of its network `llama`."""
 ARCHITECTURES: dict[str, Name] = {
     "Qwen3ForCausalLM": "qwen3",
     "Qwen3_5ForCausalLM": "qwen35",
     "Qwen3_5ForConditionalGeneration": "qwen35",
+    "MistralForCausalLM": "llama",
 }
 _Size = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 """The largest count, because llama.cpp counts in 32 bits."""
@@ -71,7 +73,19 @@ class Architecture(Struct, frozen=True, kw_only=True):
     rope_dimensions: int = 0
     rope_sections: tuple[int, ...] = ()
     linear: LinearAttention | None = None
-    """None for Qwen3."""
+    """None for Qwen3 and Mistral."""
+
+    @property
+    def has_head_norms(self) -> bool:
+        """Return true if each head of queries and keys has a norm."""
+        return self.name != "llama"
+
+    @property
+    def has_paired_rotation(self) -> bool:
+        """Return true if llama.cpp rotates neighbouring numbers of a head, where transformers
+        rotates the two halves.
+        """
+        return self.name == "llama"
 
     def is_linear(self, layer: int) -> bool:
         """Return true if `layer`, counted from 0, is a linear attention."""
@@ -112,6 +126,8 @@ def read_architecture(config: dict[str, Any], place: Path) -> Architecture:
     nested = config.get("text_config")
     text = nested if isinstance(nested, dict) else config
     _refuse_unknown(text, place)
+    if name == "llama":
+        text = _complete_mistral(text, place)
     sizes = _convert(text, _Config, place)
     rope = _read_rope(text, place)
     rotary_proportion = _read_rotary_proportion({**text, **rope}, place)
@@ -149,6 +165,11 @@ def gguf_settings(network: Architecture) -> dict[str, Pair]:
         "attention.layer_norm_rms_epsilon": float(network.norm_epsilon),
         "rope.freq_base": network.rope_base,
     }
+    if network.name == "llama":
+        pairs |= {
+            "rope.dimension_count": network.head_dim,
+            "vocab_size": network.vocabulary,
+        }
     if network.linear is not None:
         linear = network.linear
         pairs |= {
@@ -219,6 +240,26 @@ def _read_name(config: dict[str, Any], place: Path) -> Name:
     return name
 
 
+def _complete_mistral(text: dict[str, Any], place: Path) -> dict[str, Any]:
+    """Return the settings with the size of a head, which a Mistral may leave out.
+
+    Raises UsageError for a sliding window, which llama.cpp does not have in this network.
+    """
+    window, context = text.get("sliding_window"), text.get("max_position_embeddings")
+    if window is not None and not (
+        isinstance(window, int) and isinstance(context, int) and window >= context
+    ):
+        raise UsageError(
+            f"{place}: sliding_window is {window!r}. Expected null: llama.cpp attends over the"
+            " whole context of a Mistral.",
+            "give a Mistral without it, such as Mistral-7B-Instruct-v0.3",
+        )
+    width, heads = text.get("hidden_size"), text.get("num_attention_heads")
+    if text.get("head_dim") is None and isinstance(width, int) and isinstance(heads, int) and heads:
+        return {**text, "head_dim": width // heads}
+    return text
+
+
 def _read_rotary_proportion(given: dict[str, Any], place: Path) -> float:
     """Return the proportion of each head that the rotary embedding turns."""
     given = {"partial_rotary_factor": _ROTARY_PROPORTION, **given}
@@ -285,15 +326,15 @@ def _read_rope_sections(rope: dict[str, Any], place: Path) -> tuple[int, ...]:
 def _read_linear_attention(
     name: Name, text: dict[str, Any], layers: int, place: Path
 ) -> LinearAttention | None:
-    """Read the linear attention layers; None for Qwen3.
+    """Read the linear attention layers; None for Qwen3 and Mistral.
 
     llama.cpp needs keys and values of one size and full attentions at a regular interval.
     """
-    if name == "qwen3":
+    if name != "qwen35":
         if any(kind != "full_attention" for kind in text.get("layer_types") or ()):
             raise UsageError(
-                f"{place}: layer_types: a Qwen3 needs full_attention in every layer",
-                "give an unchanged Qwen3",
+                f"{place}: layer_types: {name} needs full_attention in every layer",
+                "give an unchanged model",
             )
         return None
     config: _LinearConfig = _convert(text, _LinearConfig, place)

@@ -19,7 +19,8 @@ from finops_cli.models.bundled import MADE_FOR
 from finops_cli.weights import gguf_writer
 from finops_cli.weights.architecture import Architecture, gguf_settings, read_architecture
 from finops_cli.weights.checkpoint import Checkpoint
-from finops_cli.weights.gguf_tokenizer import read_gguf_tokenizer
+from finops_cli.weights.gguf_sentencepiece import sentencepiece_pairs
+from finops_cli.weights.gguf_tokenizer import byte_level_pairs, read_tokenizer_file
 from finops_cli.weights.llama_quantize import PRECISIONS, Precision
 from finops_cli.weights.lora import LoraAdapter, LoraMerge, LoraPair, refuse_unmergeable
 from finops_cli.weights.safetensors import Tensor
@@ -78,7 +79,9 @@ def plan_conversion(checkpoint: Checkpoint, adapter: LoraAdapter | None) -> Conv
     if adapter is not None:
         refuse_unmergeable(adapter, tensors)
     text = checkpoint.config.get("text_config") or checkpoint.config
-    words = read_gguf_tokenizer(checkpoint.folder, text, network.vocabulary)
+    tokenizer = read_tokenizer_file(checkpoint.folder)
+    make_pairs = sentencepiece_pairs if network.name == "llama" else byte_level_pairs
+    words = make_pairs(checkpoint.folder, tokenizer, text, network.vocabulary)
     return Conversion(
         checkpoint=checkpoint,
         network=network,

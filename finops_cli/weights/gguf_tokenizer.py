@@ -31,12 +31,14 @@ PATTERNS = {
     ),
 }
 """The patterns that split a text before merging, by llama.cpp's names (`src/llama-vocab.cpp`)."""
-NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
+NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 _SPACE = chr(ord(" ") + 256)
 """The character for a space in a byte-level vocabulary."""
 
 
-class _Model(Struct, frozen=True):
+class BpeModel(Struct, frozen=True):
+    """The part `model` of tokenizer.json."""
+
     type: str
     vocab: dict[str, int]
     merges: list[list[str] | str]
@@ -48,7 +50,9 @@ class _Model(Struct, frozen=True):
     ignore_merges: bool = False
 
 
-class _Added(Struct, frozen=True):
+class AddedToken(Struct, frozen=True):
+    """A token that is looked for before a text is split."""
+
     id: int
     content: str
     special: bool
@@ -57,9 +61,11 @@ class _Added(Struct, frozen=True):
     single_word: bool = False
 
 
-class _Tokenizer(Struct, frozen=True):
-    model: _Model
-    added_tokens: list[_Added] = []
+class TokenizerFile(Struct, frozen=True):
+    """The content of tokenizer.json."""
+
+    model: BpeModel
+    added_tokens: list[AddedToken] = []
     normalizer: dict[str, Any] | None = None
     pre_tokenizer: dict[str, Any] | None = None
     post_processor: dict[str, Any] | None = None
@@ -69,21 +75,28 @@ FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 """The files that are read from a folder. The last one may be absent."""
 
 
-def read_gguf_tokenizer(folder: Path, config: dict[str, Any], size: int) -> dict[str, Pair]:
-    """Read the tokenizer in `folder` as settings, for a network of `size` tokens.
+def read_tokenizer_file(folder: Path) -> TokenizerFile:
+    """Read tokenizer.json. Raises UsageError for a file of another form."""
+    path = folder / FILES[0]
+    read_json(path)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=TokenizerFile)
+    except msgspec.DecodeError as error:
+        raise UsageError(
+            f"{path} is not a BPE tokenizer ({error})",
+            "give the tokenizer of a Qwen or Mistral model",
+        ) from error
+
+
+def byte_level_pairs(
+    folder: Path, tokenizer: TokenizerFile, config: dict[str, Any], size: int
+) -> dict[str, Pair]:
+    """Return a byte-level tokenizer in `folder` as settings, for a network of `size` tokens.
 
     `config` is the text part of config.json. Raises UsageError for a tokenizer that llama.cpp would
     apply differently.
     """
     path = folder / FILES[0]
-    read_json(path)
-    try:
-        tokenizer = msgspec.json.decode(path.read_bytes(), type=_Tokenizer)
-    except msgspec.DecodeError as error:
-        raise UsageError(
-            f"{path} is not a byte-level BPE tokenizer ({error})",
-            "give the tokenizer of a Qwen model",
-        ) from error
     _refuse_other_model(path, tokenizer.model)
     _refuse_text_changes(path, tokenizer)
     tokens, types = _read_tokens(path, tokenizer, size)
@@ -94,15 +107,15 @@ def read_gguf_tokenizer(folder: Path, config: dict[str, Any], size: int) -> dict
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.token_type": types,
         "tokenizer.ggml.merges": [_format_merge(pair) for pair in tokenizer.model.merges],
-        **_find_special_tokens(path, tokens, types, settings, config),
+        **find_special_tokens(path, tokens, types, settings, config),
         "tokenizer.ggml.add_bos_token": False,
         "tokenizer.ggml.add_eos_token": False,
     }
-    template = _read_template(folder, settings)
+    template = read_template(folder, settings)
     return {**pairs, "tokenizer.chat_template": template} if template else pairs
 
 
-def _refuse_other_model(path: Path, model: _Model) -> None:
+def _refuse_other_model(path: Path, model: BpeModel) -> None:
     differences = {
         "type": model.type != "BPE",
         "merges": not model.merges,
@@ -123,7 +136,7 @@ def _refuse_other_model(path: Path, model: _Model) -> None:
         )
 
 
-def _refuse_text_changes(path: Path, tokenizer: _Tokenizer) -> None:
+def _refuse_text_changes(path: Path, tokenizer: TokenizerFile) -> None:
     """Raise UsageError for a step that changes a text before the split, or adds tokens to it."""
     if tokenizer.normalizer is not None and tokenizer.normalizer.get("type") != "NFC":
         raise UsageError(
@@ -181,7 +194,7 @@ def _find_pattern(path: Path, pre_tokenizer: dict[str, Any] | None) -> str:
     )
 
 
-def _read_tokens(path: Path, tokenizer: _Tokenizer, size: int) -> tuple[list[str], list[int]]:
+def _read_tokens(path: Path, tokenizer: TokenizerFile, size: int) -> tuple[list[str], list[int]]:
     """Return the text and the type of each token.
 
     If the network has more tokens than the tokenizer, the others get texts that never occur.
@@ -205,18 +218,18 @@ def _read_tokens(path: Path, tokenizer: _Tokenizer, size: int) -> tuple[list[str
     return tokens, [_token_type(added.get(number), number in by_id) for number in range(size)]
 
 
-def _token_type(added: _Added | None, known: bool) -> int:
+def _token_type(added: AddedToken | None, known: bool) -> int:
     if added is None:
-        return NORMAL if known else _UNUSED
+        return NORMAL if known else UNUSED
     looks_special = added.content.startswith("<|") and added.content.endswith("|>")
-    return _CONTROL if added.special or looks_special else _USER_DEFINED
+    return CONTROL if added.special or looks_special else USER_DEFINED
 
 
 def _format_merge(pair: list[str] | str) -> str:
     return pair if isinstance(pair, str) else " ".join(part.replace(" ", _SPACE) for part in pair)
 
 
-def _find_special_tokens(
+def find_special_tokens(
     path: Path,
     tokens: list[str],
     types: list[int],
@@ -243,7 +256,7 @@ def _find_special_tokens(
         if isinstance(number, int) and 0 <= number < len(tokens):
             found[f"tokenizer.ggml.{key}"] = number
     end = found.get("tokenizer.ggml.eos_token_id")
-    if not isinstance(end, int) or types[end] != _CONTROL:
+    if not isinstance(end, int) or types[end] != CONTROL:
         raise UsageError(
             f"{path}: no special token ends an answer (eos_token of {FILES[1]}); the model would"
             " never stop",
@@ -258,7 +271,8 @@ def _find_special_tokens(
     return found
 
 
-def _read_template(folder: Path, settings: dict[str, Any]) -> str | None:
+def read_template(folder: Path, settings: dict[str, Any]) -> str | None:
+    """Return the chat template, from its own file or from the settings; None without one."""
     path = folder / FILES[2]
     if path.is_file():
         return path.read_text(encoding="utf-8")

@@ -82,8 +82,11 @@ def _pack(value: Pair) -> bytes:
     return struct.pack("<I", kind) + struct.pack(SCALARS[kind], value)
 
 
-def _pack_list(values: Sequence[str] | Sequence[int] | Sequence[bool]) -> bytes:
-    kind = STRING if isinstance(values[0], str) else BOOL if isinstance(values[0], bool) else INT32
+def _pack_list(
+    values: Sequence[str] | Sequence[int] | Sequence[bool] | Sequence[float],
+) -> bytes:
+    types = {str: STRING, bool: BOOL, float: FLOAT32}
+    kind = types.get(type(values[0]), INT32)
     items = (
         _pack_text(value) if isinstance(value, str) else struct.pack(SCALARS[kind], value)
         for value in values

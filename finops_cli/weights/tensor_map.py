@@ -3,8 +3,9 @@
 A checkpoint groups the value heads of a linear attention by their key head (`k0v0 k0v1 k1v0 k1v1`).
 ggml repeats the key heads as a whole, so it needs them as tiles (`k0v0 k1v0 k0v1 k1v1`).
 
-Source: llama.cpp's `conversion/qwen.py` (MIT, The ggml authors; ggml-org/llama.cpp#19468) for the
-names, the order of the value heads, and the changes to norms and decay.
+Source: llama.cpp's `conversion/qwen.py` and `conversion/llama.py` (MIT, The ggml authors;
+ggml-org/llama.cpp#19468) for the names, the order of the value heads, the changes to norms and
+decay, and the rows of queries and keys of a Mistral.
 """
 
 from __future__ import annotations
@@ -71,12 +72,16 @@ def _list_attention(network: Architecture, source: str, name: str) -> Iterator[T
     """List a full attention; in Qwen3.5 each query has a gate beside it."""
     width, size = network.width, network.head_dim
     queries = network.heads * size * (1 if network.linear is None else 2)
-    yield _plain(f"{source}q_proj.weight", f"{name}attn_q.weight", (queries, width))
-    yield _plain(f"{source}k_proj.weight", f"{name}attn_k.weight", (network.kv_heads * size, width))
+    for kind, heads in (("q", queries // size), ("k", network.kv_heads)):
+        yield _plain(
+            f"{source}{kind}_proj.weight", f"{name}attn_{kind}.weight", (heads * size, width)
+        )._replace(rows=_pair_order(heads, size) if network.has_paired_rotation else None)
     yield _plain(f"{source}v_proj.weight", f"{name}attn_v.weight", (network.kv_heads * size, width))
     yield _plain(
         f"{source}o_proj.weight", f"{name}attn_output.weight", (width, network.heads * size)
     )
+    if not network.has_head_norms:
+        return
     yield _norm(network, f"{source}q_norm.weight", f"{name}attn_q_norm.weight", size)
     yield _norm(network, f"{source}k_norm.weight", f"{name}attn_k_norm.weight", size)
 
@@ -167,6 +172,14 @@ def _norm(network: Architecture, source: str, name: str, length: int) -> TensorS
         exact=True,
         change="none" if network.linear is None else "add_one",
     )
+
+
+def _pair_order(heads: int, size: int) -> NDArray[np.intp]:
+    """Return the source index of each row of queries or keys.
+
+    The rows of a head come in pairs, one of each half. Shape: (heads * size,) intp.
+    """
+    return np.arange(heads * size).reshape(heads, 2, size // 2).swapaxes(1, 2).reshape(-1)
 
 
 def _tile_order(linear: LinearAttention, size: int) -> NDArray[np.intp] | None:

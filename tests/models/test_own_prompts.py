@@ -17,9 +17,9 @@ from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.llama_cpp.connect import open_llama_cpp, select_relevant_options
 from finops_cli.models.ollama.connect import build_profile
 from finops_cli.models.prompts import common_prefix, prompt_sha256, prompts_sha256, triage_prompt
+from finops_cli.models.transformers.model_note import ModelNote, write_note
 from finops_cli.models.verified_backend import VerifiedBackend
 from finops_cli.weights.gguf_writer import write_gguf
-from finops_cli.weights.model_note import ModelNote, write_note
 from tests.support.ollama_models import a_record, is_warm_up
 from tests.support.program import Finops
 from tests.support.records import a_fail, jsonl, rows

@@ -64,8 +64,14 @@ def test_valid_checkpoint_with_adapter_is_converted(config: dict[str, Any], tmp_
     ("config", "message"),
     [
         (
-            QWEN3 | {"architectures": ["MistralForCausalLM"]},
-            "MistralForCausalLM is not supported. Expected one of: Qwen3ForCausalLM,",
+            QWEN3 | {"architectures": ["GemmaForCausalLM"]},
+            "GemmaForCausalLM is not supported. Expected one of: Qwen3ForCausalLM,",
+        ),
+        (
+            QWEN3
+            | {"architectures": ["MistralForCausalLM"], "sliding_window": 8}
+            | {"max_position_embeddings": 512},
+            "sliding_window is 8",
         ),
         (QWEN3 | {"architectures": None}, "no architecture"),
         (QWEN3 | {"quantization_config": {"quant_method": "bitsandbytes"}}, "quantized model"),

@@ -15,15 +15,15 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.failures import TimedOut
 from finops_cli.models.prompts import sentiment_text
 from finops_cli.models.protocol import Completion, CompletionRequest, Origin
-from finops_cli.models.sentiment.gguf_calibration import (
-    GgufCalibration,
-    calibration_path,
-    read_temperature,
-)
 from finops_cli.models.sentiment.language_model import (
     LanguageClassifier,
     first_token_logits,
     read_label,
+)
+from finops_cli.models.sentiment.model_calibration import (
+    ModelCalibration,
+    calibration_path,
+    read_temperature,
 )
 from finops_cli.pipeline.sentiment.output import SentimentLine
 from finops_cli.pipeline.sentiment.pipeline import SentimentConfig
@@ -174,7 +174,7 @@ def test_temperature_belongs_to_one_file(tmp_path: Path) -> None:
     """A calibration counts only for the model file that it was fitted for."""
     gguf = tmp_path / "m.gguf"
     assert read_temperature(gguf, "a") is None
-    made = GgufCalibration(temperature=2.5, model_sha256="a", rows=1, data="d", data_sha256="b")
+    made = ModelCalibration(temperature=2.5, model_sha256="a", rows=1, data="d", data_sha256="b")
     import msgspec
 
     calibration_path(gguf).write_bytes(msgspec.json.encode(made))

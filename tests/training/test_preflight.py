@@ -71,13 +71,17 @@ def row(kb: KnowledgeBase) -> Row:
     return triage_row(0, 7, kb, "coverage")
 
 
+MISTRAL = ["base.shape=mistral-7b"]
+
+
 @pytest.mark.parametrize(
     ("stage", "flags", "total", "trainable", "touched"),
     [
         ("triage", [], 8_953_803_264, 3_932_160, 8),
         ("resolver", [], 8_190_735_360, 43_646_976, 36),
-        ("sentiment", [], 7_248_023_552, 13_631_488, 32),
-        ("sentiment", ["adapter.targets=[q_proj]"], 7_248_023_552, 4_194_304, 32),
+        ("sentiment", [], 8_190_735_360, 15_335_424, 36),
+        ("sentiment", MISTRAL, 7_248_023_552, 13_631_488, 32),
+        ("sentiment", [*MISTRAL, "adapter.targets=[q_proj]"], 7_248_023_552, 4_194_304, 32),
     ],
 )
 def test_parameter_counts_equal_the_cards(

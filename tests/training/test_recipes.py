@@ -86,6 +86,21 @@ def test_recipes_have_the_values_of_the_cards() -> None:
         assert values(recipe(stage)).items() >= printed.items()
 
 
+@pytest.mark.parametrize(
+    ("flags", "served"),
+    [
+        ([], "Qwen3ForCausalLM: finops quantize converts it; --backend llama-cpp, ollama"),
+        (["base.shape=mistral-7b"], "MistralForCausalLM: finops quantize converts it for"),
+        (["base.shape=null"], "unknown architecture: finops quantize does not convert it"),
+    ],
+)
+def test_plan_says_what_serves_the_result(flags: list[str], served: str) -> None:
+    """Before a run starts, its plan names the backends that can serve the result."""
+    from finops_cli.training.planning.serving import describe_serving
+
+    assert served in describe_serving(recipe("sentiment", None, *flags).settings)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_preset_gives_a_consistent_recipe(stage: StageName) -> None:
     """Every preset of every stage gives a valid recipe."""

@@ -15,13 +15,13 @@ pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
 from finops_cli.datasets.grading import Scores
 from finops_cli.errors import Unfinished, UsageError
+from finops_cli.models.transformers.model_note import ModelNote, read_note
 from finops_cli.training.answer_eval import AnswerEvaluator
 from finops_cli.training.base_model import open_base, select_merge_base
 from finops_cli.training.environment import go_offline_and_quiet
 from finops_cli.training.planning.inspect import inspect_request
 from finops_cli.training.planning.plan import plan_from_inspection
 from finops_cli.training.trainer import _widen_trained_weights, make_trainer
-from finops_cli.weights.model_note import ModelNote, read_note
 from tests.support.cures import cured_by
 from tests.support.program import Finops
 from tests.support.training_runs import (

@@ -10,18 +10,21 @@ from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
 
 _ROWS = ("train", "calibration", "test", "calibration_pct", "test_pct")
+_CLASSIFIER = ("steps", "batch", "warmup_steps", "max_tokens", "rate_millionths", "seed")
 _BASELINE = ("features", "min_rows", "penalty", "iterations", "dropout_pct", "seed")
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class SentimentSettings:
-    """When an answer is uncertain, and how the baseline is trained."""
+    """When an answer is uncertain, and how classifiers are trained."""
 
     low_confidence: Decimal
     """Probability from 0 to 1."""
     rows: Mapping[str, int]
     """Sentences of each split, and percent of a user's texts."""
     baseline: Mapping[str, int]
+    classifier: Mapping[str, int]
+    """How a DistilBERT is trained."""
 
 
 def compile_sentiment(c: Compiler) -> SentimentSettings:
@@ -36,7 +39,10 @@ def compile_sentiment(c: Compiler) -> SentimentSettings:
             f" Expected at most {_MOST_PCT} together."
         )
     return SentimentSettings(
-        low_confidence=low, rows=rows, baseline=c.wholes("sentiment.baseline", _BASELINE)
+        low_confidence=low,
+        rows=rows,
+        baseline=c.wholes("sentiment.baseline", _BASELINE),
+        classifier=c.wholes("sentiment.classifier", _CLASSIFIER),
     )
 
 

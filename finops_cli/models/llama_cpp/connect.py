@@ -102,7 +102,7 @@ def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
         models=names_by_stage({stage: files[stage].name for stage in request.stages}),
         digests=names_by_stage({stage: digest for stage, (digest, _) in digests.items()}),
         prompt_sha256=prompts_sha256(modelfiles.values()),
-        settings=_settings_text(request, options),
+        settings=settings_text(request, options),
     )
     needs = [memory_bytes(made.load) for made in profiles.values()]
     must_alternate = must_take_turns(needs, read_available_memory(), kb.models.memory_pct)
@@ -121,7 +121,8 @@ def _prefix_of(stage: StageName, modelfile: str) -> str:
     return common_prefix(modelfile) if own is None else own()
 
 
-def _settings_text(request: BackendRequest, options: Mapping[str, Mapping[str, Value]]) -> str:
+def settings_text(request: BackendRequest, options: Mapping[str, Mapping[str, Value]]) -> str:
+    """Write every setting of a call that changes answers."""
     settings: dict[str, Any] = {
         stage: select_relevant_options(options[stage]) for stage in request.stages
     }
@@ -194,7 +195,7 @@ def build_profile(
     _refuse_unusable_file(path)
     select_relevant_options(options)
     layout = worker_layout(path.stat().st_size, cores(), sequences)
-    context = _number(options, "num_ctx")
+    sampling, context, max_tokens, stops = build_sampling(options)
     load = Load(
         path=str(path.resolve()),
         context=context,
@@ -205,6 +206,24 @@ def build_profile(
         gpu_layers=_number(options, "num_gpu", -1),
         prefix=prefix,
     )
+    return Profile(load=load, sampling=sampling, stops=stops, max_tokens=max_tokens)
+
+
+class RequestSettings(NamedTuple):
+    """The settings of requests to a model."""
+
+    sampling: Sampling
+    context: int
+    max_tokens: int | None
+    stops: tuple[str, ...]
+
+
+def build_sampling(options: Mapping[str, Value]) -> RequestSettings:
+    """Build the settings of requests from the parameters of a Modelfile.
+
+    Raises UsageError for one that is missing or of another type.
+    """
+    context = _number(options, "num_ctx")
     penalised = _number(options, "repeat_last_n", 64)
     sampling = Sampling(
         # typed by the Modelfile; the defaults are Ollama's
@@ -220,12 +239,7 @@ def build_profile(
     if not isinstance(stops, list):
         raise UsageError(f"PARAMETER stop takes texts, not {stops!r}")
     max_tokens = _number(options, "num_predict", -1)
-    return Profile(
-        load=load,
-        sampling=sampling,
-        stops=tuple(stops),
-        max_tokens=max_tokens if max_tokens > 0 else None,
-    )
+    return RequestSettings(sampling, context, max_tokens if max_tokens > 0 else None, tuple(stops))
 
 
 def _refuse_unusable_file(path: Path) -> None:
@@ -236,7 +250,9 @@ def _refuse_unusable_file(path: Path) -> None:
     refuse_unusable_gguf(path)
 
 
-def select_relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:
+def select_relevant_options(
+    options: Mapping[str, Value], backend: str = "llama-cpp"
+) -> dict[str, Value]:
     """Select the options that change answers, sorted by name.
 
     Raises UsageError for an option that only other backends support.
@@ -244,7 +260,7 @@ def select_relevant_options(options: Mapping[str, Value]) -> dict[str, Value]:
     strange = [name for name in options if name not in _RELEVANT + _OF_THE_MACHINE]
     if strange:
         raise UsageError(
-            f"PARAMETER {strange[0]}: --backend llama-cpp does not do that",
+            f"PARAMETER {strange[0]}: --backend {backend} does not do that",
             "leave the line out or use --backend ollama",
         )
     return {name: options[name] for name in sorted(options) if name in _RELEVANT}

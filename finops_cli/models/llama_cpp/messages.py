@@ -49,6 +49,10 @@ class Load(Struct, frozen=True, kw_only=True, tag=True):
     """-1: all layers."""
     prefix: str = ""
     """The text that all prompts begin with."""
+    adapter: str = ""
+    """A folder that PEFT saved; for a model that is a folder."""
+    load_in_4bit: bool = False
+    """Quantize a folder's weights to NF4 while loading them."""
 
 
 class Generate(Struct, frozen=True, kw_only=True, tag=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -37,15 +38,28 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Maximum number of tokens in an answer; None: as many as the context allows."""
     identity: Identity | None = None
     """The file whose digest the lines contain; None if they contain none."""
+    parts: tuple[tuple[str, Identity], ...] = ()
+    """The files of a model that is a folder."""
     modelfile: str | None = None
     """The Modelfile for its prompt; None: the Modelfile of its stage."""
+
+
+class Runtime(NamedTuple):
+    """The program of a worker process, for messages."""
+
+    name: str
+    cure: str
+    """The fix for a model that it cannot load."""
+
+
+LLAMA_CPP = Runtime("llama.cpp", "use another GGUF file, a smaller context, or fewer --workers")
 
 
 class LlamaCppModel:
     """Model with one process for each stage.
 
     `timeout` is the seconds that one answer may take. `must_alternate` is true if only one model
-    fits into memory.
+    fits into memory. `runtime` is the program of the processes that `start` starts.
     """
 
     def __init__(
@@ -56,11 +70,12 @@ class LlamaCppModel:
         timeout: float | None = None,
         must_alternate: bool = False,
         start: Callable[[Load], WorkerProcess] = WorkerProcess,
+        runtime: Runtime = LLAMA_CPP,
     ) -> None:
         self.origin = origin
         self.must_alternate = must_alternate
         self._models = {
-            stage: Model(profile, settings, start) for stage, profile in profiles.items()
+            stage: Model(profile, settings, start, runtime) for stage, profile in profiles.items()
         }
         self._settings = settings
         self._timeout = timeout
@@ -123,6 +138,7 @@ class LlamaCppModel:
                     result.generating_ms or None,
                     choice_logits=result.choice_logits,
                     are_whole=result.are_whole,
+                    prompt_tokens=result.prompt_tokens,
                 )
             except ModelError as failure:
                 suspect = suspect or isinstance(failure, failures.Crashed)
@@ -152,9 +168,14 @@ class Model:
     """One model: its process, which is started again after it has died."""
 
     def __init__(
-        self, profile: Profile, settings: ModelSettings, start: Callable[[Load], WorkerProcess]
+        self,
+        profile: Profile,
+        settings: ModelSettings,
+        start: Callable[[Load], WorkerProcess],
+        runtime: Runtime = LLAMA_CPP,
     ) -> None:
         self.profile = profile
+        self._runtime = runtime
         self.at_once = profile.load.sequences * profile.load.groups
         cure = (
             "free some memory, or use a smaller model or context or fewer --workers, and"
@@ -178,12 +199,13 @@ class Model:
         return self._process is not None and self._process.alive
 
     def is_replaced(self) -> bool:
-        """Return true if its file was replaced or removed since its digest was computed."""
+        """Return true if a file of it was replaced or removed since its digest was computed."""
         known = self.profile.identity
-        if known is None:
-            return False
+        watched = [*self.profile.parts]
+        if known is not None:
+            watched.append((self.profile.load.path, known))
         try:
-            return identity(Path(self.profile.load.path)) != known
+            return any(identity(Path(path)) != was for path, was in watched)
         except OSError:
             return True
 
@@ -195,11 +217,9 @@ class Model:
         try:
             self._load_process()
         except NotLoaded as error:
-            message = f"{self.profile.load.path}: llama.cpp cannot load it: {error}"
+            message = f"{self.profile.load.path}: {self._runtime.name} cannot load it: {error}"
             if error.by_itself:
-                raise UsageError(
-                    message, "use another GGUF file, a smaller context, or fewer --workers"
-                ) from error
+                raise UsageError(message, self._runtime.cure) from error
             raise MissingPiece(
                 message, "free some memory, or use a smaller model, or fewer --workers"
             ) from error

@@ -141,6 +141,24 @@ def _find_llama_cpp(
     return selected._replace(why="a model file is named")
 
 
+def _open_transformers(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
+    from finops_cli.models.sentiment.transformers import open_classifier
+
+    classifier, notices = open_classifier(request, kb)
+    return SelectedClassifier(classifier, "as asked", notices)
+
+
+def _find_transformers(
+    request: SentimentRequest, kb: KnowledgeBase
+) -> SelectedClassifier | NotApplicable:
+    """Open and load the named folder. It must work, because only the call can name it."""
+    if request.folder is None and request.adapter is None:
+        return NotApplicable()
+    selected = _open_transformers(request, kb)
+    selected.classifier.prepare("sentiment")
+    return selected._replace(why="a folder of a model is named")
+
+
 def _open_baseline(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
     from finops_cli.models.sentiment.baseline import BaselineClassifier
 
@@ -167,6 +185,17 @@ SENTIMENT_BACKENDS: dict[str, SentimentBackendSpec] = {
             find=_find_llama_cpp,
         ),
         SentimentBackendSpec(
+            name="transformers",
+            summary="a folder of a model, with or without an adapter",
+            open=_open_transformers,
+            options={
+                "folder": "--sentiment-dir",
+                "adapter": "--sentiment-adapter",
+                "load_in_4bit": "--load-in-4bit",
+            },
+            find=_find_transformers,
+        ),
+        SentimentBackendSpec(
             name="baseline",
             summary="the text classifier that ships",
             open=_open_baseline,
@@ -175,4 +204,3 @@ SENTIMENT_BACKENDS: dict[str, SentimentBackendSpec] = {
         ),
     )
 }
-"""`transformers` will be one more row, before `baseline`."""

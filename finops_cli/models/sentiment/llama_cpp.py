@@ -11,8 +11,8 @@ from finops_cli.models.bundled import model_files
 from finops_cli.models.llama_cpp.connect import open_llama_cpp
 from finops_cli.models.prompts import sentiment_prompt_sha256
 from finops_cli.models.sentiment.classifier import STAGE
-from finops_cli.models.sentiment.gguf_calibration import read_temperature
 from finops_cli.models.sentiment.language_model import LanguageClassifier
+from finops_cli.models.sentiment.model_calibration import read_temperature
 from finops_cli.models.sentiment.request import SentimentRequest
 
 

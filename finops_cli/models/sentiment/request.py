@@ -20,6 +20,11 @@ class SentimentRequest:
     gguf: Path | None = None
     baseline: Path | None = None
     """A file that `finops train --stage sentiment --kind tfidf` wrote."""
+    folder: Path | None = None
+    """A folder that transformers saved."""
+    adapter: Path | None = None
+    """A folder that PEFT saved, for the model of `folder`."""
+    load_in_4bit: bool = False
     timeout: float | None = None
     """Seconds for one answer."""
     workers: int | None = None

@@ -12,6 +12,7 @@ from finops_cli.training.data.lengths import Lengths, count_steps
 from finops_cli.training.data.sources import DataNote
 from finops_cli.training.planning.inspect import Inspection, TrainingRequest, inspect_request
 from finops_cli.training.planning.memory import Disk, Memory, estimate_disk, estimate_memory
+from finops_cli.training.planning.serving import describe_serving
 from finops_cli.training.recipe import Setting
 from finops_cli.training.recipe_schema import Settings
 from finops_cli.training.versions import read_versions
@@ -61,6 +62,8 @@ class TrainingPlan(Struct, frozen=True, kw_only=True):
     memory_total: int | None
     disk: Disk | None
     disk_free: int
+    serving: str
+    """The backends that can serve the result."""
     versions: dict[str, str | None]
     warnings: list[str]
     blockers: list[str]
@@ -87,16 +90,7 @@ def plan_from_inspection(
     blockers = list(inspection.blockers)
     if disk is not None and disk.kept > free:
         blockers.append(f"{output} needs about {disk.kept:,} bytes; {free:,} are free")
-    warnings = list(inspection.warnings)
-    if (
-        memory is not None
-        and inspection.gpu_bytes is not None
-        and memory.total > inspection.gpu_bytes
-    ):
-        warnings.append(
-            f"the GPU has {inspection.gpu_bytes:,} bytes of memory; you may need a smaller preset"
-            " or training.batch"
-        )
+    warnings = _warn(inspection, memory)
     return TrainingPlan(
         stage=resolved.stage,
         base=settings.base.folder or settings.base.name,
@@ -117,10 +111,26 @@ def plan_from_inspection(
         memory_total=memory.total if memory is not None else None,
         disk=disk,
         disk_free=free,
+        serving=describe_serving(settings),
         versions=read_versions(),
         warnings=warnings,
         blockers=blockers,
     )
+
+
+def _warn(inspection: Inspection, memory: Memory | None) -> list[str]:
+    """Return the warnings of the inspection, and one about the memory of the GPU."""
+    warnings = list(inspection.warnings)
+    if (
+        memory is not None
+        and inspection.gpu_bytes is not None
+        and memory.total > inspection.gpu_bytes
+    ):
+        warnings.append(
+            f"the GPU has {inspection.gpu_bytes:,} bytes of memory; you may need a smaller preset"
+            " or training.batch"
+        )
+    return warnings
 
 
 def _describe_steps(settings: Settings, inspection: Inspection) -> StepCount:

@@ -6,47 +6,47 @@ The process ends with its parent.
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
-from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
-from typing import IO, TYPE_CHECKING, NoReturn
+from threading import Thread
+from typing import TYPE_CHECKING, NoReturn
 
 from finops_cli.models.llama_cpp.messages import (
     TO_WORKER,
     Cancel,
-    FromWorker,
     Generate,
     Load,
     Loaded,
     ToWorker,
     Unloadable,
-    frame,
     next_frame,
+)
+from finops_cli.models.llama_cpp.worker_io import (
+    Send,
+    exit_on_error,
+    open_stdin,
+    open_stdout,
+    read_messages,
 )
 
 if TYPE_CHECKING:
     from finops_cli.models.llama_cpp.worker.context import DecodingNetwork, Model
     from finops_cli.models.llama_cpp.worker.grammar import GrammarFactory
 
-Send = Callable[[FromWorker], None]
 TokenizedRequest = tuple[Generate, list[int] | int]
 
 
 def main() -> None:
     """Load the model of the first message, then answer requests until stdin ends."""
-    # not sys.stdin: Python cannot close that while a thread reads
-    stdin, send = os.fdopen(os.dup(0), "rb"), _open_stdout()
+    stdin, send = open_stdin(), open_stdout()
     first = next_frame(stdin)
     load = TO_WORKER.decode(first) if first is not None else None
     if not isinstance(load, Load):
         return
     messages: SimpleQueue[ToWorker] = SimpleQueue()
-    threading.excepthook = _exit_on_error
+    threading.excepthook = exit_on_error
     # before the model is loaded: the end of stdin ends the loading too
-    Thread(target=_read, args=(stdin, messages), daemon=True).start()
+    Thread(target=read_messages, args=(stdin, messages), daemon=True).start()
     loaded = _load(load)
     if isinstance(loaded, Unloadable):
         send(loaded)
@@ -108,36 +108,6 @@ class WorkerGroup:
                 self._scheduler.start(*self._waiting.get(block=not self._scheduler.is_busy))
         except Empty:
             return
-
-
-def _open_stdout() -> Send:
-    """Return the function that sends messages over stdout, from any thread.
-
-    Anything else that the process prints goes to stderr.
-    """
-    stdout, lock = os.fdopen(os.dup(1), "wb"), Lock()
-    os.dup2(2, 1)
-
-    def send(message: FromWorker) -> None:
-        with lock:
-            stdout.write(frame(message))
-            stdout.flush()
-
-    return send
-
-
-def _exit_on_error(failure: threading.ExceptHookArgs) -> None:
-    """End the process if a thread fails, so that every pending request fails too."""
-    sys.excepthook(failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
-    sys.stderr.flush()
-    os._exit(1)
-
-
-def _read(stdin: IO[bytes], messages: SimpleQueue[ToWorker]) -> None:
-    """Read messages until the parent closes stdin or dies."""
-    while (body := next_frame(stdin)) is not None:
-        messages.put(TO_WORKER.decode(body))
-    os._exit(0)  # at once, also in the middle of a load or a batch
 
 
 def _dispatch(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import warnings
 from collections import deque
 from itertools import takewhile
@@ -27,6 +28,7 @@ _PIECE_BYTES = 8
 _ALL_LAYERS = 2**31 - 1
 _CONTINUATIONS = ("A", "0", " ", "\n", '"', "<|im_end|>")
 """A text with every kind of character at which tokenizers split."""
+_TURN = re.compile(rb"<\|im_start\|>(system|user)\n(.*?)<\|im_end\|>\n", re.DOTALL)
 _errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
 """The last errors that llama.cpp logged. It reports them nowhere else."""
 
@@ -60,12 +62,17 @@ class Model:
         self.vocab = lib.llama_model_get_vocab(self.handle)
         self.vocabulary = int(lib.llama_vocab_n_tokens(self.vocab))
         self.token_texts = TokenTexts(self.vocab)
+        self.has_own_turns = lib.llama_vocab_type(self.vocab) == lib.LLAMA_VOCAB_TYPE_SPM
+        """True for a vocabulary of SentencePiece, such as Mistral's: it has no turns of ChatML."""
 
     def tokenize(self, text: str) -> list[int] | int:
         """Tokenize `text`. If the tokens leave no room in the context, return only their number."""
         raw, size = text.encode(), self.load.context
+        if self.has_own_turns:
+            raw = own_turns(raw, lib.llama_model_chat_template(self.handle, None))
         tokens = (ctypes.c_int32 * size)()
-        count = lib.llama_tokenize(self.vocab, raw, len(raw), tokens, size, False, True)
+        begins = self.has_own_turns  # the template leaves the first token to the vocabulary
+        count = lib.llama_tokenize(self.vocab, raw, len(raw), tokens, size, begins, True)
         if count < 0:
             return int(-count)
         if count >= size:
@@ -264,6 +271,23 @@ class TokenSampler:
         lib.llama_sampler_free(self._chain)
 
 
+def own_turns(prompt: bytes, template: bytes | None) -> bytes:
+    """Render the turns of a ChatML prompt by the template of a model, as llama.cpp knows it.
+
+    A text without turns, and one whose template is unknown, stays as it is.
+    """
+    turns = _TURN.findall(prompt)
+    if not turns or template is None:
+        return prompt
+    chat = (lib.llama_chat_message * len(turns))(
+        *(lib.llama_chat_message(role=role, content=text) for role, text in turns)
+    )
+    length = 4 * len(prompt)
+    buffer = ctypes.create_string_buffer(length)
+    count = lib.llama_chat_apply_template(template, chat, len(turns), True, buffer, length)
+    return prompt if count < 0 else buffer.raw[:count]
+
+
 def errors() -> str:
     """Join the last errors of llama.cpp."""
     return "; ".join(_errors) or "llama.cpp gives no reason"
@@ -271,7 +295,8 @@ def errors() -> str:
 
 def _stable_tokens(model: Model, prefix: str) -> list[int]:
     """Return the tokens of `prefix` that do not depend on the text after it. The last ones may."""
-    each = [model.tokenize(prefix + text) for text in _CONTINUATIONS] if prefix else []
+    is_whole = prefix and not model.has_own_turns  # half a turn cannot be rendered
+    each = [model.tokenize(prefix + text) for text in _CONTINUATIONS] if is_whole else []
     tokens = [found for found in each if isinstance(found, list)]
     return [
         at_once[0]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finops_cli.models.llama_cpp.worker.sequence import GrammarLost
 
-if TYPE_CHECKING:
-    from finops_cli.models.llama_cpp.worker.context import Model
+
+class Vocabulary(Protocol):
+    """The part of a model that the grammars use."""
+
+    vocabulary: int
+
+    def build_tokenizer(self) -> Any: ...
+
 
 _BLANKS = r"[\x20\x0A\x0D\x09]{0,24}"
 """Maximum number of spaces between two JSON tokens. It allows indentation but not endless spaces.
@@ -21,7 +27,7 @@ _BLANKS = r"[\x20\x0A\x0D\x09]{0,24}"
 class GrammarFactory:
     """Factory of grammars, one for each answer. Each schema is compiled once."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Vocabulary) -> None:
         self._model = model
         self._lock = Lock()
         self._tokenizer: Any = None

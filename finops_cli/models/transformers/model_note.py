@@ -22,7 +22,7 @@ class ModelNote(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     """SHA-256 of the weights of an adapter's base, by file. Empty if unknown or not an adapter."""
 
 
-def refuse_other_base(adapter: Path, weights: Mapping[str, str]) -> None:
+def refuse_other_base(adapter: Path, weights: Mapping[str, str], option: str = "--base") -> None:
     """Raises UsageError when one of `weights` (SHA-256 by file) is not of the adapter's base.
 
     Shapes do not show it: an adapter fits every model of its network, but works on one only.
@@ -35,7 +35,7 @@ def refuse_other_base(adapter: Path, weights: Mapping[str, str]) -> None:
             raise UsageError(
                 f"{adapter} was trained on another base: {name} (SHA-256 {digest}) is not one of"
                 " that base's files",
-                "give that base as --base. If this one is the same base,"
+                f"give that base as {option}. If this one is the same base,"
                 f' saved again, remove "base" from {adapter / NOTE}',
             )
 
