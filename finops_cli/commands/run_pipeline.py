@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from finops_cli.domain.allotment import InventoryOrigin
     from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.models.backends import SelectedBackend
     from finops_cli.models.protocol import Origin
     from finops_cli.monitoring.run_summary import RunSummary
     from finops_cli.pipeline.clock import ClockConfig, ClockPolicy
@@ -175,14 +176,14 @@ def run_pipeline(
     monitor = Monitor(monotonic, kb.evaluation)
     with ExitStack() as stack:
         config = stack.enter_context(sound_alarms(alarms, config, kb))
-        pipeline = _open_pipeline(context, settings, options, models, kb)
+        pipeline, selected = _open_pipeline(context, settings, options, models, kb)
         backend = stack.enter_context(closing(pipeline.backend))
         _prepare_input(pipeline, given, staged)
         showing = nullcontext() if view is None else view.showing()
         with showing, RunProgress(config, options, monitor) as progress:
             run_summary = run(config, pipeline, progress.update)
         changes = backend.model_changes()
-    report_run(run_summary, given, changes, options.quiet)
+    report_run(run_summary, given, changes, options.quiet, selected.describe_sharing())
     return RunResult(
         summary=run_summary,
         origin=pipeline.backend.origin,
@@ -192,9 +193,13 @@ def run_pipeline(
 
 
 def report_run(
-    summary: RunSummary, given: InputSource, changes: Sequence[str], is_quiet: bool
+    summary: RunSummary,
+    given: InputSource,
+    changes: Sequence[str],
+    is_quiet: bool,
+    sharing: str = "",
 ) -> None:
-    """Print the closing summary, and which models were replaced during the run."""
+    """Print the closing summary, how models shared a processor, and which were replaced."""
     from finops_cli.commands.run_summary import describe_shared, render_summary, wrap_label
 
     if not is_quiet:
@@ -203,6 +208,8 @@ def report_run(
             typer.echo(wrap_label("shared", describe_shared(summary, given.path)), err=True)
         for text in given.report():
             typer.echo(wrap_label("input", text), err=True)
+        if sharing:
+            typer.echo(wrap_label("backend", sharing), err=True)
     for change in changes:
         warning = f"{change}: the digests in the lines may not be true of all of them"
         typer.echo(wrap_label("backend", warning), err=True)
@@ -311,7 +318,7 @@ def _open_pipeline(
     options: RunOptions,
     models: ModelOptions,
     kb: KnowledgeBase,
-) -> Pipeline:
+) -> tuple[Pipeline, SelectedBackend]:
     """Open the pipeline with its backend; report a backend that the user did not name."""
     from finops_cli.commands.run_summary import wrap_label
     from finops_cli.models.backends import AUTO, select_backend
@@ -331,7 +338,7 @@ def _open_pipeline(
     chosen = [f"{selected.backend.origin.name} ({selected.why})"] if is_auto else []
     for text in (*([] if is_silent else chosen), *selected.notices):
         typer.echo(wrap_label("backend", text), err=True)
-    return Pipeline(
+    pipeline = Pipeline(
         sequence,
         selected.backend,
         kb,
@@ -343,3 +350,4 @@ def _open_pipeline(
         has_rows=config.has_rows,
         inventory=config.inventory,
     )
+    return pipeline, selected

@@ -33,6 +33,8 @@ class SelectedBackend(NamedTuple):
     """The reason for the selection, for people."""
     notices: tuple[str, ...] = ()
     """Sentences for the user, for example about servers that are not used."""
+    describe_sharing: Callable[[], str] = str
+    """Says how the models share a processor, once they are loaded; empty if they do not."""
 
 
 class NotApplicable(NamedTuple):
@@ -133,7 +135,8 @@ def _open_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
     from finops_cli.models.ollama.connect import open_ollama
 
     model, notices = open_ollama(request, kb)
-    return SelectedBackend(_verified(model, request, kb), "as asked", notices)
+    backend = _verified(model, request, kb)
+    return SelectedBackend(backend, "as asked", notices, model.describe_sharing)
 
 
 def _find_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:
@@ -178,7 +181,8 @@ def _open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBacke
             f"no model file is named: the small models that ship with finops answer ({files})",
         )
     model = open_llama_cpp(named, kb)
-    return SelectedBackend(_verified(model, request, kb), "as asked", notices)
+    backend = _verified(model, request, kb)
+    return SelectedBackend(backend, "as asked", notices, model.describe_sharing)
 
 
 def _find_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:

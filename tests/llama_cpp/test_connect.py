@@ -88,6 +88,8 @@ def test_llama_extra_lists_every_package_of_the_worker() -> None:
 class FakeProcess:
     """A stand-in process that holds memory from its start to its stop."""
 
+    has_gpu = False
+
     def __init__(self, memory: set[str], path: str, room: int) -> None:
         self.alive = True
         self._memory, self._path, self._room = memory, path, room
@@ -103,10 +105,12 @@ class FakeProcess:
         self._memory.discard(self._path)
 
 
-def two_models(kb: KnowledgeBase, room: int, memory: set[str], *paths: str) -> LlamaCppModel:
+def two_models(
+    kb: KnowledgeBase, room: int, memory: set[str], *paths: str, threads: int = 1
+) -> LlamaCppModel:
     stages: tuple[StageName, ...] = ("triage", "resolver")
     profiles = {
-        stage: Profile(load=Load(path=path, context=1000), sampling=Sampling())
+        stage: Profile(load=Load(path=path, context=1000, threads=threads), sampling=Sampling())
         for stage, path in zip(stages, paths, strict=True)
     }
     start: Callable[[Load], object] = lambda load: FakeProcess(memory, load.path, room)  # noqa: E731 - it is one
@@ -145,6 +149,26 @@ def test_models_that_fit_stay_loaded_and_too_large_is_refused(
     assert (model.must_alternate, memory) == (False, {"triage.gguf", "resolver.gguf"})
     with pytest.raises(UsageError, check=cured_by("smaller context, or fewer --workers")):
         two_models(kb, 0, set(), "triage.gguf", "resolver.gguf").prepare("triage")
+
+
+@pytest.mark.parametrize(
+    ("threads", "has_gpu", "take_turns"), [(2, False, True), (1, False, False), (2, True, False)]
+)
+def test_models_take_turns_where_their_threads_compete(
+    threads: int,
+    has_gpu: bool,
+    take_turns: bool,
+    kb: KnowledgeBase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two models without a GPU take turns if several threads work on one batch, and say so."""
+    monkeypatch.setattr(FakeProcess, "has_gpu", has_gpu)
+    model = two_models(kb, 2, set(), "triage.gguf", "resolver.gguf", threads=threads)
+    model.prepare("triage")
+    assert model.turns is None
+    model.prepare("resolver")
+    assert (model.turns is not None) == take_turns
+    assert ("take turns on the processor" in model.describe_sharing()) == take_turns
 
 
 def test_memory_of_a_model_is_its_file_and_its_context(tmp_path: Path, gguf: Path) -> None:

@@ -34,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
             faulty(dict(given.fault), given.wrong, given.seed),
             port=0 if served else given.port,
             gguf=dict(given.gguf),
+            upstream=dict(given.upstream),
+            has_gpu=not given.no_gpu,
             token_seconds=1 / given.tokens_per_second if given.tokens_per_second else 0.0,
         )
         with server:
@@ -114,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=7, help="of the draws of --fault and --wrong; default 7"
     )
+    _add_model_options(parser)
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what the models answer with."""
     parser.add_argument(
         "--gguf",
         type=_file,
@@ -123,17 +131,30 @@ def _parser() -> argparse.ArgumentParser:
         help="answer with this GGUF file",
     )
     parser.add_argument(
+        "--upstream",
+        type=_address,
+        action="append",
+        default=[],
+        metavar="MODEL=URL",
+        help="answer with the model of this llama_cpp.server",
+    )
+    parser.add_argument("--no-gpu", action="store_true", help="say that no model is on a GPU")
+    parser.add_argument(
         "--tokens-per-second",
         type=float,
         metavar="N",
         help="answer at this speed; default as fast as it can",
     )
-    return parser
 
 
 def _share(text: str) -> tuple[str, float]:
     name, _, share = text.partition("=")
     return name, float(share)
+
+
+def _address(text: str) -> tuple[str, str]:
+    name, _, url = text.partition("=")
+    return name, url
 
 
 def _file(text: str) -> tuple[str, Path]:

@@ -41,7 +41,7 @@ class Loaded:
     """True when it ends with its last user."""
     used: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, has_gpu: bool) -> dict[str, Any]:
         """Make the entry in `/api/ps`."""
         model = self.model
         return {
@@ -51,7 +51,7 @@ class Loaded:
             "digest": model.digest,
             "details": model.details(),
             "expires_at": timestamp(self.used + self.keep_alive),
-            "size_vram": model.size,
+            "size_vram": model.size if has_gpu else 0,
             "context_length": dict(self.settings)["num_ctx"],
         }
 
@@ -59,8 +59,11 @@ class Loaded:
 class Slots:
     """Assigns runners to requests in order of arrival, and slots in the same order."""
 
-    def __init__(self, num_parallel: int, max_queue: int, fits_both: bool) -> None:
+    def __init__(
+        self, num_parallel: int, max_queue: int, fits_both: bool, has_gpu: bool = True
+    ) -> None:
         self._num_parallel, self._max_queue, self._fits_both = num_parallel, max_queue, fits_both
+        self._has_gpu = has_gpu
         self._changed = threading.Condition()
         self._loaded: dict[str, Loaded] = {}
         self._line: deque[object] = deque()
@@ -69,12 +72,13 @@ class Slots:
         self.loads: list[str] = []
         """Every load, in order, by model name without `:latest`."""
         self.most_at_once: dict[str, int] = {}
+        self.most_models_at_once = 0
 
     def ps(self) -> list[dict[str, Any]]:
         """List the loaded models as `/api/ps` does."""
         with self._changed:
             self._expire()
-            return [runner.describe() for runner in self._loaded.values()]
+            return [runner.describe(self._has_gpu) for runner in self._loaded.values()]
 
     def unload(self, model: Model) -> None:
         """End the runner of `model` after its last user."""
@@ -115,6 +119,8 @@ class Slots:
             self._until(lambda: runner.line[0] is ticket and runner.running < slots, gone)
             runner.running += 1
             self.most_at_once[name] = max(self.most_at_once.get(name, 0), runner.running)
+            models = sum(one.running > 0 for one in self._loaded.values())
+            self.most_models_at_once = max(self.most_models_at_once, models)
             self._changed.notify_all()
         try:
             yield

@@ -19,6 +19,7 @@ from finops_cli.devtools.fake_ollama.blobs import Blobs
 from finops_cli.devtools.fake_ollama.llama import LlamaModel
 from finops_cli.devtools.fake_ollama.models import Model, Models, default_models, full_name
 from finops_cli.devtools.fake_ollama.slots import Slots
+from finops_cli.devtools.fake_ollama.upstream import UpstreamModel
 from finops_cli.models.gguf import read_gguf
 
 
@@ -34,27 +35,32 @@ class ServerState:
         num_parallel: int = 4,
         max_queue: int = 512,
         fits_both: bool = True,
+        has_gpu: bool = True,
         port: int = 0,
         chunk_tokens: int = 1,
         gguf: Mapping[str, Path] | None = None,
+        upstream: Mapping[str, str] | None = None,
         runs_uploads: bool = False,
         token_seconds: float = 0.0,
     ) -> None:
         """Create the state.
 
         The models in `gguf` answer with their files; with `runs_uploads`, so do models that are
-        created from an upload. Raises MissingPiece if llama-cpp-python is needed and not installed,
+        created from an upload. The models in `upstream` are answered by the `llama_cpp.server` at
+        their address. Raises MissingPiece if llama-cpp-python is needed and not installed,
         UsageError for a file that is not GGUF.
         """
         self.script: Script = script or _right
         self.version, self.chunk_tokens, self.token_seconds = version, chunk_tokens, token_seconds
         self.runs_uploads = runs_uploads
         self.models = Models(default_models() if models is None else models)
-        self.slots = Slots(num_parallel, max_queue, fits_both)
+        self.slots = Slots(num_parallel, max_queue, fits_both, has_gpu)
         self.blobs = Blobs()
-        self.llamas: dict[str, LlamaModel] = {}
+        self.llamas: dict[str, LlamaModel | UpstreamModel] = {}
         for name, path in (gguf or {}).items():
             self.answer_with(full_name(name), path)
+        for name, url in (upstream or {}).items():
+            self.llamas[full_name(name)] = UpstreamModel(url)
         self.received: list[ReceivedRequest] = []
         self.requests: list[tuple[str, str, Any]] = []
         self.cancelled = 0
@@ -72,6 +78,11 @@ class ServerState:
     def most_at_once(self) -> dict[str, int]:
         """The highest number of generations at the same time, by model name without `:latest`."""
         return self.slots.most_at_once
+
+    @property
+    def most_models_at_once(self) -> int:
+        """The highest number of models that generated at the same time."""
+        return self.slots.most_models_at_once
 
     @property
     def loads(self) -> list[str]:

@@ -10,6 +10,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.diagnosis import Diagnosis, LiveTest, diagnose_error
 from finops_cli.models.llama_cpp import connect
+from finops_cli.models.llama_cpp.model import LlamaCppModel
 
 _OTHER_FILE = "name another file, or none"
 
@@ -46,8 +47,21 @@ def diagnose_model_files(
     if model.must_alternate:
         detail = "the files do not fit side by side: the models take turns"
         yield Diagnosis("memory", "poor", detail, "free memory, or take smaller files")
+    else:
+        yield from _diagnose_threads(model)
     if live_test is not None and (request.files or not request.hosts):
         try:
             yield from live_test(files, kb)
         except FinopsError as error:
             yield diagnose_error("llama.cpp", error, "broken", _OTHER_FILE)
+
+
+def _diagnose_threads(model: LlamaCppModel) -> Iterator[Diagnosis]:
+    """Say how several models will share the processor, where llama.cpp has no GPU."""
+    threads = model.threads
+    if len(threads) < 2:
+        return
+    how = "take turns" if max(threads) > 1 else "run side by side, each batch on one core"
+    counts = " and ".join(map(str, threads))
+    detail = f"{counts} threads for each batch: without a GPU the models {how}"
+    yield Diagnosis("processor", "ok", detail)

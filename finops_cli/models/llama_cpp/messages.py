@@ -82,6 +82,9 @@ class Cancel(Struct, frozen=True, tag=True):
 class Loaded(Struct, frozen=True, tag=True):
     """The model is ready."""
 
+    has_gpu: bool = False
+    """True if llama.cpp can use a GPU here, so that the model need not share the processor."""
+
 
 class Unloadable(Struct, frozen=True, tag=True):
     """The model cannot be loaded, and the process ends."""

@@ -6,6 +6,7 @@ The module sends requests, retries them, and restarts a process that died.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from finops_cli.models.llama_cpp.messages import Generate, GenerationResult, Loa
 from finops_cli.models.llama_cpp.worker_process import NotLoaded, WorkerProcess
 from finops_cli.models.protocol import Completion, CompletionRequest, Origin
 from finops_cli.models.retry_policy import RetryBudget
+from finops_cli.models.sharing.turns import TurnQueue
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -79,6 +81,18 @@ class LlamaCppModel:
         }
         self._settings = settings
         self._timeout = timeout
+        self.turns: TurnQueue | None = None
+
+    @property
+    def threads(self) -> tuple[int, ...]:
+        """Return the threads that decode one batch, by model."""
+        return tuple(model.profile.load.threads for model in self._models.values())
+
+    def describe_sharing(self) -> str:
+        """Say how the models share the processor; empty if they do not. Valid after `prepare`."""
+        if self.turns is None:
+            return ""
+        return "no model file is on a GPU: the models take turns on the processor"
 
     @property
     def concurrency(self) -> int:
@@ -108,6 +122,8 @@ class LlamaCppModel:
             self.must_alternate = True
             _unload(others)
             model.prepare()
+        if self.turns is None and _compete(self._models.values()):
+            self.turns = TurnQueue(self._settings.alternation_batch)
 
     def modelfile(self, stage: StageName) -> str:
         """Return the Modelfile that the model was trained for."""
@@ -129,7 +145,8 @@ class LlamaCppModel:
         suspect = False
         while True:
             try:
-                with model.admission.admit(suspect):
+                turn = nullcontext() if self.turns is None else self.turns.turn(request.stage)
+                with model.admission.admit(suspect), turn:
                     result = model.generate(request, seconds)
                 return Completion(
                     _require_whole_text(result, model.profile),
@@ -197,6 +214,16 @@ class Model:
     def in_memory(self) -> bool:
         """Return true if the model is loaded."""
         return self._process is not None and self._process.alive
+
+    @property
+    def threads(self) -> int:
+        """Return the threads that work together on the processor; 0 if the model is on a GPU or not
+        in memory.
+        """
+        process = self._process
+        if process is None or not process.alive or process.has_gpu:
+            return 0
+        return self.profile.load.threads
 
     def is_replaced(self) -> bool:
         """Return true if a file of it was replaced or removed since its digest was computed."""
@@ -294,6 +321,14 @@ class Model:
             raise failures.NoEndpointLeft(
                 "the models have been unloaded", "start the run again with --resume"
             )
+
+
+def _compete(models: Iterable[Model]) -> bool:
+    """Return true if several models are on the processor, and the threads of one wait for each
+    other: models of one thread each only become slower together.
+    """
+    threads = [model.threads for model in models if model.threads]
+    return len(threads) > 1 and max(threads) > 1
 
 
 def _require_whole_text(result: GenerationResult, profile: Profile) -> str:

@@ -91,6 +91,7 @@ class WorkerProcess:
         self._outgoing: SimpleQueue[bytes | None] = SimpleQueue()
         self._first = self._register(_LOADING)
         self._is_loaded = False
+        self.has_gpu = False
         self._reader = Thread(target=self._read_messages, daemon=True)
         self._reader.start()
         Thread(target=self._write, daemon=True).start()
@@ -128,6 +129,7 @@ class WorkerProcess:
                 isinstance(answer, Unloadable),
             )
         self._is_loaded = True
+        self.has_gpu = answer.has_gpu
 
     def generate(self, request: Generate, seconds: float, silence: float) -> GenerationResult:
         """Return the answer to `request`, which gets its number here.

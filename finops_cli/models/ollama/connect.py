@@ -20,6 +20,7 @@ from finops_cli.models.modelfile import typed_parameters
 from finops_cli.models.ollama import api, hosts, versions
 from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
 from finops_cli.models.ollama.model import OllamaModel, Profile, settings_text
+from finops_cli.models.ollama.placement import find_placement
 from finops_cli.models.ollama.timeouts import TimedTransport
 from finops_cli.models.prompts import Conversation, prompts_sha256, sentiment_text
 from finops_cli.models.protocol import Origin, names_by_stage
@@ -45,7 +46,7 @@ class Server(Struct, frozen=True):
 
     url: str
     version: str
-    cards: dict[str, api.ModelCard]
+    cards: dict[StageName, api.ModelCard]
 
 
 def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel, tuple[str, ...]]:
@@ -71,14 +72,13 @@ def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel
     )
     endpoints = [_open_endpoint(server, request, settings) for server in servers]
     endpoint_pool = EndpointPool(endpoints, waits=request.waits)
-    names = [profiles[stage].model for stage in request.stages]
     model = OllamaModel(
         origin=origin,
         profiles=profiles,
         endpoint_pool=endpoint_pool,
         settings=settings,
         timeout=request.timeout,
-        in_turns_now=lambda: _must_alternate(servers, names),
+        placement_now=lambda: find_placement({server.url: server.cards for server in servers}),
         changes_now=lambda: _find_model_changes(servers, request, kb),
     )
     return model, notices
@@ -162,7 +162,7 @@ def inspect_server(url: str, request: BackendRequest, kb: KnowledgeBase) -> Serv
     """
     version = api.version(url)
     versions.refuse_too_old(version)
-    cards: dict[str, api.ModelCard] = {}
+    cards: dict[StageName, api.ModelCard] = {}
     for stage in request.stages:
         name = request.model(stage, kb)
         card = api.card(url, name)
@@ -215,21 +215,6 @@ def _open_endpoint(server: Server, request: BackendRequest, settings: ModelSetti
         CircuitBreaker(settings.breaker, gives_up=request.waits),
         slots,
     )
-
-
-def _must_alternate(servers: list[Server], names: list[str]) -> bool:
-    """Return true if a server that has loaded both models no longer has one of them in memory.
-
-    A server that does not report its models is ignored.
-    """
-    expected, silent = {api.short(name) for name in names}, 0
-    for server in servers:
-        try:
-            if not expected <= {model.name for model in api.list_loaded(server.url)}:
-                return True
-        except FinopsError:
-            silent += 1
-    return silent == len(servers)
 
 
 def _find_model_changes(

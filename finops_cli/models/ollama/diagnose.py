@@ -13,6 +13,7 @@ from finops_cli.models.bundled import find_prompt_modelfile
 from finops_cli.models.diagnosis import Diagnosis, LiveTest, State, diagnose_error
 from finops_cli.models.ollama import api, hosts, versions
 from finops_cli.models.ollama.connect import build_probe, build_profile
+from finops_cli.models.ollama.placement import describe_sharing, fixed_threads, share_processor
 
 _EXCERPT_CHARS = 60
 _NOT_RENDERED = "the server does not report how it renders the prompt"
@@ -62,7 +63,7 @@ def _diagnose_server(
             yield _diagnose_template(url, stage, card, kb)
         if tuple(usable) == request.stages:
             yield from live_test(request, kb)
-    yield from _diagnose_memory(url, [request.model(stage, kb) for stage in usable])
+    yield from _diagnose_memory(url, list(usable.values()))
 
 
 def _diagnose_version(url: str, version: str) -> Diagnosis:
@@ -151,9 +152,9 @@ def _diagnose_template(
     return Diagnosis(what, "poor", detail, cure)
 
 
-def _diagnose_memory(url: str, names: list[str]) -> Iterator[Diagnosis]:
+def _diagnose_memory(url: str, cards: list[api.ModelCard]) -> Iterator[Diagnosis]:
     """Report where the loaded models are, and with which context."""
-    expected = {api.short(name) for name in names}
+    expected = {api.short(card.name) for card in cards}
     loaded = [model for model in api.list_loaded(url) if model.name in expected]
     for model in loaded:
         gpu_pct = round(100 * model.size_vram / model.size) if model.size else 0
@@ -166,6 +167,8 @@ def _diagnose_memory(url: str, names: list[str]) -> Iterator[Diagnosis]:
                 "the part outside the GPU is slow: free GPU memory, or use a smaller quantization"
             )
             yield Diagnosis("memory", "poor", detail, cure)
+    if share_processor(loaded):
+        yield Diagnosis("processor", "ok", describe_sharing(url, fixed_threads(cards)))
     if loaded and len(loaded) < len(expected):
         absent = ", ".join(sorted(expected - {model.name for model in loaded}))
         cure = "both may not fit; the models then alternate"

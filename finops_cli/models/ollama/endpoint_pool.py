@@ -6,7 +6,7 @@ Each request goes to the least busy endpoint that has a free slot and whose brea
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Condition
@@ -23,6 +23,7 @@ from finops_cli.models.circuit_breaker import (
     request_outcome,
 )
 from finops_cli.models.failures import Busy, EndpointsDown, ModelError, NoEndpointLeft
+from finops_cli.models.sharing.turns import Turns
 
 if TYPE_CHECKING:
     import httpx
@@ -41,10 +42,26 @@ class Endpoint:
     """The current maximum; lower than `slots` after the server reported a full queue (503)."""
     busy: dict[StageName, int] = field(default_factory=dict)
     last_failure: LastFailure = field(default_factory=LastFailure)
+    turns: Turns | None = None
+    """Of the models that share the server's processor; None if they need none."""
 
-    def free_slots(self, stage: StageName) -> int:
-        """Return the free slots of `stage`."""
+    def free_slots(self, stage: StageName, others_wait: bool) -> int:
+        """Return the free slots of `stage`; none while it is the turn of another model."""
+        if self.turns is not None and not self.turns.admits(stage, others_wait):
+            return 0
         return int(self.capacity.get(stage, self.slots[stage])) - self.busy.get(stage, 0)
+
+    def start(self, stage: StageName) -> None:
+        """Take a slot."""
+        self.busy[stage] = self.busy.get(stage, 0) + 1
+        if self.turns is not None:
+            self.turns.start(stage)
+
+    def end(self, stage: StageName) -> None:
+        """Give a slot back."""
+        self.busy[stage] -= 1
+        if self.turns is not None:
+            self.turns.end(stage)
 
     def record_outcome(
         self, stage: StageName, outcome: RequestOutcome, now: float, age: int
@@ -99,9 +116,18 @@ class EndpointPool:
         self, endpoint: Endpoint, stage: StageName, outcome: RequestOutcome, age: int
     ) -> None:
         with self._changed:
-            endpoint.busy[stage] -= 1
+            endpoint.end(stage)
             endpoint.record_outcome(stage, outcome, self._clock(), age)
             self._changed.notify_all()
+
+    def take_turns(self, urls: Collection[str], longest: int) -> None:
+        """Let the models of the endpoints at `urls` take turns, of up to `longest` requests, if
+        they do not yet.
+        """
+        with self._changed:
+            for endpoint in self.endpoints:
+                if endpoint.url in urls and endpoint.turns is None:
+                    endpoint.turns = Turns(longest)
 
     def mark_working(self, endpoint: Endpoint) -> None:
         """Record that an endpoint passed its test, and admit other requests."""
@@ -125,7 +151,7 @@ class EndpointPool:
                     now = self._clock()
                     endpoint = self._select_endpoint(stage, now) if queue[0] is ticket else None
                     if endpoint is not None:
-                        endpoint.busy[stage] = endpoint.busy.get(stage, 0) + 1
+                        endpoint.start(stage)
                         return endpoint, endpoint.breaker.age
                     if all(one.breaker.state == "given up" for one in self.endpoints):
                         raise self._describe_failures()
@@ -140,17 +166,23 @@ class EndpointPool:
 
     def _select_endpoint(self, stage: StageName, now: float) -> Endpoint | None:
         """Select the least busy endpoint with a free slot and a breaker that admits a request."""
-        by_free_slots = sorted(self.endpoints, key=lambda one: -one.free_slots(stage))
+        free = [(self._free_slots(one, stage), one) for one in self.endpoints]
+        by_free_slots = sorted(free, key=lambda each: -each[0])
         return next(
-            (one for one in by_free_slots if one.free_slots(stage) > 0 and one.breaker.admits(now)),
-            None,
+            (one for slots, one in by_free_slots if slots > 0 and one.breaker.admits(now)), None
         )
+
+    def _free_slots(self, endpoint: Endpoint, stage: StageName) -> int:
+        others_wait = any(queue for other, queue in self._queues.items() if other != stage)
+        return endpoint.free_slots(stage, others_wait)
 
     def _seconds_to_retry(self, stage: StageName, now: float) -> float | None:
         """Return the seconds until a breaker may admit a request; None if only the end of a running
         request can change anything.
         """
-        waits = [one.breaker.wait(now) for one in self.endpoints if one.free_slots(stage) > 0]
+        waits = [
+            one.breaker.wait(now) for one in self.endpoints if self._free_slots(one, stage) > 0
+        ]
         return min((wait for wait in waits if wait is not None), default=None)
 
     def states(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.failures import ModelError, PromptTruncated, Truncated
 from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
 from finops_cli.models.ollama.generate import Generated, Patience, generate
+from finops_cli.models.ollama.placement import Placement
 from finops_cli.models.ollama_options import Value
 from finops_cli.models.protocol import Completion, CompletionRequest, Origin
 from finops_cli.models.retry_policy import RetryBudget
@@ -37,8 +38,8 @@ class OllamaModel:
 
     Each request goes to a server with a free slot, and again to another if a server failed.
 
-    `timeout` is the seconds that one answer may take. `in_turns_now` asks the servers if the models
-    must alternate. `changes_now` asks if models were replaced.
+    `timeout` is the seconds that one answer may take. `placement_now` asks the servers where the
+    models are. `changes_now` asks if models were replaced.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class OllamaModel:
         endpoint_pool: EndpointPool,
         settings: ModelSettings,
         timeout: float | None,
-        in_turns_now: Callable[[], bool],
+        placement_now: Callable[[], Placement],
         changes_now: Callable[[], tuple[str, ...]],
     ) -> None:
         self.origin = origin
@@ -57,7 +58,8 @@ class OllamaModel:
         self._endpoint_pool = endpoint_pool
         self._settings = settings
         self._timeout = timeout
-        self._in_turns_now = in_turns_now
+        self._placement_now = placement_now
+        self._sharing = ""
         self._changes_now = changes_now
         self._counted: dict[StageName, int] = {}
         self._prepared: set[StageName] = set()
@@ -97,7 +99,15 @@ class OllamaModel:
             thread.join()
         self._prepared.add(stage)
         if self._prepared == set(self._profiles) and len(self._profiles) > 1:
-            self.must_alternate = self._in_turns_now()
+            placement = self._placement_now()
+            self.must_alternate = placement.must_alternate
+            self._sharing = placement.sharing
+            longest = self._settings.alternation_batch
+            self._endpoint_pool.take_turns(placement.on_processor, longest)
+
+    def describe_sharing(self) -> str:
+        """Say how the models share a processor; empty if they do not. Valid after `prepare`."""
+        return self._sharing
 
     def _wake(self, endpoint: Endpoint, stage: StageName) -> None:
         """Warm up one server.

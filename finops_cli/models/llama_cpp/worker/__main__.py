@@ -52,7 +52,7 @@ def main() -> None:
         send(loaded)
         return
     model, networks, make_grammar = loaded
-    send(Loaded())
+    send(Loaded(has_gpu=model.has_gpu))
     waiting: SimpleQueue[TokenizedRequest] = SimpleQueue()
     groups = [
         WorkerGroup(network, load.sequences, waiting, send, make_grammar) for network in networks

@@ -59,6 +59,7 @@ class Model:
         if not self.handle:
             raise LoadFailed(errors())
         self.load = load
+        self.has_gpu = load.gpu_layers != 0 and bool(lib.llama_supports_gpu_offload())
         self.vocab = lib.llama_model_get_vocab(self.handle)
         self.vocabulary = int(lib.llama_vocab_n_tokens(self.vocab))
         self.token_texts = TokenTexts(self.vocab)
