@@ -8,9 +8,9 @@ A faulty line stops the command: an answer about some of the legs would be no an
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -42,7 +42,7 @@ def read_legs(path: Path, name: str | None = None) -> list[Leg]:
 
     Raises UsageError that lists every fault, and for a file without legs.
     """
-    legs = _read(path, name, _LEG, _LEG_COLUMNS, _Legs())
+    legs = _read(path, name, take_legs(read_rows(path, _LEG_COLUMNS)))
     if not legs:
         raise UsageError(f"{name or path} has no legs", "give a file with a leg on each line")
     return legs
@@ -50,7 +50,24 @@ def read_legs(path: Path, name: str | None = None) -> list[Leg]:
 
 def read_balances(path: Path) -> list[Balance]:
     """Read the balances. Raises UsageError that lists every fault."""
-    return _read(path, None, _BALANCE, _BALANCE_COLUMNS, _Balances())
+    return _read(path, None, take_balances(read_rows(path, _BALANCE_COLUMNS)))
+
+
+class Taken(NamedTuple, Generic[T]):
+    """The values of rows, and the problems of those that cannot be used, by line."""
+
+    values: list[T]
+    problems: list[tuple[int, list[Problem]]]
+
+
+def take_legs(rows: Iterable[GivenRow]) -> Taken[Leg]:
+    """Make a leg of each row."""
+    return _take(rows, _LEG, _Legs())
+
+
+def take_balances(rows: Iterable[GivenRow]) -> Taken[Balance]:
+    """Make a balance of each row."""
+    return _take(rows, _BALANCE, _Balances())
 
 
 class _Rules:
@@ -87,21 +104,23 @@ class _Balances(_Rules):
         yield from self.refuse_second(key, line, "asset", f"{value.asset} of {value.party}")
 
 
-def _read(
-    path: Path, name: str | None, codec: Codec[T], layout: RowLayout, rules: _Rules
-) -> list[T]:
-    faults = RowFaults(Path(name) if name else path)
-    found: list[T] = []
-    for given in read_rows(path, layout):
+def _take(rows: Iterable[GivenRow], codec: Codec[T], rules: _Rules) -> Taken[T]:
+    taken: Taken[T] = Taken([], [])
+    for given in rows:
         value = codec.read(given.fields) if not given.problems else None
-        problems = list(_explain(given, codec) if value is None else ())
-        if value is not None:
+        if value is None:
+            problems = given.problems or codec.explain(given.fields)
+        else:
             problems = list(rules.find_problems(value, given.line))
-            found.append(value)
-        faults.add(given.line, problems)
+            taken.values.append(value)
+        if problems:
+            taken.problems.append((given.line, problems))
+    return taken
+
+
+def _read(path: Path, name: str | None, taken: Taken[T]) -> list[T]:
+    faults = RowFaults(Path(name) if name else path)
+    for line, problems in taken.problems:
+        faults.add(line, problems)
     faults.refuse()
-    return found
-
-
-def _explain(given: GivenRow, codec: Codec[T]) -> list[Problem]:
-    return given.problems or codec.explain(given.fields)
+    return taken.values

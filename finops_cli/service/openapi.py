@@ -9,6 +9,7 @@ import msgspec
 
 from finops_cli.checking.verdicts import Verdict
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.net.answers import NetAnswer
 from finops_cli.pipeline.clock_lines import ClockLine
 from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.sentiment.output import SentimentLine
@@ -17,6 +18,7 @@ from finops_cli.service.alarms.routes import BaselineRequest
 from finops_cli.service.batch.routes import JobRequest
 from finops_cli.service.fails.deciding import DecisionAnswer, DecisionRequest
 from finops_cli.service.fails.views import FailDetail, FailHistory, QueueView
+from finops_cli.service.net_routes import NetRequest
 from finops_cli.service.operations import ALL_OPERATIONS, LINES, Operation
 from finops_cli.service.problems import MEDIA_TYPE, ProblemDocument
 from finops_cli.service.store.audit import AuditEntry
@@ -48,6 +50,8 @@ def published_schemas(kb: KnowledgeBase) -> dict[str, dict[str, Any]]:
         ("text", TextBody),
         ("verdict", Verdict),
         ("clock", ClockLine),
+        ("net", NetAnswer),
+        ("net-request", NetRequest),
         ("problem", ProblemDocument),
         ("file", StoredFile),
         ("job", Job),

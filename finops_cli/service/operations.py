@@ -152,6 +152,14 @@ OPERATIONS = (
         parameters=_OPTIONS,
         errors=_BODY,
     ),
+    _acts(
+        "post",
+        "/v1/net",
+        "Find legs that settle together, or prove that none do.",
+        takes="net-request",
+        gives="net",
+        errors=(400, 413, 415, 422, 501),
+    ),
     _shows(
         "/v1/kb",
         "List or search the rules.",

@@ -16,6 +16,7 @@ from finops_cli.service.fails.exporting import Exports
 from finops_cli.service.fails.routes import FailOptions, FailRoutes
 from finops_cli.service.idempotency import Idempotency
 from finops_cli.service.knowledge_routes import KnowledgeRoutes
+from finops_cli.service.net_routes import NetEndpoint
 from finops_cli.service.records.answering import Answering, RecordCommand
 from finops_cli.service.records.routes import CheckEndpoint, ClockEndpoint, RecordEndpoint
 from finops_cli.service.records.streams import Streams
@@ -62,6 +63,7 @@ def _data_routes(parts: Parts) -> list[NamedRoute]:
         ),
         NamedRoute("/v1/check", CheckEndpoint(answering, settings).answer, methods=["POST"]),
         NamedRoute("/v1/clock", ClockEndpoint(answering, settings).answer, methods=["POST"]),
+        NamedRoute("/v1/net", NetEndpoint(answering.kb).answer, methods=["POST"]),
     ]
 
 

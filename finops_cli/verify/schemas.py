@@ -82,6 +82,8 @@ def _tidy(schema: dict[str, Any], nullable: bool) -> dict[str, Any]:
         schema["type"] = "number"
     if not nullable:
         return schema
+    if "anyOf" in schema:  # one of several objects
+        return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
     if "$ref" in schema:
         outer = {key: value for key, value in schema.items() if key != "$ref"}
         return {"anyOf": [{"$ref": schema["$ref"]}, {"type": "null"}], **outer}
