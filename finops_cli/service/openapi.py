@@ -32,17 +32,22 @@ from finops_cli.version import __version__
 class TextBody(msgspec.Struct):
     """A text to label."""
 
-    text: str
-    id: str | None = None
+    text: str | None = None
+    """Needed, unless the parameter `field` names another field."""
+    id: Any = None
+    """Its name in the answer."""
 
 
 _JSON, _ANY, _TEXT = "application/json", {"type": "object"}, {"type": "string"}
+_BYTES = "application/octet-stream"
+_ITEM = {"description": "As the object; what cannot be used is a rejected line in the answer."}
 _PREFIX = "#/components/schemas/"
 
 
 def published_schemas(kb: KnowledgeBase) -> dict[str, dict[str, Any]]:
     """Return each JSON Schema of the service, by name."""
     schemas = {name: codec.json_schema for name, codec in CODECS.items()}
+    schemas["anything"] = {"description": "Any JSON value."}
     schemas[TRIAGE.name] = triage_codec(kb.scoring.components).json_schema
     for name, kind in (
         ("run", Line),
@@ -118,7 +123,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         },
     }
     if operation.takes_file:
-        document["requestBody"] = {"required": True, "content": {LINES: {"schema": _TEXT}}}
+        media: dict[str, Any] = {each: {"schema": {}} for each in (_BYTES, LINES, "text/csv")}
+        document["requestBody"] = {"required": False, "content": media}  # a file may be empty
     elif operation.method in ("post", "put") and (
         operation.takes or operation.shape == "one or many"
     ):
@@ -137,7 +143,8 @@ def _content_of(operation: Operation) -> dict[str, Any]:
     if operation.gives_media == "none":
         return {}
     if operation.gives_media is not None:
-        return {"content": {operation.gives_media: {"schema": _TEXT}}}
+        media = operation.gives_media.split(" ")
+        return {"content": {each: {"schema": _TEXT} for each in media}}
     given = _ANY if operation.gives is None else _reference(operation.gives)
     content: dict[str, Any] = {_JSON: {"schema": _shape(operation, given)}}
     if operation.streams:
@@ -146,11 +153,15 @@ def _content_of(operation: Operation) -> dict[str, Any]:
 
 
 def _shape(operation: Operation, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object, of a list of them, or of either."""
+    """Return the schema of an object, of a list of them, or of either.
+
+    An element of a list may be anything: one that cannot be used is answered by a rejected line.
+    """
     if operation.shape == "object":
         return schema
-    listed = {"type": "array", "items": schema}
-    return listed if operation.shape == "list" else {"anyOf": [schema, listed]}
+    if operation.shape == "list":
+        return {"type": "array", "items": schema}
+    return {"anyOf": [schema, {"type": "array", "items": _ITEM}]}
 
 
 def _reference(name: str) -> dict[str, Any]:

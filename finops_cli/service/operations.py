@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from finops_cli.service.fails.query import LISTS
 from finops_cli.service.store.fail_query import DECIDED, ORDERS
 
 LINES = "application/jsonl"
+MEDIA_TYPES = (
+    "text/csv",
+    LINES,
+    "text/html",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+)
+"""What an export can be."""
 Shape = Literal["object", "list", "one or many"]
 
 
@@ -30,7 +38,7 @@ class Operation:
     takes_file: bool = False
     """The body is a file."""
     gives_media: str | None = None
-    """The media type of an answer that is not JSON; `none` for an answer without a body."""
+    """The media types of an answer that is not JSON; `none` for an answer without a body."""
     parameters: tuple[dict[str, Any], ...] = ()
     errors: tuple[int, ...] = ()
     """Errors beside 401, 403, 421, 429 and 503, which every route may have."""
@@ -58,8 +66,9 @@ def _parameter(
 
 _SWITCH = {"type": "boolean", "default": False}
 _WORD = {"type": "string"}
-_WORDS = {"type": "array", "items": _WORD}
-_WHOLE = {"type": "integer"}
+_TEXT = {"type": "string", "maxLength": 200}
+_DAYS = {"type": "integer", "minimum": -999_999, "maximum": 999_999}
+_JOB = {"type": "string", "pattern": "^job-[1-9][0-9]{0,8}$"}
 _COUNT = {"type": "integer", "minimum": 0}
 _OPTIONS = (
     _parameter(
@@ -83,7 +92,7 @@ _TEXT_OPTIONS = (
         "Parts that are labelled on their own.",
         {"type": "string", "enum": ["none", "sentences"], "default": "none"},
     ),
-    _parameter("field", "The field that holds the text.", _WORD),
+    _parameter("field", "The field that holds the text.", {**_WORD, "pattern": "^[a-z_]+$"}),
 )
 _BODY = (400, 413, 415, 422)
 
@@ -117,7 +126,11 @@ def _id(of: str) -> dict[str, Any]:
 
 
 _KEY = {
-    **_parameter("Idempotency-Key", "Makes a request that is sent again be done once.", _WORD),
+    **_parameter(
+        "Idempotency-Key",
+        "Makes a request that is sent again be done once.",
+        {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    ),
     "in": "header",
 }
 
@@ -140,6 +153,7 @@ OPERATIONS = (
         method="post",
         path="/v1/check",
         summary="Check answers against the rules.",
+        takes="anything",
         gives="verdict",
         errors=(400, 413, 415),
     ),
@@ -250,7 +264,7 @@ WORK_OPERATIONS = (
         "List the jobs, the newest first.",
         gives="job",
         shape="list",
-        parameters=(_parameter("before", "The id of a job: show those before it.", _WORD),),
+        parameters=(_parameter("before", "The id of a job: show those before it.", _JOB),),
         errors=(422,),
     ),
     _shows(
@@ -259,7 +273,7 @@ WORK_OPERATIONS = (
         gives="job",
         parameters=(
             _id("job"),
-            _parameter("wait", "Seconds to wait for its end, up to 30.", _COUNT),
+            _parameter("wait", "Seconds to wait for its end.", {**_COUNT, "maximum": 30}),
         ),
         errors=(404, 410, 422),
     ),
@@ -297,14 +311,18 @@ WORK_OPERATIONS = (
 """The routes of files and jobs."""
 _FILTERS = (
     *(
-        _parameter(name, f"The {name} of the fails; may be repeated.", _WORDS)
-        for name in ("tier", "category", "action", "status")
+        _parameter(
+            name,
+            f"The {name} of the fails; may be repeated.",
+            {"type": "array", "items": {"type": "string", "enum": list(words)}, "minItems": 1},
+        )
+        for name, words in LISTS.items()
     ),
-    _parameter("cusip", "The beginning of the CUSIP.", _WORD),
-    _parameter("counterparty", "The DTC participant.", _WORD),
-    _parameter("within_days", "Settlement days to the deadline at most; 0: due.", _WHOLE),
-    _parameter("q", "A part of the fail_id.", _WORD),
-    _parameter("assignee", "Who takes the fails.", _WORD),
+    _parameter("cusip", "The beginning of the CUSIP.", _TEXT),
+    _parameter("counterparty", "The DTC participant.", _TEXT),
+    _parameter("within_days", "Settlement days to the deadline at most; 0: due.", _DAYS),
+    _parameter("q", "A part of the fail_id.", _TEXT),
+    _parameter("assignee", "Who takes the fails.", _TEXT),
     _parameter("decided", "What was decided.", {"type": "string", "enum": list(DECIDED)}),
     _parameter("job", "The id of a job (default: the newest with fails).", _WORD),
     _parameter("order", "The order.", {"type": "string", "enum": list(ORDERS)}),
@@ -313,7 +331,7 @@ FAIL_OPERATIONS = (
     _shows(
         "/v1/export",
         "Export the fails of a filter with their decisions, as a file.",
-        gives_media="text/csv",
+        gives_media=" ".join(MEDIA_TYPES),
         parameters=(
             _parameter(
                 "format",
@@ -331,7 +349,9 @@ FAIL_OPERATIONS = (
         parameters=(
             *_FILTERS,
             _parameter("cursor", "The `next` of the page before.", _WORD),
-            _parameter("limit", "Rows of a page, up to 500.", _COUNT),
+            _parameter(
+                "limit", "Rows of a page.", {"type": "integer", "minimum": 1, "maximum": 500}
+            ),
             _parameter("counts", "Count the fails by tier, category and status.", _SWITCH),
         ),
         errors=(404, 410, 422),

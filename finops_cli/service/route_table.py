@@ -20,7 +20,7 @@ from finops_cli.service.net_routes import NetEndpoint
 from finops_cli.service.records.answering import Answering, RecordCommand
 from finops_cli.service.records.routes import CheckEndpoint, ClockEndpoint, RecordEndpoint
 from finops_cli.service.records.streams import Streams
-from finops_cli.service.routes import NamedRoute
+from finops_cli.service.routes import NamedRoute, shared_route
 from finops_cli.service.store.database import Database
 from finops_cli.service.system_routes import SystemRoutes
 from finops_cli.service.uploads.mask_pool import MaskPool
@@ -95,14 +95,10 @@ def _work_routes(parts: Parts) -> list[NamedRoute]:
         NamedRoute("/v1/fails/{id}/history", fails.history),
         NamedRoute("/v1/fails/{id}/decisions", fails.decide, methods=["POST"]),
         NamedRoute("/v1/fails/{id}/decisions/{n}", fails.delete, methods=["DELETE"]),
-        NamedRoute("/v1/files", files.upload, methods=["POST"]),
-        NamedRoute("/v1/files", files.files),
-        NamedRoute("/v1/files/{id}", files.file),
-        NamedRoute("/v1/files/{id}", files.delete, methods=["DELETE"]),
-        NamedRoute("/v1/jobs", jobs.create, methods=["POST"]),
-        NamedRoute("/v1/jobs", jobs.jobs),
-        NamedRoute("/v1/jobs/{id}", jobs.job),
-        NamedRoute("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
+        shared_route("/v1/files", GET=files.files, POST=files.upload),
+        shared_route("/v1/files/{id}", GET=files.file, DELETE=files.delete),
+        shared_route("/v1/jobs", GET=jobs.jobs, POST=jobs.create),
+        shared_route("/v1/jobs/{id}", GET=jobs.job, DELETE=jobs.delete),
         NamedRoute("/v1/jobs/{id}/output", jobs.output),
         NamedRoute("/v1/jobs/{id}/cancel", jobs.cancel, methods=["POST"]),
         NamedRoute("/v1/jobs/{id}/resume", jobs.resume, methods=["POST"]),

@@ -117,6 +117,7 @@ def test_clock_needs_a_moment(client: httpx.Client, finops: Finops, tmp_path: Pa
     record = a_fail(clock_facts=facts)
     assert client.post("/v1/clock", json=record).status_code == 422
     answer = client.post("/v1/clock", json=record, params={"as_of": "2026-11-30"})
+    assert client.post("/v1/clock", json={}, params={"as_of": "2026-11-30"}).status_code == 422
     call = ("clock", "-", "--as-of", "2026-11-30", "--format", "jsonl", "-q")
     assert rows(answer.content) == rows(finops(*call, stdin=jsonl(record)).stdout)
 

@@ -67,6 +67,9 @@ class Access:
 
     def owner_of_token(self, token: str, address: str) -> TokenOwner:
         """Return the owner of `token`. Raises ServiceError 401, and 429 as `owner_of` does."""
+        owner = find_owner(self._tokens.owners(), token, self._now())
+        if owner is not None:  # also where others at this address, such as 127.0.0.1, were wrong
+            return owner
         failures = self._recent_failures(address)
         if len(failures) >= self._settings.limits["failed_logins"]:
             raise ServiceError(
@@ -75,12 +78,9 @@ class Access:
                 "too many wrong tokens came from this address",
                 retry_after=int(_MINUTE.total_seconds()),
             )
-        owner = find_owner(self._tokens.owners(), token, self._now())
-        if owner is None:
-            failures.append(self._now())
-            self._failures[address] = failures
-            raise _unknown("the token is wrong or has expired")
-        return owner
+        failures.append(self._now())
+        self._failures[address] = failures
+        raise _unknown("the token is wrong or has expired")
 
     def begin_session(self, token: str) -> str:
         """Begin a session of the browser that gave `token`, and return its secret name."""

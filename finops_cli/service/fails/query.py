@@ -12,14 +12,15 @@ from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.problems import wrong_value
 from finops_cli.service.store.fail_query import DECIDED, ORDERS, DecidedWord, FailFilter, Order
 
-_LISTS: dict[str, tuple[str, ...]] = {
+LISTS: dict[str, tuple[str, ...]] = {
     "tier": get_args(Tier),
     "category": get_args(Category),
     "action": get_args(Action),
     "status": get_args(Status),
 }
+"""The parameters that may be repeated, and their values."""
 _TEXTS = ("cusip", "counterparty", "q", "assignee")
-FILTERS = (*_LISTS, *_TEXTS, "within_days", "decided")
+FILTERS = (*LISTS, *_TEXTS, "within_days", "decided")
 """The parameters that choose fails."""
 _QUEUE = (*FILTERS, "job", "order", "cursor", "limit", "counts")
 _DEFAULT_ROWS = 100
@@ -46,7 +47,7 @@ def read_queue_query(
     unknown = sorted(set(query) - set(accepted))
     if unknown:
         raise wrong_value("the parameter", unknown[0], ", ".join(accepted))
-    repeated = [name for name in query if name not in _LISTS and len(query.getlist(name)) > 1]
+    repeated = [name for name in query if name not in LISTS and len(query.getlist(name)) > 1]
     if repeated:
         raise wrong_value(repeated[0], "given twice", "one value")
     most = settings.limits["page"]
@@ -65,11 +66,11 @@ def read_queue_query(
 
 def read_filter(query: QueryParams) -> FailFilter:
     """Read the parameters that choose fails. Raises ServiceError 422."""
-    lists = {name: tuple(query.getlist(name)) for name in _LISTS}
+    lists = {name: tuple(query.getlist(name)) for name in LISTS}
     for name, values in lists.items():
         for value in values:
-            if value not in _LISTS[name]:
-                raise wrong_value(name, value[:_MOST_CHARACTERS], ", ".join(_LISTS[name]))
+            if value not in LISTS[name]:
+                raise wrong_value(name, value[:_MOST_CHARACTERS], ", ".join(LISTS[name]))
     texts = {name: query.get(name) or None for name in _TEXTS}
     for name, text in texts.items():
         if text is not None and (len(text) > _MOST_CHARACTERS or "\0" in text):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.datastructures import Headers, QueryParams
@@ -15,6 +17,7 @@ from finops_cli.checking.outputs import check_lines
 from finops_cli.domain import exact_json, limits
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.pipeline.clock_lines import ClockLine
 from finops_cli.pipeline.earlier_lines import EarlierLines
 from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.scheduler import compare_with_earlier
@@ -37,6 +40,9 @@ from finops_cli.service.records.bodies import (
 from finops_cli.service.records.query import missing_moment, read_options, read_text_options
 from finops_cli.service.records.streams import JOBS, Streams
 
+T = TypeVar("T")
+_AT_ONCE = 8
+"""Answers of some hundred microseconds each."""
 VERIFIED = "Finops-Verified"
 """The header that says whether every answer is verified, as exit status 0 of `finops run` does."""
 _ACCEPTED = "application/json, or application/jsonl for a stream"
@@ -135,7 +141,7 @@ def _too_many(what: str) -> ServiceError:
     return ServiceError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", f"{what}; {JOBS}")
 
 
-def unusable(line: Line | SentimentLine) -> ServiceError:
+def unusable(line: Line | SentimentLine | ClockLine) -> ServiceError:
     """Return the error for one record that cannot be used."""
     problems = [] if isinstance(line.error, msgspec.UnsetType) else line.error.problems
     return ServiceError(
@@ -156,7 +162,7 @@ class CheckEndpoint:
     async def answer(self, request: Request) -> Response:
         require_right(request, "answer")
         given = await _read_json(request, self._settings)
-        verdicts = list(check_lines(given.lines, self._answering.kb))
+        verdicts = await _collect(check_lines(given.lines, self._answering.kb))
         return given.response(verdicts)
 
 
@@ -174,7 +180,20 @@ class ClockEndpoint:
             raise missing_moment()
         given = await _read_json(request, self._settings)
         clock = self._answering.clock(options)
-        return given.response([each.line for each in clock.compute(given.lines)])
+        lines = [each.line for each in await _collect(clock.compute(given.lines))]
+        if not given.is_list and lines[0].status == "rejected":
+            raise unusable(lines[0])
+        return given.response(lines)
+
+
+async def _collect(answers: Iterable[T]) -> list[T]:
+    """Return all answers; the event loop turns between some of them."""
+    collected: list[T] = []
+    for answer in answers:
+        collected.append(answer)
+        if len(collected) % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return collected
 
 
 class _Given(msgspec.Struct):
