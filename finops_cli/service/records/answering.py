@@ -107,7 +107,7 @@ class Answering:
 
         async def take() -> None:
             async for batch in batches:
-                await waiting.put(asyncio.ensure_future(self._batch(pipeline, batch)))
+                await waiting.put(asyncio.ensure_future(self.answer_batch(pipeline, batch)))
             await waiting.put(None)
 
         taking = asyncio.create_task(take())
@@ -123,7 +123,8 @@ class Answering:
                 if left is not None:
                     left.cancel()
 
-    async def _batch(self, pipeline: LinePipeline, batch: Batch) -> BatchResult:
+    async def answer_batch(self, pipeline: LinePipeline, batch: Batch) -> BatchResult:
+        """Answer one batch, on its own; the caller rejects repeated names."""
         if not pipeline.backend.concurrency:
             return process_batch(pipeline, batch)
         work = partial(process_batch, pipeline, batch)

@@ -15,10 +15,12 @@ from starlette.types import Receive, Scope, Send
 
 from finops_cli.checking.outputs import check_lines
 from finops_cli.domain import exact_json, limits
+from finops_cli.files.jsonl import Batch
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline.clock_lines import ClockLine
 from finops_cli.pipeline.earlier_lines import EarlierLines
+from finops_cli.pipeline.line_pipeline import LinePipeline
 from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.scheduler import compare_with_earlier
 from finops_cli.pipeline.sentiment.output import SentimentLine
@@ -78,25 +80,32 @@ class RecordEndpoint:
     async def _answer(self, body: bytes, options: AnswerOptions) -> Response:
         records = split_list(body, self._settings)
         pipeline = self._answering.pipeline(self._command, options)
+        if records is None:
+            return await self._answer_one(body, pipeline)
         lines: list[bytes] = []
         summary = RunSummary()
-        given = [body] if records is None else records
         size = self._answering.batch_size(pipeline)
         with EarlierLines() as earlier:
-            async for result in self._answering.answer(pipeline, batches_of(given, size)):
+            async for result in self._answering.answer(pipeline, batches_of(records, size)):
                 compare_with_earlier(result, pipeline, earlier)
                 summary.add(result.summary)
                 lines += result.lines
+        text = b",".join(line[:-1] for line in lines)
+        return self._respond(b"[" + text + b"]", lines, summary)
+
+    async def _answer_one(self, body: bytes, pipeline: LinePipeline) -> Response:
+        """Answer one record: nothing before it can have its name or its sources."""
+        result = await self._answering.answer_batch(pipeline, Batch(1, [body], 0))
+        [line] = result.lines
+        if result.summary.statuses["rejected"]:
+            raise unusable(pipeline.line_type.read(line))
+        return self._respond(line, result.lines, result.summary)
+
+    def _respond(self, body: bytes, lines: list[bytes], summary: RunSummary) -> Response:
         self._streams.metrics.records(self._command, summary)
         self._streams.alarms.see(lines)
         verified = {VERIFIED: "true" if summary.all_verified else "false"}
-        if records is not None:
-            text = b",".join(line[:-1] for line in lines)
-            return Response(b"[" + text + b"]", headers=verified, media_type=JSON)
-        answer: Line | SentimentLine = pipeline.line_type.read(lines[0])
-        if answer.status == "rejected":
-            raise unusable(answer)
-        return Response(lines[0], headers=verified, media_type=JSON)
+        return Response(body, headers=verified, media_type=JSON)
 
 
 def split_list(body: bytes, settings: ServeSettings) -> list[bytes] | None:
