@@ -32,7 +32,7 @@ from finops_cli.version import __version__
 class TextBody(msgspec.Struct):
     """A text to label."""
 
-    text: str | None = None
+    text: Any = None
     """Needed, unless the parameter `field` names another field."""
     id: Any = None
     """Its name in the answer."""
