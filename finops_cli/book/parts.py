@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
 from finops_cli.book.allocation.fill import Part
+from finops_cli.book.allocation.groups import group_pool
 from finops_cli.book.allocation.plan import PoolPlan
 from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, can_serve, is_late
+from finops_cli.book.proof.certificate import flow_of, make_cuts
 from finops_cli.book.settle import Settled
 from finops_cli.domain.allotment import AllottedShares, BookPlace, Change
 from finops_cli.domain.finding import Finding
@@ -55,6 +57,32 @@ def make_parts(settled: Settled, plan: PoolPlan) -> list[FailPlan]:
     return found
 
 
+def explain_uncovered(fails: Sequence[FailPlan], pool: BookPool, plan: PoolPlan) -> list[FailPlan]:
+    """Say in each uncovered fail of a shared security why no plan covers it (kb: `book.cut`).
+
+    `pool` is the problem without firm parts, with the borrows that a budget pays for.
+    """
+    if len(fails) < 2 or not any(each.uncovered for each in fails):
+        return list(fails)
+    groups = group_pool(pool)
+    cuts = make_cuts(pool, groups, flow_of(pool, groups, plan))
+    says = {cut.down_to: cut.says for cut in cuts}
+    return [
+        _with_place(each, cut=says.get(each.fail.tier, _NO_CUT)) if each.uncovered else each
+        for each in fails
+    ]
+
+
+_NO_CUT = "Counterparties take no smaller part, so that shares lie idle."
+
+
+def _with_place(plan: FailPlan, **changes: Any) -> FailPlan:
+    place = plan.part.place
+    if place is None:
+        return plan
+    return plan._replace(part=replace(plan.part, place=replace(place, **changes)))
+
+
 def note_budget(plan: FailPlan, unlent: int) -> FailPlan:
     """Say that the budget keeps shares from a fail that lacks them, or gets them late.
 
@@ -73,8 +101,7 @@ def note_budget(plan: FailPlan, unlent: int) -> FailPlan:
             f"the lenders have {unlent:,} more shares, which the borrow budget does not pay for"
         ),
     )
-    changed = replace(place, findings=(*place.findings, finding))
-    return plan._replace(part=replace(plan.part, place=changed))
+    return _with_place(plan, findings=(*place.findings, finding))
 
 
 class _Reach:

@@ -13,7 +13,7 @@ from finops_cli.book.allocation.pool import BookPool, make_pool
 from finops_cli.book.budget import Budget
 from finops_cli.book.certificates import BookTotal, PoolCertificate, TotalLine
 from finops_cli.book.index import IndexedFail
-from finops_cli.book.parts import FailPlan, make_parts, note_budget
+from finops_cli.book.parts import FailPlan, explain_uncovered, make_parts, note_budget
 from finops_cli.book.proof.certificate import certify
 from finops_cli.book.settle import BookInput, Settled, judge_gridlock, settle
 from finops_cli.book.summary import BookSummary
@@ -41,9 +41,10 @@ def plan_book(
         pool = _cap(settled, budget)
         plan = _plan(settled, pool, given)
         unlent = _count_unlent(settled, pool)
-        planned = [note_budget(each, unlent) for each in make_parts(settled, plan)]
+        explained = explain_uncovered(make_parts(settled, plan), pool, plan)
+        planned = [note_budget(each, unlent) for each in explained]
         put_parts(planned, settled, given)
-        summary.add(pool, plan, planned)
+        summary.add(cusip, planned)
         if plan.trust == "best found" or settled.has_firm_fault:
             summary.again.add(cusip)
         proof.add(pool, plan, settled)

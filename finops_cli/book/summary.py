@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 from typing import NamedTuple
 
-from finops_cli.book.allocation.groups import group_pool
-from finops_cli.book.allocation.plan import PoolPlan
-from finops_cli.book.allocation.pool import TIERS, BookPool
+from finops_cli.book.allocation.pool import TIERS
 from finops_cli.book.parts import FailPlan
-from finops_cli.book.proof.certificate import flow_of, make_cuts
-from finops_cli.book.proof.sentences import name_fails
+from finops_cli.book.proof.sentences import describe_lone, name_fails
 from finops_cli.domain.allotment import BookPlace
 from finops_cli.domain.enums import Tier
 
@@ -58,8 +55,8 @@ class BookSummary:
     """Lines that are copied from the earlier plan."""
     _heap: list[tuple[tuple[int, ...], str, WorstPool]] = field(default_factory=list)
 
-    def add(self, pool: BookPool, plan: PoolPlan, fails: Sequence[FailPlan]) -> None:
-        """Count the plan of one security. `pool` is its problem without firm parts."""
+    def add(self, cusip: str, fails: Sequence[FailPlan]) -> None:
+        """Count the plan of one security."""
         self.pools += 1
         self.contended += len(fails) > 1
         for each in fails:
@@ -75,7 +72,7 @@ class BookSummary:
             by_tier[each.fail.tier] += each.uncovered
         key = tuple(by_tier[tier] for tier in TIERS)
         if any(key):
-            self._keep(key, pool, plan, fails)
+            self._keep(key, cusip, fails)
 
     def add_copied(self, tier: Tier, owed: int, place: BookPlace, borrowed: int) -> None:
         """Count a fail whose line is copied."""
@@ -95,20 +92,14 @@ class BookSummary:
         by_key = sorted(self._heap, key=lambda each: each[2].cusip)
         return [pool for _, _, pool in sorted(by_key, key=lambda each: each[0], reverse=True)]
 
-    def _keep(
-        self,
-        key: tuple[int, ...],
-        pool: BookPool,
-        plan: PoolPlan,
-        fails: Sequence[FailPlan],
-    ) -> None:
-        name = "".join(chr(0x10FFFF - ord(letter)) for letter in pool.cusip)
+    def _keep(self, key: tuple[int, ...], cusip: str, fails: Sequence[FailPlan]) -> None:
+        name = "".join(chr(0x10FFFF - ord(letter)) for letter in cusip)
         if len(self._heap) >= WORST and (key, name) < self._heap[0][:2]:
             return
         entry = (
             key,
             name,
-            WorstPool(pool.cusip, key, len(fails), _describe(pool, plan, key), _name_first(fails)),
+            WorstPool(cusip, key, len(fails), _describe(fails), _name_first(fails)),
         )
         if len(self._heap) < WORST:
             heappush(self._heap, entry)
@@ -116,12 +107,13 @@ class BookSummary:
             heappushpop(self._heap, entry)
 
 
-def _describe(pool: BookPool, plan: PoolPlan, key: tuple[int, ...]) -> str:
-    groups = group_pool(pool)
-    cuts = make_cuts(pool, groups, flow_of(pool, groups, plan))
-    if cuts:
-        return cuts[0].says
-    return f"{sum(key):,} shares stay uncovered, because counterparties take no smaller part."
+def _describe(fails: Sequence[FailPlan]) -> str:
+    """Say why the first uncovered fail of a security is uncovered."""
+    first = next(each for each in fails if each.uncovered)
+    place = first.part.place
+    if place is not None and place.cut is not None:
+        return place.cut
+    return describe_lone(first.fail.fail_id, first.fail.owed, first.uncovered)
 
 
 def _name_first(fails: Sequence[FailPlan]) -> str:

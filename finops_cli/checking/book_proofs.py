@@ -17,7 +17,7 @@ from finops_cli.book.allocation.fill import Part, Parts
 from finops_cli.book.allocation.levels import NAMES
 from finops_cli.book.allocation.plan import PoolPlan
 from finops_cli.book.certificates import BookTotal, PoolCertificate, TotalLine
-from finops_cli.book.parts import FailPlan, make_parts
+from finops_cli.book.parts import FailPlan, explain_uncovered, make_parts
 from finops_cli.book.planning import cap_pool, put_parts
 from finops_cli.book.proof.certificate_check import check_certificate
 from finops_cli.book.sent import SentPlan
@@ -225,7 +225,8 @@ def _check_pool(
     if found:
         return found
     found = check_certificate(pool, parts, certificate, given.kb.book, settled.facts.pending)
-    planned = make_parts(settled, PoolPlan(parts))
+    plan = PoolPlan(parts)
+    planned = explain_uncovered(make_parts(settled, plan), pool, plan)
     put_parts(planned, settled, given)
     return found or _compare_lines(planned, stated)
 

@@ -135,10 +135,13 @@ def _make_report(export: Export, index: AnswerIndex, changes: Changes | None) ->
     from finops_cli.views.exports.html_page import PAGE_COLUMNS
     from finops_cli.views.exports.report import Report
     from finops_cli.views.exports.workbook import LIST_COLUMNS
-    from finops_cli.views.ranked_list import COLUMNS
+    from finops_cli.views.ranked_list import BOOK_COLUMNS, COLUMNS
 
     kb = load_kb(export.kb_dir)
-    columns = {"csv": tuple(COLUMNS), "xlsx": LIST_COLUMNS, "html": PAGE_COLUMNS}[export.format]
+    plain = tuple(name for name in COLUMNS if name not in BOOK_COLUMNS)
+    columns = {"csv": plain, "xlsx": LIST_COLUMNS, "html": PAGE_COLUMNS}[export.format]
+    if index.has_book and export.format != "html":  # a page says it in words below each row
+        columns += BOOK_COLUMNS
     return Report(
         index=index,
         kb=kb.entries,

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from finops_cli.commands.help_examples import show_examples
-from finops_cli.commands.options import kb_dir_of, path_or_standard
+from finops_cli.commands.options import Output, Overwrite, kb_dir_of, path_or_standard
+from finops_cli.commands.show_pool import (
+    Certificate,
+    Inventory,
+    find_pool,
+    read_queue,
+    write_pool_page,
+)
 from finops_cli.commands.terminal_width import table_paint, table_width
 from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.errors import UsageError
@@ -17,14 +25,14 @@ if TYPE_CHECKING:
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.views.fail_page.search import FoundLine, Search
 
-_FORMATS = ("table", "json")
+_FORMATS = ("table", "json", "html")
 _WIDEST = 120
 """Columns of a page in a terminal that is wider."""
 
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="OUT.jsonl", help="Output of finops run, triage or resolve; - for stdin."
+        metavar="OUT.jsonl", help="Output of finops run, book, triage or resolve; - for stdin."
     ),
 ]
 Name = Annotated[
@@ -37,19 +45,22 @@ Name = Annotated[
 ]
 
 
-def _check_format(given: str) -> str:
-    if given not in _FORMATS:
+def _check_format(given: str | None) -> str | None:
+    if given is not None and given not in _FORMATS:
         raise BadChoice(given, _FORMATS)
     return given
 
 
 Format = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--format",
         metavar="|".join(_FORMATS),
         callback=_check_format,
-        help="Form of the page. table: for people. json: the whole line.",
+        help="Form of the page (default: html where -o names such a file, else table). table: for"
+        " people. json: the whole line. html: the pool of its security in a plan of the whole book,"
+        " with a picture.",
+        show_default=False,
     ),
 ]
 
@@ -58,11 +69,20 @@ Format = Annotated[
     "finops show examples/monday.expected.jsonl F-1001",
     "finops show examples/monday.expected.jsonl F-1001 --format json",
 )
-def show(context: typer.Context, source: Source, name: Name, format_: Format = "table") -> None:
+def show(
+    context: typer.Context,
+    source: Source,
+    name: Name,
+    format_: Format = None,
+    output: Output = None,
+    overwrite: Overwrite = False,
+    inventory: Inventory = None,
+    certificate: Certificate = None,
+) -> None:
     """Show one fail of an output: what to do, and why.
 
-    The page has the facts, the score, the plan, the dates of the law, what finops corrected, and
-    the rules that decided.
+    The page has the facts, the queue of its security, the score, the plan, the dates of the law,
+    what finops corrected, and the rules that decided.
     """
     from finops_cli.files.jsonl import lines_of
     from finops_cli.files.safe_io import reading, writing
@@ -70,12 +90,26 @@ def show(context: typer.Context, source: Source, name: Name, format_: Format = "
     from finops_cli.views.fail_page.search import Search
 
     kb = load_kb(kb_dir_of(context))
-    path = path_or_standard(source)
+    path, target = path_or_standard(source), path_or_standard(output)
     with reading(path) as file:
         search = Search((line for line, _ in lines_of(file)), name)
+    is_html = target is not None and target.suffix in (".html", ".htm")
+    format_ = format_ or ("html" if is_html else "table")
+    if format_ == "html":
+        if path is None or not path.is_file():
+            raise UsageError("the page of a pool needs the output as a file", "give it by its name")
+        write_pool_page(
+            path,
+            find_pool(search, source),
+            target,
+            overwrite=overwrite,
+            inventory=inventory,
+            certificate=certificate,
+        )
+        return
     found = _choose(search, source)
-    with writing(None, [path]) as written:
-        for line in _render(found, kb, format_):
+    with writing(target, [path], overwrite) as written:
+        for line in _render(found, kb, format_, path):
             written.write(f"{line}\n".encode())
     more = search.count_named - len(search.named)
     if more > 0:
@@ -121,7 +155,9 @@ def _refuse_several(search: Search, source: str) -> UsageError:
     )
 
 
-def _render(found: list[FoundLine], kb: KnowledgeBase, format_: str) -> Iterator[str]:
+def _render(
+    found: list[FoundLine], kb: KnowledgeBase, format_: str, path: Path | None
+) -> Iterator[str]:
     import msgspec
 
     from finops_cli.views.fail_page.line import read_fail_line
@@ -138,6 +174,8 @@ def _render(found: list[FoundLine], kb: KnowledgeBase, format_: str) -> Iterator
             yield f"Line {each.number:,}, one of {len(found):,} lines with this name"
         try:
             line = read_fail_line(each.line)
+            if line.book is not None and path is not None and path.is_file():
+                line = read_fail_line(each.line, read_queue(path, line.book.cusip))
         except msgspec.DecodeError as error:
             raise UsageError(
                 f"line {each.number} ({each.fail_id}) is not an output line: {error}",

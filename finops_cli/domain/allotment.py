@@ -46,6 +46,11 @@ class BookPlace(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Shares that would be uncovered if no other fail drew on the security."""
     change: Change | None = None
     """Compared with what was sent out; absent without `--sent`."""
+    cut: str | None = None
+    """Why shares stay uncovered: what the fails of its cut owe, and what reaches them.
+
+    Absent for a fail that is covered, and for one that has its security for itself.
+    """
     findings: tuple[Finding, ...] = ()
     """Facts about the plan of this fail that need attention."""
 

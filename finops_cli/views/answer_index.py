@@ -94,6 +94,8 @@ class AnswerIndex:
         """The first lines that no run wrote."""
         self.bad_lines = 0
         self.statuses: Counter[str] = Counter()
+        self.has_book = False
+        """True where a line is of a plan of the whole book."""
         self.tally = Tally()
         """The sources of the lines; empty without `has_details`."""
         for number, line in enumerate(lines, start=1):
@@ -173,6 +175,7 @@ class AnswerIndex:
 
     def _add(self, answer: Answer, number: int, plan: bytes | None) -> None:
         self.statuses[answer.status] += 1
+        self.has_book |= answer.place is not None
         score = None if answer.score is None else int(answer.score * _SCALE)
         tier = len(_SEVEREST_FIRST) if answer.tier is None else _SEVEREST_FIRST.index(answer.tier)
         self._waiting.append(

@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from finops_cli.domain.enums import EscalationLevel, Status, Tier
 from finops_cli.domain.headline import By, FailSummary, Headline
+from finops_cli.pipeline.earlier_lines import RULE as PROMISED
 
 
 class _Components(Struct, frozen=True):
@@ -52,6 +53,15 @@ class _Origin(Struct, frozen=True):
     assumed: tuple[str, ...] = ()
 
 
+class _Place(Struct, frozen=True):
+    cusip: str
+    place: int
+    of: int
+    uncovered: int
+    late: int
+    cut: str | None = None
+
+
 class _Line(Struct, frozen=True):
     """The parts of a line that the views use; every other part is passed over."""
 
@@ -67,6 +77,7 @@ class _Line(Struct, frozen=True):
     warnings: tuple[_Warning, ...] = ()
     origin: _Origin | None = None
     error: _Error | None = None
+    book: _Place | None = None
 
 
 class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -108,6 +119,20 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The factor of the age; another one is another band (kb: `score.age_factor`)."""
     warnings: int = 0
     """The number of contradictions in the record."""
+    promised_before: bool = False
+    """True where earlier lines promise shares of the same sources; `finops book` mends it."""
+    pool: str | None = None
+    """The CUSIP whose sources the fail draws on; only in a plan of the whole book, as the next."""
+    place: int | None = None
+    """Its place in the queue of the security."""
+    of: int | None = None
+    """Fails in the queue."""
+    uncovered: int | None = None
+    """Shares that no source covers."""
+    late: int | None = None
+    """Shares that are covered after the deadline."""
+    cut: str | None = None
+    """Why shares stay uncovered."""
     assumed: str | None = None
     """The fields of the record that were assumed."""
     error: str | None = None
@@ -152,11 +177,26 @@ def read_answer(line: bytes, number: int) -> Answer | NotALine:
         due_by=None if by is None else by.rule,
         days_left=_days_left(clock, fail, triage) if is_due else None,
         settlement_date=None if clock is None else clock.settlement_date,
-        warnings=len(given.warnings),
+        warnings=sum(each.rule != PROMISED for each in given.warnings),
+        promised_before=any(each.rule == PROMISED for each in given.warnings),
         assumed=", ".join(given.origin.assumed) if given.origin and given.origin.assumed else None,
         error=None if given.error is None else given.error.message,
+        **_place(given.book),
         **{**facts, **judged, **({} if headline is None else {"action": headline.action})},
     )
+
+
+def _place(book: _Place | None) -> dict[str, Any]:
+    if book is None:
+        return {}
+    return {
+        "pool": book.cusip,
+        "place": book.place,
+        "of": book.of,
+        "uncovered": book.uncovered,
+        "late": book.late,
+        "cut": book.cut,
+    }
 
 
 def _facts(fail: FailSummary) -> dict[str, Any]:

@@ -51,8 +51,15 @@ COLUMNS: dict[str, Column] = {
     "assumed": Column("assumed"),
     "what_to_do": Column("what to do"),
     "error": Column("error"),
+    "place": Column("place", is_number=True),
+    "of": Column("of", is_number=True),
+    "uncovered": Column("uncovered", is_number=True),
+    "late": Column("late", is_number=True),
+    "cut": Column("why uncovered"),
 }
 """The columns that a list can show, and their titles."""
+BOOK_COLUMNS = ("place", "of", "uncovered", "late", "cut")
+"""The columns of a plan of the whole book."""
 NARROW = ("tier", "score", "fail_id", "security", "side", "qty", "due", "days_left")
 WIDE = (
     *NARROW[:6],
@@ -115,7 +122,23 @@ def list_notes(answer: Answer) -> list[str]:
     if answer.warnings:
         noun = "contradiction" if answer.warnings == 1 else "contradictions"
         notes.append(f"The record has {answer.warnings} {noun}; finops show names them.")
+    if answer.promised_before:
+        notes.append("Earlier lines promise shares of the same sources; finops book shares them.")
+    if answer.of is not None and (answer.of > 1 or answer.late):
+        notes.append(_describe_place(answer))
     return [clean(note) for note in notes]
+
+
+def _describe_place(answer: Answer) -> str:
+    """Say where a fail stands in the queue of its security, and what it lacks."""
+    place = f"Place {answer.place:,} of {answer.of:,} in the queue of {answer.pool}"
+    lacks = [
+        f"{qty:,} shares {what}"
+        for qty, what in ((answer.uncovered, "uncovered"), (answer.late, "late"))
+        if qty
+    ]
+    cut = f" {answer.cut}" if answer.cut else ""
+    return f"{place}{': ' if lacks else ''}{', '.join(lacks)}.{cut}"
 
 
 def write_cell(answer: Answer, name: str) -> str:

@@ -79,6 +79,8 @@ def test_example_gives_each_share_once(finops: Finops) -> None:
         "uncovered": 3000,
         "late": 0,
         "alone": 3000,
+        "cut": "B-1 owes 9,000. What reaches it in time holds 6,000 (box 6,000). 3,000 stay"
+        " uncovered in any plan.",
     }
     assert lines["B-1"]["resolution"]["residual_short"] == 3000
     assert lines["B-3"]["book"]["alone"] == 0

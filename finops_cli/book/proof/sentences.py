@@ -37,6 +37,14 @@ def describe_cut(
     )
 
 
+def describe_lone(fail: str, owed: int, uncovered: int) -> str:
+    """Say what a fail lacks that has its security for itself."""
+    return (
+        f"{fail} owes {owed:,}. What reaches it covers {owed - uncovered:,}."
+        f" {uncovered:,} {'stays' if uncovered == 1 else 'stay'} uncovered in any plan."
+    )
+
+
 def name_fails(fails: Sequence[str]) -> str:
     """Name up to three fails, and count the others."""
     shown, rest = list(fails[:_NAMES]), len(fails) - _NAMES

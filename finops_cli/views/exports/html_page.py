@@ -40,7 +40,7 @@ PAGE_COLUMNS = (
 )
 """The columns of the page, unless others are asked for."""
 _TEXTS = frozenset(
-    {"what_to_do", "error", "assumed", "counterparty_name", "decision_reason", "comment"}
+    {"what_to_do", "error", "assumed", "counterparty_name", "decision_reason", "comment", "cut"}
 )
 """Columns whose text may go on in another line."""
 _MILLION = Decimal(10) ** 6

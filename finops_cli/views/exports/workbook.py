@@ -64,6 +64,7 @@ _WIDTHS = {
     "score": 7,
     "fail_id": 16,
     "what_to_do": 56,
+    "cut": 56,
     "due": 12,
     "days_left": 7,
     "market_value": 16,
@@ -88,7 +89,7 @@ _WIDTHS = {
 }
 _FORMATS = {"market_value": MONEY, "score": SCORE}
 _WRAPPED = frozenset(
-    {"what_to_do", "error", "assumed", "counterparty_name", "decision", "decision_reason"}
+    {"what_to_do", "error", "assumed", "counterparty_name", "decision", "decision_reason", "cut"}
 )
 _OWNER = SheetColumn(OWNER, 16, wraps=True, is_filled_in=True)
 _COMMENT = SheetColumn(COMMENT, 32, wraps=True, is_filled_in=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.allotment import AllottedShares, BookPlace
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.enums import EscalationLevel, Status, Tier
 from finops_cli.domain.finding import Finding
@@ -15,6 +17,7 @@ from finops_cli.domain.headline import FailSummary, Headline
 from finops_cli.models.protocol import ModelNames
 from finops_cli.pipeline.output import LineOrigin
 from finops_cli.views.details import read_details
+from finops_cli.views.pool_page.pool import PoolFail
 
 
 class TriageAnswer(Struct, frozen=True, kw_only=True):
@@ -102,6 +105,10 @@ class FailLine(Struct, frozen=True, kw_only=True):
     provenance: LineProvenance | None = None
     error: LineError | None = None
     raw: dict[str, Any] | None = None
+    allotment: tuple[AllottedShares, ...] | None = None
+    book: BookPlace | None = None
+    queue: tuple[PoolFail, ...] = ()
+    """The fails of its security, in their queue; only of a plan of the whole book."""
     rules: tuple[str, ...] = ()
     """The ids of the entries of kb/ that decided the line, in the order of the page."""
 
@@ -113,9 +120,12 @@ class FailLine(Struct, frozen=True, kw_only=True):
 _DECODER = msgspec.json.Decoder(FailLine)
 
 
-def read_fail_line(line: bytes) -> FailLine:
-    """Decode an output line. Raises msgspec.DecodeError for a line of another shape."""
+def read_fail_line(line: bytes, queue: Sequence[PoolFail] = ()) -> FailLine:
+    """Decode an output line. Raises msgspec.DecodeError for a line of another shape.
+
+    `queue`: the fails of its security, where they are known.
+    """
     found = _DECODER.decode(line)
     details = read_details(line)
     rules = () if details is None else tuple(dict.fromkeys(details.rules()))
-    return msgspec.structs.replace(found, rules=rules)
+    return msgspec.structs.replace(found, rules=rules, queue=tuple(queue))

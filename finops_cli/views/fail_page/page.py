@@ -14,6 +14,7 @@ from finops_cli.views.columns import Columns, Row, fill_lines
 from finops_cli.views.exports.plan_rows import write_action
 from finops_cli.views.fail_page.clock import render_clock
 from finops_cli.views.fail_page.line import FailLine, LineProvenance, PlanAnswer, TriageAnswer
+from finops_cli.views.fail_page.pool_queue import render_queue
 from finops_cli.views.fail_page.score import explain_tier, list_score_rows, write_points
 from finops_cli.views.paint import Paint, leave_plain
 from finops_cli.views.wording import clean
@@ -272,6 +273,7 @@ _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("Facts", _render_facts),
     ("Contradictions in the record", _render_warnings),
     ("Shared sources", _render_promised),
+    ("Queue", render_queue),
     ("Score", _render_score),
     ("Plan", _render_plan),
     ("Dates of the law", render_clock),
