@@ -10,7 +10,6 @@ import typer
 
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import Overwrite, Quiet, kb_dir_of, path_or_standard
-from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -136,7 +135,8 @@ def _choose_kinds(given: list[str] | None) -> frozenset[LetterKind]:
     kinds: tuple[LetterKind, ...] = get_args(LetterKind)
     for kind in given or ():
         if kind not in kinds:
-            raise BadChoice(kind, kinds)
+            accepted = ", ".join(kinds)
+            raise UsageError(f"--kind is {kind}. Expected one of: {accepted}.", "give one of them")
     return frozenset(kind for kind in kinds if not given or kind in given)
 
 

@@ -17,6 +17,7 @@ from finops_cli.pipeline.input_source import decode_input, input_fail_id
 from finops_cli.pipeline.parse import fail_id_of, parse_fail
 
 _SHOWN = 5
+_NO_FACTS = "the line lacks the facts of the fail; give the output of finops run or finops book"
 
 
 class Collected:
@@ -57,7 +58,7 @@ def collect(
             continue
         _take_moment(found, facts, number)
         if facts.fail is None:
-            why = "the line names no counterparty" if facts.error is None else facts.error.message
+            why = _NO_FACTS if facts.error is None else facts.error.message
             spool.add("chaser", number, NoLetter(fail_id=facts.fail_id, why=why))
             continue
         given = LetterInput(facts, facts.fail, record)

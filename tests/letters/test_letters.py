@@ -282,6 +282,15 @@ def test_faulty_desk_file_is_one_clear_error(
     assert not (tmp_path / "l").exists()
 
 
+def test_unknown_kind_and_date_are_refused(finops: Finops, tmp_path: Path) -> None:
+    """A kind and a date that do not exist end with 2, and the message has what is accepted."""
+    out = EXAMPLES / "monday.expected.jsonl"
+    for option, value, said in (("--kind", "foo", b"chaser"), ("--as-of", "soon", b"2026-11-30")):
+        done = finops("letters", out, "-o", tmp_path / "l", option, value)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert said in done.stderr
+
+
 def test_fails_of_another_run_are_refused(finops: Finops, tmp_path: Path) -> None:
     """--fails must be the input of the output, line by line."""
     done = finops(
