@@ -86,18 +86,18 @@ _RECORDS: dict[str, Callable[[int], bytes]] = {
     "comma groups in market_value": lambda n: _record(market_value="$1" + ",000" * (125_000 * n)),
     "digits in market_value": lambda n: _with_number("market_value", "7" * (60_000 * n) + ".5"),
     "digits in qty": lambda n: _with_number("qty", "7" * (400_000 * n)),
-    "unknown fields": lambda n: _record(**{f"x{number}": 1 for number in range(4_000 * n)}),
+    "unknown fields": lambda n: _record(**{f"x{number}": 1 for number in range(800 * n)}),
     "long unknown field": lambda n: _record(**{"x7 " * (60_000 * n): 1}),
     "fields of an event": lambda n: _record(
-        corporate_action={"type": "SPLIT", **{f"new_cusip{i}": 1 for i in range(3_000 * n)}}
+        corporate_action={"type": "SPLIT", **{f"new_cusip{i}": 1 for i in range(500 * n)}}
     ),
     "nested brackets": lambda n: b"[" * (400_000 * n),
     "nested objects": lambda n: b'{"a":' * (60_000 * n),
     "not JSON": lambda n: b"1 2 " * (100_000 * n),
-    "text form, unknown labels": lambda n: _text_form("a: b 5 | " * (900 * n)),
-    "text form, a label repeated": lambda n: _text_form("CUSIP: 1 | " * (700 * n)),
-    "text form, long notes": lambda n: _text_form("Notes: " + "b 1 " * (1_900 * n)),
-    "fails to receive": lambda n: _record(ftrs=[{"dtc": f"DTC-{i:04}"} for i in range(1_000 * n)]),
+    "text form, unknown labels": lambda n: _text_form("a: b 5 | " * (450 * n)),
+    "text form, a label repeated": lambda n: _text_form("CUSIP: 1 | " * (350 * n)),
+    "text form, long notes": lambda n: _text_form("Notes: " + "b 1 " * (900 * n)),
+    "fails to receive": lambda n: _record(ftrs=[{"dtc": f"DTC-{i:04}"} for i in range(300 * n)]),
     "escapes": lambda n: b'{"notes": "' + b'\\"' * (100_000 * n),
 }
 _GUARDED: dict[str, Callable[[int], bytes]] = {
@@ -233,7 +233,7 @@ _FILES: tuple[tuple[str, Callable[[int], Any], Callable[[Any], object]], ...] = 
     ),
     (
         "safetensors: tensors",
-        lambda n: _tensors({f"a{i}": {**_tensor([0]), "dtype": "I8"} for i in range(3_000 * n)}),
+        lambda n: _tensors({f"a{i}": {**_tensor([0]), "dtype": "I8"} for i in range(1_000 * n)}),
         _safetensors,
     ),
     ("mapping: keys", lambda n: "".join(f"k{i}: 1\n" for i in range(500 * n)), _mapping),
@@ -261,8 +261,8 @@ _FILES: tuple[tuple[str, Callable[[int], Any], Callable[[Any], object]], ...] = 
     ("TOML: keys", lambda n: "".join(f"a{i}=1\n" for i in range(3_000 * n)), _toml),
     ("TOML: nested", lambda n: "x = " + "[" * (20_000 * n), _toml),
     ("GGUF: an array", lambda n: _gguf_array(10_000 * n), _gguf),
-    ("JSON Lines: blank lines", lambda n: b"\n" * (30_000 * n), _jsonl),
-    ("JSON Lines: a long line", lambda n: b"x" * (4_000_000 * n), _jsonl),
+    ("JSON Lines: blank lines", lambda n: b"\n" * (10_000 * n), _jsonl),
+    ("JSON Lines: a long line", lambda n: b"x" * (500_000 * n), _jsonl),
     ("reply: braces", lambda n: "{" * (4_000 * n), lambda text: parse_response(text, KB.models)),
     (
         "reply: objects",
