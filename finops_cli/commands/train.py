@@ -122,7 +122,10 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        help="Show the training plan and any blocker, without training. It needs no GPU.",
+        help=(
+            "Show the training plan and any blocker, without training. It needs no GPU. Exit 3:"
+            " something must be installed, made or downloaded; exit 2: the recipe is wrong."
+        ),
     ),
 ]
 Resume = Annotated[
@@ -183,6 +186,8 @@ def train(
             finished = _train(request, folder, mode, bars, quiet)
     if dry_run:
         typer.echo(encode_value(plan) if as_json else render_plan(plan))
+        if plan.exit_code:
+            raise typer.Exit(plan.exit_code)
     else:
         typer.echo(encode_value(finished.record) if as_json else render_result(finished))
 

@@ -1,59 +1,91 @@
-"""The dataset card: the contents, the origin and the counts of a dataset.
+"""The dataset card: the contents, the origin and the counts of the datasets in a folder.
 
-It is Markdown with the front matter that the library `datasets` reads.
+It is Markdown with the front matter of the Hugging Face Hub, which the library `datasets` reads.
+Each stage has a section of its own between marks, so that a later stage keeps the earlier ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from finops_cli.datasets.requirements import Requirement
 from finops_cli.datasets.writer import DatasetOptions, Written
+from finops_cli.files.digests import sha256_of_file
 
+CARD = "README.md"
 _RESULT = {True: "met", False: "**not met**", None: "too few rows to judge"}
+_SECTION = re.compile(
+    r"^<!-- finops: (\w+) -->\n(.*?)^<!-- finops: end -->\n", re.MULTILINE | re.DOTALL
+)
+_FILE = re.compile(r"^\| ([\w-]+\.jsonl) \| [0-9,]+ \| `([0-9a-f]{64})` \|$", re.MULTILINE)
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
+_TASKS = {"sentiment": "text-classification"}
+"""The task of a stage on the Hub; the others generate text."""
 
 
-def card(
-    sets: Sequence[tuple[DatasetOptions, Written, list[Requirement]]],
-    stages: Sequence[str],
-    rules: str,
-    command: str,
-) -> str:
-    """Return the README of a data folder that contains `stages`.
-
-    `sets` are the datasets that were just made. `rules` is the version of the knowledge base.
-    `command` makes the same bytes again.
-    """
-    profile = "" if sets[0][0].profile == "coverage" else f" --profile {sets[0][0].profile}"
+def render_card(sections: Mapping[str, str], rows: int) -> str:
+    """Return the README of a data folder: `sections` by stage, with `rows` rows in all."""
     configs = "\n".join(
         f"- config_name: {stage}\n  data_files:\n  - split: train\n    path: {stage}-train.jsonl\n"
         f"  - split: eval\n    path: {stage}-eval.jsonl"
-        for stage in stages
+        for stage in sections
     )
-    sections = "\n".join(_section(*made) for made in sets)
+    tasks = dict.fromkeys(_TASKS.get(stage, "text-generation") for stage in sections)
+    size = next((name for most, name in _SIZES if rows < most), "1M<n<10M")
+    parts = "\n".join(
+        f"<!-- finops: {stage} -->\n{text}<!-- finops: end -->\n"
+        for stage, text in sections.items()
+    )
+    first = next(iter(sections))
     return f"""---
+pretty_name: finops training data
 license: apache-2.0
-language: en
-tags: [settlement, post-trade, synthetic]
+language:
+- en
+task_categories: [{", ".join(tasks)}]
+size_categories:
+- {size}
+annotations_creators:
+- machine-generated
+source_datasets:
+- original
+tags: [settlement, post-trade, finance, synthetic]
 configs:
 {configs}
 ---
 
-# finops training data: {", ".join(options.stage for options, _, _ in sets)}
+# finops training data: {", ".join(sections)}
 
 Synthetic. Every row was verified from its own texts by the checker that judges models in the pipeline before it was written.
-
-    {command}
-
-makes the same bytes again, with rules `{rules}`. `finops dataset-report .{profile}` counts everything below again from the files.
 
 Columns: `prompt` and `completion` as messages (`chat_template_kwargs` says whether the model reasons first), `record` and `answer` as JSON texts,
 `id`, `stage`, `split`. Train and eval share no record, even if identifiers and free text are ignored.
 
-{sections}"""  # noqa: E501 - a paragraph of Markdown is one line
+## Use
+
+```python
+from datasets import load_dataset
+
+files = {{"train": "{first}-train.jsonl", "eval": "{first}-eval.jsonl"}}  # in this folder
+rows = load_dataset("json", data_files=files, split="train")
+print(rows[0]["prompt"], rows[0]["completion"])
+```
+
+`finops dataset-report .` counts everything below again from the files, and `finops train` trains on them.
+
+{parts}"""  # noqa: E501 - a paragraph of Markdown is one line
 
 
-def _section(options: DatasetOptions, written: Written, judged: list[Requirement]) -> str:
+def render_section(
+    options: DatasetOptions,
+    written: Written,
+    judged: Sequence[Requirement],
+    rules: str,
+    command: str,
+) -> str:
+    """Describe one dataset: its origin, its files and the counts that it has to meet."""
     files = "\n".join(
         f"| {name} | {written.rows[name]:,} | `{digest}` |"
         for name, digest in written.digests.items()
@@ -61,7 +93,9 @@ def _section(options: DatasetOptions, written: Written, judged: list[Requirement
     proofs = "\n".join(f"| {each.name} | {_RESULT[each.met]} | {each.detail} |" for each in judged)
     return f"""## {options.stage}
 
-{options.rows:,} rows, seed {options.seed}, profile {options.profile}.
+{options.rows:,} rows, seed {options.seed}, profile {options.profile}, rules `{rules}`. This command makes the same bytes again:
+
+    {command}
 
 | file | rows | SHA-256 |
 |---|---|---|
@@ -70,4 +104,32 @@ def _section(options: DatasetOptions, written: Written, judged: list[Requirement
 | requirement | result | counted |
 |---|---|---|
 {proofs}
+
+"""  # noqa: E501 - a paragraph of Markdown is one line
+
+
+def render_unknown_section(stage: str) -> str:
+    """Describe files that no section of the card fits."""
+    return f"""## {stage}
+
+These files were changed since they were made, or an interrupted run or another program made them.
+`finops dataset-report .` verifies and counts them.
+
 """
+
+
+def read_sections(folder: Path) -> dict[str, str]:
+    """Read the sections of the card in `folder` whose files are still those that they describe."""
+    path = folder / CARD
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return {
+        stage: section for stage, section in _SECTION.findall(text) if _is_true(section, folder)
+    }
+
+
+def _is_true(section: str, folder: Path) -> bool:
+    files = _FILE.findall(section)
+    return bool(files) and all(
+        (folder / name).is_file() and sha256_of_file(folder / name)[0] == digest
+        for name, digest in files
+    )

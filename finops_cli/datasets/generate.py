@@ -6,12 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, get_args
 
 from finops_cli import extras
-from finops_cli.datasets.dataset_card import card
+from finops_cli.datasets.dataset_card import (
+    CARD,
+    read_sections,
+    render_card,
+    render_section,
+    render_unknown_section,
+)
 from finops_cli.datasets.report import Report, nested, requirements
 from finops_cli.datasets.requirements import Requirement
+from finops_cli.datasets.splits import Split
 from finops_cli.datasets.stage_type import MaskText, Stage
 from finops_cli.datasets.stages import STAGES, stage_named
 from finops_cli.datasets.triage_examples import Profile
@@ -19,7 +26,7 @@ from finops_cli.datasets.writer import DatasetOptions, Written, file_name, write
 from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
-from finops_cli.files.safe_io import locked_folder
+from finops_cli.files.safe_io import locked_folder, whole
 from finops_cli.kb.load import load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.redaction import RequireGuard, redaction_policy
@@ -73,10 +80,11 @@ def _make_all(
     stages: list[Stage], options: GenerateOptions, kb_dir: Path, on_message: OnMessage
 ) -> list[Report]:
     kb = load_kb(kb_dir)
-    made = [_make(stage, options, kb_dir, kb, on_message) for stage in stages]
-    present = [name for name in STAGES if (options.folder / file_name(name, "train")).is_file()]
-    text = card(made, present, kb.version, _command(options))
-    (options.folder / "README.md").write_text(text, encoding="utf-8")
+    _delete_parts(options.folder, on_message)
+    made = []
+    for stage in stages:  # the card is true whenever a later stage is interrupted
+        made.append(_make(stage, options, kb_dir, kb, on_message))
+        _write_card(made, options, kb, on_message)
     return [
         Report(
             stage=each.options.stage,
@@ -88,6 +96,47 @@ def _make_all(
         )
         for each in made
     ]
+
+
+def _delete_parts(folder: Path, on_message: OnMessage) -> None:
+    """Delete what a killed `generate` left. The folder is locked, so no other one writes it."""
+    for name in STAGES:
+        for part in folder.glob(f"{name}-*.part"):
+            part.unlink()
+            on_message(f"{part}: left by an interrupted generate; deleted")
+
+
+def _write_card(
+    made: list[_Made], options: GenerateOptions, kb: KnowledgeBase, on_message: OnMessage
+) -> None:
+    """Write the card. The sections of other stages stay, as long as their files are the same."""
+    folder, command = options.folder, _command(options)
+    known = read_sections(folder)
+    for each in made:
+        known[each.options.stage] = render_section(
+            each.options, each.written, each.requirements, kb.version, command
+        )
+    sections = {}
+    for name in STAGES:
+        if not (folder / file_name(name, "train")).is_file():
+            continue
+        if name not in known:
+            on_message(f"{folder}: no section of {CARD} fits the files of {name}")
+        sections[name] = known.get(name) or render_unknown_section(name)
+    rows = sum(
+        _count_rows(folder / file_name(name, split))
+        for name in sections
+        for split in get_args(Split)
+    )
+    with whole(folder / CARD) as file:
+        file.write(render_card(sections, rows).encode())
+
+
+def _count_rows(path: Path) -> int:
+    if not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
 
 
 def _stages(options: GenerateOptions) -> list[Stage]:

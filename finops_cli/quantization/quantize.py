@@ -6,6 +6,8 @@ and checked; until then an earlier file of that name stays.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -60,7 +62,7 @@ def quantize(request: QuantizationRequest, kb: KnowledgeBase, watch: Watch) -> M
     types = [each for each in request.types if each in llama_quantize.QUANTIZED_TYPES]
     refuse_unusable(request)
     rows = _read_rows(request, kb) if request.held_out else []
-    with work_folder(request.folder, "finops-quantizing-") as work:
+    with _made(request.folder), work_folder(request.folder, "finops-quantizing-") as work:
         if request.gguf is not None:
             source = open_gguf(request, request.gguf)
         else:
@@ -88,6 +90,20 @@ def quantize(request: QuantizationRequest, kb: KnowledgeBase, watch: Watch) -> M
     if any(output.kept for output in manifest.outputs):
         write_json(request.folder / f"{source.name}.manifest.json", manifest)
     return manifest
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make the folder of the outputs where it is missing; a failure leaves no empty one."""
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def make_create_command(manifest: Manifest, folder: Path) -> str | None:

@@ -76,8 +76,8 @@ def refuse_unusable(request: QuantizationRequest) -> None:
                 f"--name {request.name} is not a file name", "give the folder with --output DIR"
             )
         refuse_taken_names(request, request.name)
-    if not request.folder.is_dir():
-        raise UsageError(f"{request.folder}: no such folder", "make it, or omit --output")
+    if request.folder.exists() and not request.folder.is_dir():
+        raise UsageError(f"{request.folder}: is a file", "give a folder, or omit --output")
     if find_spec("numpy") is None:
         raise MissingPiece("quantizing needs numpy", extras.cure("export"))
     if any(each in llama_quantize.QUANTIZED_TYPES for each in request.types):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import yaml
+
 from finops_cli.datasets.stages import STAGES
 from finops_cli.training.recipe import Setting
 from finops_cli.training.run_record import (
@@ -27,11 +31,7 @@ def render_model_card(run: TrainingRecord) -> str:
     best = next(each for each in result.evaluations if each.step == result.best_step)
     whole = settings["adapter.method"] == "full"
     return f"""---
-license: apache-2.0
-language: en
-library_name: {"transformers" if whole else "peft"}
-tags: [settlement, post-trade, finops, {made.stage}]
----
+{_render_front_matter(made, settings, best)}---
 
 # finops {made.stage} model
 
@@ -42,6 +42,16 @@ For research and demonstration. finops checks every answer against the rules and
 {_render_scores(made, result, best)}
 
 ![Loss and answers by step]({CURVE})
+
+## Use
+
+`finops quantize` makes a GGUF file of it, and `finops run` checks each answer. Alone, in this folder:
+
+```python
+{_render_example(made.stage, str(settings["data.modelfile"]), whole)}
+```
+
+## Training
 
 {_REPRODUCES[made.device == "cpu"]} `run.json` has every number; its digest is `{run.digest}`.
 
@@ -63,6 +73,77 @@ For research and demonstration. finops checks every answer against the rules and
 |---|---|
 {_render_table(result.artefacts)}
 """  # noqa: E501 - a paragraph of Markdown is one line
+
+
+def _render_front_matter(
+    made: MadeFrom, settings: Mapping[str, object], best: EvaluationPoint
+) -> str:
+    """Render the metadata by which the Hugging Face Hub files a model."""
+    whole = settings["adapter.method"] == "full"
+    is_scratch = any(
+        key.startswith("base.scratch") and value is not None for key, value in settings.items()
+    )
+    front: dict[str, object] = {
+        "license": "apache-2.0",
+        "language": ["en"],
+        "library_name": "transformers" if whole else "peft",
+        "pipeline_tag": "text-generation",
+        "tags": ["settlement", "post-trade", "finops", made.stage],
+        "datasets": [f"finops-{made.stage}"],
+        "metrics": ["exact_match"],
+    }
+    if not is_scratch:
+        front["base_model"] = settings["base.name"]
+        front["base_model_relation"] = "finetune" if whole else "adapter"
+    found = {
+        "task": {"type": "text-generation"},
+        "dataset": {"name": f"finops {made.stage}, held out", "type": f"finops-{made.stage}"},
+        "metrics": [
+            {"type": "exact_match", "value": round(best.exact / best.asked, 4)},
+            {"type": "valid_json", "value": round(best.valid / best.asked, 4)},
+        ],
+    }
+    front["model-index"] = [{"name": f"finops {made.stage} model", "results": [found]}]
+    return yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+
+
+_EXAMPLES = {
+    "triage": "Triage this fail record: CUSIP: 594918104 | Side: Sell | Qty: 5000 | Age: 7 days",
+    "resolver": '{"cusip": "594918104", "ftd_qty": 5000}',
+    "sentiment": "Settlement of the trade failed again.",
+}
+"""A short message of the user for each stage."""
+
+
+def _render_example(stage: str, modelfile: str, whole: bool) -> str:
+    """Render Python code that asks the model once."""
+    package, model = (
+        ("transformers", "AutoModelForCausalLM") if whole else ("peft", "AutoPeftModelForCausalLM")
+    )
+    imports = sorted((f"from {package} import {model}", "from transformers import AutoTokenizer"))
+    if whole:
+        imports = ["from transformers import AutoModelForCausalLM, AutoTokenizer"]
+    folder = "model" if whole else "adapter"
+    return "\n".join(
+        [
+            *imports,
+            "",
+            "from finops_cli.models.prompts import system_prompt",
+            "",
+            f'model = {model}.from_pretrained("{folder}")',
+            f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+            "messages = [",
+            f'    {{"role": "system", "content": system_prompt("{modelfile}")}},',
+            f'    {{"role": "user", "content": {_EXAMPLES.get(stage, stage)!r}}},',
+            "]",
+            "text = tokenizer.apply_chat_template(",
+            "    messages, tokenize=False, add_generation_prompt=True",
+            ")",
+            'tokens = tokenizer(text, return_tensors="pt", add_special_tokens=False)',
+            "answer = model.generate(**tokens, max_new_tokens=32)",
+            'print(tokenizer.decode(answer[0, tokens["input_ids"].shape[1] :]))',
+        ]
+    )
 
 
 def _render_scores(made: MadeFrom, result: TrainingResult, best: EvaluationPoint) -> str:

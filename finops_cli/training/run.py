@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finops_cli.datasets.stages import STAGES
-from finops_cli.errors import Unfinished, UsageError
+from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.files.safe_io import lock, write_json
 from finops_cli.models.prompts import prompt_sha256
@@ -78,7 +78,10 @@ def train(
     plan = plan_from_inspection(request, inspection, output)
     callbacks.on_plan(plan)
     if plan.blockers:
-        raise UsageError("training cannot start: " + "; ".join(plan.blockers))
+        message = "training cannot start: " + "; ".join(plan.blockers)
+        if plan.exit_code == MissingPiece.exit_code:
+            raise MissingPiece(message, "install, make or download what is named, and train again")
+        raise UsageError(message)
     made_from = _describe_origin(request, inspection)
     refuse_unready(output, mode, made_from)
     output.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,10 @@ import hashlib
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from finops_cli.models.token_estimate import estimated_tokens
 from tests.support.oracle import plan_oracle, triage_oracle
@@ -152,7 +154,60 @@ def test_generated_card_has_command_and_digests(finops: Finops, tmp_path: Path) 
     card = (folder / "README.md").read_text()
     assert "finops generate --stage triage -n 300 --seed 5\n" in card
     assert all(digest in card for digest in digests(folder).values())
-    assert "path: triage-eval.jsonl" in card.split("---")[1]
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["configs"][0]["data_files"][1] == {"split": "eval", "path": "triage-eval.jsonl"}
+    assert front["task_categories"] == ["text-generation"]
+    assert front["size_categories"] == ["n<1K"]
+
+
+def section_of(folder: Path, stage: str) -> str:
+    card = (folder / "README.md").read_text()
+    return card.partition(f"<!-- finops: {stage} -->")[2].partition("<!-- finops: end -->")[0]
+
+
+def test_later_stage_keeps_the_section_of_an_earlier_one(finops: Finops, tmp_path: Path) -> None:
+    """The card of a folder describes every stage in it. A section stays as long as the files are
+    those that it describes; else it says so.
+    """
+    finops("generate", "--stage", "triage", "-n", "60", "--seed", "5", "-o", tmp_path, "-q")
+    before = section_of(tmp_path, "triage")
+    done = finops("generate", "--stage", "sentiment", "-n", "60", "-o", tmp_path)
+    assert section_of(tmp_path, "triage") == before
+    assert "--seed 5" in before
+    assert b"no section" not in done.stderr
+    assert "config_name: sentiment" in (tmp_path / "README.md").read_text()
+    with (tmp_path / "triage-train.jsonl").open("ab") as file:
+        file.write(b"{}\n")
+    done = finops("generate", "--stage", "sentiment", "-n", "60", "-o", tmp_path)
+    assert b"no section of README.md fits the files of triage" in done.stderr
+    assert "were changed since" in section_of(tmp_path, "triage")
+
+
+def test_generate_finds_what_an_interrupted_one_left(finops: Finops, tmp_path: Path) -> None:
+    """The unfinished files of a killed run are named and deleted, and finished ones without a
+    section in the card are named.
+    """
+    (tmp_path / "resolver-train.jsonl.part").write_text("half a row")
+    (tmp_path / "sentiment-train.jsonl").write_text("{}\n")
+    done = finops("generate", "--stage", "triage", "-n", "60", "-o", tmp_path)
+    assert b"resolver-train.jsonl.part: left by an interrupted generate; deleted" in done.stderr
+    assert b"no section of README.md fits the files of sentiment" in done.stderr
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.slow
+def test_example_of_the_card_runs(
+    finops: Finops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python code of the card loads the rows with the library `datasets`."""
+    pytest.importorskip("datasets")
+    finops("generate", "--stage", "triage", "-n", "60", "-o", tmp_path, "-q")
+    code = (tmp_path / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - what users copy
+    assert len(names["rows"]) == len((tmp_path / "triage-train.jsonl").read_text().splitlines())
 
 
 @pytest.mark.slow

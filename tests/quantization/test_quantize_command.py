@@ -57,10 +57,18 @@ def test_quantize_refuses_contradictory_options(
     expect_message(finops, tmp_path, 2, text, *arguments)
 
 
-def test_quantize_into_a_missing_folder_is_refused(tmp_path: Path, finops: Finops) -> None:
-    """An output folder that does not exist ends with exit 2 and the fix to make it."""
-    done = finops("quantize", "--stage", "triage", "--base", tmp_path, "-o", tmp_path / "absent")
-    assert (done.returncode, b"no such folder\nfix: make it" in done.stderr) == (2, True)
+def test_quantize_makes_its_folder_and_leaves_no_empty_one(tmp_path: Path, finops: Finops) -> None:
+    """An output folder that does not exist is made; where the base cannot be used, it is gone
+    again. A file in its place is refused.
+    """
+    call = ("quantize", "--stage", "triage", "--base", tmp_path, "--type", "f16", "--no-check")
+    done = finops(*call, "-o", tmp_path / "far" / "away")
+    assert (done.returncode, b"config.json: no such file" in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "far" / "away").exists()
+    file = tmp_path / "file"
+    file.touch()
+    done = finops(*call, "-o", file)
+    assert (done.returncode, b"is a file" in done.stderr) == (2, True)
 
 
 def test_quantize_refuses_an_output_name_of_a_folder(tmp_path: Path, finops: Finops) -> None:

@@ -64,7 +64,8 @@ def test_dry_run_needs_no_gpu_weights_or_data(tmp_path: Path) -> None:
     ]
     done = CliRunner().invoke(app, list(map(str, arguments)))
     plan = json.loads(done.stdout)
-    assert (done.exit_code, plan["data_assumed"]) == (0, True)
+    assert (done.exit_code, plan["data_assumed"]) == (3, True)
+    assert plan["missing"] == plan["blockers"]
     assert plan["steps"] == {
         "total": 3000,
         "warm_up": 90,
@@ -109,6 +110,28 @@ def test_plan_of_a_stream_has_the_rows_of_its_steps() -> None:
     assert (found.steps.total, found.tokens_an_epoch) == (30, 30 * 3000)
     missing = find_missing("hf", training_request("triage", "tiny-cpu", []).resolved.settings)
     assert found.blockers == [each.one_line() for each in missing]
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        (["--set", "data.folder=absent"], 3),
+        (["--preset", "tiny-cpu", "--set", "data.format=cart"], 2),
+        (["--set", "training.epochs=x"], 2),
+        (["--set", "data.folder={folder}"], 2),
+    ],
+)
+def test_dry_run_status_says_whether_the_recipe_is_wrong(
+    options: list[str], status: int, tmp_path: Path
+) -> None:
+    """3: something must be installed, made or downloaded. 2: the recipe is wrong, or its rows. The
+    plan is printed all the same, unless there is none.
+    """
+    (tmp_path / "triage-train.jsonl").write_text("not a row\n")
+    words = [word.format(folder=tmp_path) for word in options]
+    done = CliRunner().invoke(app, ["train", "--stage", "triage", "--dry-run", *words])
+    assert done.exit_code == status, done.output
+    assert ("blocker  " in done.stdout) is ("training.epochs=x" not in words)
 
 
 @pytest.mark.parametrize(

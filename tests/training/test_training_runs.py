@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
@@ -93,6 +94,40 @@ def test_training_writes_card_and_picture_beside_the_model(base: Path) -> None:
     assert "| `training.max_steps` | `8` | --set |" in card
     assert (base / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert not (base / "checkpoints").exists()
+
+
+def test_model_card_has_the_metadata_of_the_hub(base: Path, adapter: Path) -> None:
+    """The front matter names task, data, metrics and, for an adapter, the base that it changes."""
+    whole, part = (
+        yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+        for folder in (base, adapter)
+    )
+    assert "base_model" not in whole  # it began with random weights
+    assert whole["library_name"] == "transformers"
+    assert part["base_model"] == "mistralai/Mistral-7B-Instruct-v0.3"
+    assert part["base_model_relation"] == "adapter"
+    for front in (whole, part):
+        assert front["pipeline_tag"] == "text-generation"
+        assert front["datasets"] == ["finops-sentiment"]
+        assert front["metrics"] == ["exact_match"]
+        assert front["license"] == "apache-2.0"
+        [result] = front["model-index"][0]["results"]
+        assert {metric["type"] for metric in result["metrics"]} == {"exact_match", "valid_json"}
+
+
+@pytest.mark.parametrize("kind", ["base", "adapter"])
+def test_example_of_the_model_card_runs(
+    kind: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The Python code of the card loads the model in its folder and prints an answer."""
+    folder: Path = request.getfixturevalue(kind)
+    code = (folder / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(folder)
+    exec(code, {})  # noqa: S102 - what users copy
+    assert capsys.readouterr().out
 
 
 def test_equal_trainings_give_identical_files(base: Path, tmp_path: Path) -> None:

@@ -77,6 +77,13 @@ class Inspection:
     gpu_bytes: int | None = None
     warnings: list[str] = field(default_factory=list)
     blockers: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Those blockers that something to install, make or download removes."""
+
+    def miss(self, *blockers: str) -> None:
+        """Add blockers that are no fault of the recipe."""
+        self.blockers += blockers
+        self.missing += blockers
 
     def steps(self, settings: Settings) -> Steps:
         return count_steps(self.sequences, settings.training)
@@ -87,7 +94,7 @@ def inspect_request(request: TrainingRequest) -> Inspection:
     settings = request.resolved.settings
     absent = find_missing(request.trainer, settings)
     inspection = _open_rows(request)
-    inspection.blockers[:0] = [error.one_line() for error in absent]
+    inspection.blockers[:0] = inspection.missing[:0] = [error.one_line() for error in absent]
     if not absent:
         go_offline_and_quiet(request.trainer)
         _open_tokenizer(request, inspection)
@@ -124,7 +131,12 @@ def _open_rows(request: TrainingRequest) -> Inspection:
         )
         card = settings.data.model_copy(update={"format": "card", "modelfile": stage, "mix": None})
         sources = stream_rows(order, request.kb, (sizes - sizes // every, sizes // every), card)
-        return Inspection(sources, is_assumed=True, blockers=[error.one_line()])
+        inspection = Inspection(sources, is_assumed=True)
+        if isinstance(error.__cause__, FileNotFoundError):
+            inspection.miss(error.one_line())
+        else:
+            inspection.blockers.append(error.one_line())
+        return inspection
 
 
 def _open_tokenizer(request: TrainingRequest, inspection: Inspection) -> None:
@@ -134,7 +146,7 @@ def _open_tokenizer(request: TrainingRequest, inspection: Inspection) -> None:
 
     base = request.resolved.settings.base
     if base.folder is None and base.scratch is None:
-        inspection.blockers.append(
+        inspection.miss(
             f"{base.name} has no local folder; download it and give its folder with --base DIR"
         )
     try:
@@ -240,12 +252,18 @@ def _inspect_size(request: TrainingRequest, inspection: Inspection) -> None:
             settings.base.scratch, settings.data.modelfile, inspection.tokenizer
         )
         # the tokenizer may be in the same file: its fault is listed once
-        inspection.blockers += [
-            each for each in initial.blockers if each not in inspection.blockers
-        ]
+        found = [each for each in initial.blockers if each not in inspection.blockers]
+        weights = settings.base.scratch.weights
+        if weights is not None and not Path(weights).exists():
+            inspection.miss(*found)
+        else:
+            inspection.blockers += found
         inspection.warnings += initial.warnings
-    inspection.blockers += find_hardware_blockers(settings)
     inspection.gpu_bytes = read_gpu_bytes()
+    if inspection.gpu_bytes is None:  # another machine can do what the recipe says
+        inspection.miss(*find_hardware_blockers(settings))
+    else:
+        inspection.blockers += find_hardware_blockers(settings)
     if inspection.counts is not None:
         _inspect_layers(request, inspection, inspection.counts)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from finops_cli.domain.stage_names import StageName
+from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.training.data.lengths import Lengths, count_steps
 from finops_cli.training.data.sources import DataNote
 from finops_cli.training.planning.inspect import Inspection, TrainingRequest, inspect_request
@@ -67,6 +68,16 @@ class TrainingPlan(Struct, frozen=True, kw_only=True):
     versions: dict[str, str | None]
     warnings: list[str]
     blockers: list[str]
+    missing: list[str]
+    """Those blockers that something to install, make, download or free removes."""
+
+    @property
+    def exit_code(self) -> int:
+        """The status of --dry-run: 0 without a blocker, 2 where the recipe is wrong, else 3."""
+        if not self.blockers:
+            return 0
+        is_recipe = any(blocker not in self.missing for blocker in self.blockers)
+        return UsageError.exit_code if is_recipe else MissingPiece.exit_code
 
 
 def make_plan(request: TrainingRequest, output: Path) -> TrainingPlan:
@@ -87,9 +98,8 @@ def plan_from_inspection(
     memory = estimate_memory(settings, counts, longest) if counts is not None else None
     disk = estimate_disk(settings, counts) if counts is not None else None
     free = shutil.disk_usage(_nearest_folder(output)).free
-    blockers = list(inspection.blockers)
     if disk is not None and disk.kept > free:
-        blockers.append(f"{output} needs about {disk.kept:,} bytes; {free:,} are free")
+        inspection.miss(f"{output} needs about {disk.kept:,} bytes; {free:,} are free")
     warnings = _warn(inspection, memory)
     return TrainingPlan(
         stage=resolved.stage,
@@ -114,7 +124,8 @@ def plan_from_inspection(
         serving=describe_serving(settings),
         versions=read_versions(),
         warnings=warnings,
-        blockers=blockers,
+        blockers=inspection.blockers,
+        missing=inspection.missing,
     )
 
 
