@@ -27,36 +27,12 @@ _TASKS = {"sentiment": "text-classification"}
 
 def render_card(sections: Mapping[str, str], rows: int) -> str:
     """Return the README of a data folder: `sections` by stage, with `rows` rows in all."""
-    configs = "\n".join(
-        f"- config_name: {stage}\n  data_files:\n  - split: train\n    path: {stage}-train.jsonl\n"
-        f"  - split: eval\n    path: {stage}-eval.jsonl"
-        for stage in sections
-    )
-    tasks = dict.fromkeys(_TASKS.get(stage, "text-generation") for stage in sections)
-    size = next((name for most, name in _SIZES if rows < most), "1M<n<10M")
     parts = "\n".join(
         f"<!-- finops: {stage} -->\n{text}<!-- finops: end -->\n"
         for stage, text in sections.items()
     )
     first = next(iter(sections))
-    return f"""---
-pretty_name: finops training data
-license: apache-2.0
-language:
-- en
-task_categories: [{", ".join(tasks)}]
-size_categories:
-- {size}
-annotations_creators:
-- machine-generated
-source_datasets:
-- original
-tags: [settlement, post-trade, finance, synthetic]
-configs:
-{configs}
----
-
-# finops training data: {", ".join(sections)}
+    return f"""{_render_front_matter(list(sections), rows)}# finops training data: {", ".join(sections)}
 
 Synthetic. Every row was verified from its own texts by the checker that judges models in the pipeline before it was written.
 
@@ -76,6 +52,35 @@ print(rows[0]["prompt"], rows[0]["completion"])
 `finops dataset-report .` counts everything below again from the files, and `finops train` trains on them.
 
 {parts}"""  # noqa: E501 - a paragraph of Markdown is one line
+
+
+def _render_front_matter(stages: list[str], rows: int) -> str:
+    """Render the metadata by which the Hub files a dataset, and by which `datasets` reads it."""
+    configs = "\n".join(
+        f"- config_name: {stage}\n  data_files:\n  - split: train\n    path: {stage}-train.jsonl\n"
+        f"  - split: eval\n    path: {stage}-eval.jsonl"
+        for stage in stages
+    )
+    tasks = dict.fromkeys(_TASKS.get(stage, "text-generation") for stage in stages)
+    size = next((name for most, name in _SIZES if rows < most), "1M<n<10M")
+    return f"""---
+pretty_name: finops training data
+license: apache-2.0
+language:
+- en
+task_categories: [{", ".join(tasks)}]
+size_categories:
+- {size}
+annotations_creators:
+- machine-generated
+source_datasets:
+- original
+tags: [settlement, post-trade, finance, synthetic]
+configs:
+{configs}
+---
+
+"""
 
 
 def render_section(

@@ -55,24 +55,7 @@ For research and demonstration. finops checks every answer against the rules and
 
 {_REPRODUCES[made.device == "cpu"]} `run.json` has every number; its digest is `{run.digest}`.
 
-## Made from
-
-| what | fingerprint |
-|---|---|
-{_render_fingerprints(made)}
-
-## Recipe
-
-| key | value | from |
-|---|---|---|
-{_render_recipe(made.settings)}
-
-## Files
-
-| file | SHA-256 |
-|---|---|
-{_render_table(result.artefacts)}
-"""  # noqa: E501 - a paragraph of Markdown is one line
+{_render_origin(made, result)}"""  # noqa: E501 - a paragraph of Markdown is one line
 
 
 def _render_front_matter(
@@ -144,6 +127,28 @@ def _render_example(stage: str, modelfile: str, whole: bool) -> str:
             'print(tokenizer.decode(answer[0, tokens["input_ids"].shape[1] :]))',
         ]
     )
+
+
+def _render_origin(made: MadeFrom, result: TrainingResult) -> str:
+    """Render the inputs, the recipe and the files of a run."""
+    return f"""## Made from
+
+| what | fingerprint |
+|---|---|
+{_render_fingerprints(made)}
+
+## Recipe
+
+| key | value | from |
+|---|---|---|
+{_render_recipe(made.settings)}
+
+## Files
+
+| file | SHA-256 |
+|---|---|
+{_render_table(result.artefacts)}
+"""
 
 
 def _render_scores(made: MadeFrom, result: TrainingResult, best: EvaluationPoint) -> str:
