@@ -142,14 +142,19 @@ class SystemMonitor:
         with self._lock:
             self._commands[command] += summary.lines
             for part in self._parts():
-                part.statuses.update(summary.statuses)
-                part.latency.update(summary.latency)
+                for status, count in summary.statuses.items():
+                    part.statuses[status] += count
+                if summary.latency:
+                    part.latency.update(summary.latency)
             for kind, field in _PREDICTIONS.items():
                 counted: Counter[str] = getattr(summary, field)
-                if counted:
-                    self._predictions[kind].update(counted)
-            self._masked.update(summary.masked)
-            self._server.update(summary.server)
+                predictions = self._predictions[kind] if counted else {}
+                for value, count in counted.items():
+                    predictions[value] += count
+            if summary.masked:
+                self._masked.update(summary.masked)
+            if summary.server:
+                self._server.update(summary.server)
 
     def set_gauge(self, name: str, value: float) -> None:
         """Set a value that is true now, such as the length of a queue."""
