@@ -1,0 +1,180 @@
+"""The service under kills, stops and slow clients: nothing acknowledged is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.conftest import TOKENS, Server, start
+from tests.service.test_fails import fails
+from tests.service.test_jobs import LINES, MONDAY, begin, finish, upload
+from tests.support.records import a_fail
+
+pytestmark = pytest.mark.slow
+
+
+def address(server: Server) -> tuple[str, int]:
+    return "127.0.0.1", int(server.url.rpartition(":")[2])
+
+
+class Deciding(threading.Thread):
+    """Decides and uploads until the service goes away; remembers what was acknowledged."""
+
+    def __init__(self, server: Server, fail: str, first: int) -> None:
+        super().__init__()
+        self.server, self.fail, self.next = server, fail, first
+        self.decided: list[str] = []
+        self.files: list[str] = []
+
+    def run(self) -> None:
+        with self.server.client("operator") as client:
+            try:
+                while True:
+                    word, self.next = f"n{self.next}", self.next + 1
+                    body = {"kind": "comment", "comment": word}
+                    headers = {"Idempotency-Key": word}
+                    path = f"/v1/fails/{self.fail}/decisions"
+                    if client.post(path, json=body, headers=headers).status_code == 201:
+                        self.decided.append(word)
+                    answer = client.post("/v1/files", content=word.encode(), headers=LINES)
+                    if answer.status_code == 201:
+                        self.files.append(answer.json()["id"])
+            except httpx.HTTPError:
+                return
+
+
+def test_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+    """After kills at random moments every acknowledged decision and file is there, once; a request
+    that is sent again under its key is done once, answered before or not; the chain is unbroken.
+    """
+    moments = random.Random(9)
+    server = start(tmp_path, "--guard", "off")
+    with server.client("operator") as client:
+        finish(client, begin(client, "run", upload(client, MONDAY)))
+        fail = fails(client)[0]["id"]
+    decided: list[str] = []
+    files: list[str] = []
+    first = 0
+    for _ in range(5):
+        worker = Deciding(server, fail, first)
+        worker.start()
+        time.sleep(moments.uniform(0.2, 1.0))
+        server.process.kill()
+        server.process.communicate()
+        worker.join()
+        decided, files, first = decided + worker.decided, files + worker.files, worker.next
+        server = start(tmp_path, "--guard", "off")
+        with server.client("operator") as client:
+            word = f"n{first - 1}"
+            again = client.post(
+                f"/v1/fails/{fail}/decisions",
+                json={"kind": "comment", "comment": word},
+                headers={"Idempotency-Key": word},
+            )
+            assert again.status_code == 201
+    with server.client("admin") as client:
+        made = client.get(f"/v1/fails/{fail}").json()["decisions"]
+        words = [each["content"]["comment"] for each in made]
+        assert len(words) == len(set(words))
+        assert set(decided) <= set(words)
+        for id in files:
+            stored = (server.data / "files" / id).read_bytes()
+            assert len(stored) == client.get(f"/v1/files/{id}").json()["stored_bytes"]
+        assert client.get("/v1/audit/verify").json()["ok"]
+    server.process.terminate()
+    server.process.communicate()
+    assert decided
+    assert files
+
+
+def test_stop_under_load_answers_or_refuses(tmp_path: Path) -> None:
+    """A service that is stopped under load ends with 0; each request has a whole answer, a 503 or
+    no connection.
+    """
+    server = start(tmp_path, "--guard", "off")
+    records = [a_fail(fail_id=f"F-{number}") for number in range(200)]
+    seen: list[object] = []
+
+    def work() -> None:
+        with server.client("analyst") as client:
+            while True:
+                try:
+                    answer = client.post("/v1/run", json=records)
+                except httpx.HTTPError as error:
+                    seen.append(error)
+                    return
+                seen.append(answer.status_code)
+                if answer.status_code == 200:
+                    assert len(answer.json()) == len(records)
+                else:
+                    return
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1.5)
+    server.process.send_signal(signal.SIGTERM)
+    _, messages = server.process.communicate(timeout=60)
+    for thread in threads:
+        thread.join()
+    assert server.process.returncode == 0, messages
+    assert seen.count(200) > 0
+    refused = [each for each in seen if each != 200]
+    assert all(each == 503 or isinstance(each, httpx.TransportError) for each in refused)
+    cut = [each for each in refused if isinstance(each, httpx.RemoteProtocolError)]
+    assert all("without sending a response" in str(each) for each in cut)
+
+
+def test_slow_connections_are_closed_and_hold_up_nobody(server: Server) -> None:
+    """200 connections that drip a byte a second are closed by their deadline; others are answered
+    meanwhile.
+    """
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(address(server))) for _ in range(200)]
+        for each in slow:
+            each.sendall(b"POST /v1/run HTTP/1.1\r\nHost: x\r\n")
+        open_ones, began = list(slow), time.monotonic()
+        with server.client("analyst") as client:
+            while open_ones and time.monotonic() - began < 40:
+                assert client.post("/v1/triage", json=a_fail()).status_code == 200
+                open_ones = [each for each in open_ones if drip(each)]
+                time.sleep(0.5)
+    assert open_ones == []
+
+
+def drip(connection: socket.socket) -> bool:
+    """Send a byte; return false for a connection that was closed."""
+    connection.setblocking(False)
+    try:
+        connection.send(b"X")
+        return connection.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        connection.setblocking(True)
+
+
+def test_reader_that_stalls_keeps_no_others_waiting(server: Server) -> None:
+    """A client that never reads its answers does not stop another stream."""
+    lines = b"".join(json.dumps(a_fail(fail_id=f"F-{n}")).encode() + b"\n" for n in range(3_000))
+    head = (
+        f"POST /v1/run HTTP/1.1\r\nHost: 127.0.0.1:{address(server)[1]}\r\n"
+        f"Authorization: Bearer {TOKENS['analyst']}\r\nContent-Type: application/jsonl\r\n"
+        f"Content-Length: {len(lines)}\r\n\r\n"
+    ).encode()
+    with socket.create_connection(address(server)) as stalled:
+        stalled.sendall(head + lines)
+        with server.client("analyst") as client:
+            answer = client.post("/v1/run", content=lines, headers=LINES)
+            assert len(answer.content.splitlines()) == 3_000
