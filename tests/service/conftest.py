@@ -17,6 +17,7 @@ from tests.support.program import ROOT
 
 HAS_PACKAGES = find_spec("fastapi") is not None
 _NEED_PACKAGES = (
+    "contract",
     "doors",
     "drift",
     "exports",
@@ -24,6 +25,7 @@ _NEED_PACKAGES = (
     "files",
     "jobs",
     "records",
+    "reliability",
     "system",
     "when_down",
 )
