@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -241,10 +242,24 @@ def _render(entry: AnyEntry, console: Console, text: Markdown) -> None:
     console.print(f"[bold]{entry.title}[/bold]")
     console.print(f"{entry.id} | source {entry.source} | as of {entry.as_of}\n", style="dim")
     console.print(text)
+    for label, told in _origin_of(entry):
+        console.print()
+        console.print(f"{label}: {told}" if told else f"{label}.", markup=False)
     for table in (_table(entry), _law_table(entry)):
         if table is not None:
             console.print()
             console.print(table)
+
+
+def _origin_of(entry: AnyEntry) -> Iterator[tuple[str, str]]:
+    """Yield when a decision was taken and why, and where a source is."""
+    from finops_cli.kb import entries as kinds
+
+    if "decision" in entry.source.split(", ") and not isinstance(entry, kinds.Source):
+        yield f"Decided on {entry.as_of}", entry.reason or ""
+    if isinstance(entry, kinds.Source):
+        for link in entry.links:
+            yield "See", link
 
 
 def _law_table(entry: AnyEntry) -> Table | None:

@@ -28,6 +28,8 @@ class Entry(
     source: str
     as_of: str
     text: str
+    reason: str | None = None
+    """Why a decision of this project is so."""
     citation: str | None = None
     """The provision of the law that the entry states."""
     confidence: Confidence | None = None
@@ -107,6 +109,8 @@ class Source(Entry, frozen=True, tag="source"):
     """A source that entries name; `differs` names the entries where finops departs from it."""
 
     differs: list[str]
+    links: list[str] = []
+    """Where the source is: an address, a repository, or a page of the documentation."""
 
 
 class Quantiles(Entry, frozen=True, tag="quantiles"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
+import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -320,3 +321,25 @@ def test_kb_list_json_prints_every_entry_with_its_value(finops: Finops, kb: Know
     assert [entry["id"] for entry in listed] == list(kb.entries)
     [cap] = [entry for entry in listed if entry["id"] == "score.concentration_cap"]
     assert (cap["value"], cap["source"]) == (Decimal("1.50"), "card-1")
+
+
+_ANSWERING = ("scoring", "classification", "reg-sho", "handoff", "waterfall", "gridlock")
+"""The chapters that decide answers."""
+
+
+def test_decisions_about_answers_have_a_reason_and_a_date() -> None:
+    """Each decision that answers rest on has a day and a reason; only decisions have reasons."""
+    for file in bundled_kb_dir().glob("*.toml"):
+        for entry in tomllib.loads(file.read_text("utf-8"))["entry"]:
+            is_decision = "decision" in entry["source"]
+            assert is_decision or "reason" not in entry, entry["id"]
+            if is_decision and file.stem in _ANSWERING and entry["source"] == "decision":
+                assert entry.get("reason", "").endswith("."), entry["id"]
+
+
+def test_show_names_the_reason_of_a_decision_and_links_a_source(finops: Finops) -> None:
+    """`finops kb show` says when and why a decision was taken, and where a source is."""
+    text = finops("kb", "show", "gridlock.min_attempts").stdout.decode()
+    assert "Decided on 2026-11-20: Card 2 asks if a chase" in text
+    for source in ("card-1", "card-2", "card-3", "regulation", "decision"):
+        assert "\nSee: " in finops("kb", "show", source).stdout.decode(), source

@@ -84,11 +84,21 @@ def _render_entry(entry: entries.AnyEntry) -> str:
         "",
         link_ids(entry.text.strip()),
         "",
+        *_render_origin(entry),
         *_render_values(entry),
         "",
         *_render_confirmation(entry),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _render_origin(entry: entries.AnyEntry) -> Iterator[str]:
+    """The reason of a decision, or where a source is."""
+    if entry.reason is not None:
+        yield from [f"Reason of the decision: {link_ids(entry.reason)}", ""]
+    if isinstance(entry, entries.Source):
+        links = [f"<{each}>" if each.startswith("https://") else each for each in entry.links]
+        yield from [f"See {', '.join(links)}.", ""] if links else []
 
 
 def _render_confirmation(entry: entries.AnyEntry) -> Iterator[str]:
