@@ -67,7 +67,7 @@ def check_net(
     settled = {each.id: each.qty for each in answer.settles}
     found = list(_check_set(answer, problem, settled))
     found += _check_own(answer, legs, balances, settled, rules)
-    claim = Claim(settled, is_partial, answer.objective, rules.enumerate_upto)
+    claim = Claim(settled, is_partial, answer.objective, rules)
     return [*found, *_check_status(answer, problem, claim)]
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from msgspec import UNSET
 
 from finops_cli.domain.finding import Finding
+from finops_cli.kb.chapters.net import NetRules
 from finops_cli.net.answers import (
     AllTried,
     Elimination,
@@ -50,8 +51,8 @@ class Claim(NamedTuple):
     settled: Mapping[str, int]
     is_partial: bool
     objective: Objective
-    most_tried: int
-    """Legs up to which every set is tried again."""
+    rules: NetRules
+    """How many legs, and how many of a part, every set is tried again of."""
 
 
 def weigh(leg: Leg, objective: Objective) -> int:
@@ -145,33 +146,76 @@ def floor_bound(proof: Prices | SolverWord) -> int | None:
 def _check_all_tried(proof: AllTried, problem: Problem, claim: Claim) -> Iterator[Finding]:
     """Try every set again, and compare the best one."""
     size = len(problem.legs)
-    if size > claim.most_tried:
-        yield make_finding(PROOF, "/proof/kind", f"at most {claim.most_tried} legs", size)
+    parts, most = [list(problem.legs)], claim.rules.enumerate_upto
+    if size > most:
+        parts, most = _split(_leave_dead_out(problem)), claim.rules.enumerate_part_upto
+    largest = max(map(len, parts), default=0)
+    if largest > most:
+        yield make_finding(PROOF, "/proof/kind", f"at most {most} legs", largest)
         return
-    if proof.sets != 2**size:
-        yield make_finding(PROOF, "/proof/sets", 2**size, proof.sets)
-    best = _try_all(problem, claim.objective)
+    sets = sum(2 ** len(part) for part in parts)
+    if proof.sets != sets:
+        yield make_finding(PROOF, "/proof/sets", sets, proof.sets)
+    found = [id for part in parts for id in _try_all(part, problem.balances, claim.objective)]
+    best = sorted(found, key=order_of_id)
     if best != list(claim.settled):
         yield make_finding(PROOF, "/settles", best, list(claim.settled))
 
 
-def _try_all(problem: Problem, objective: Objective) -> list[str]:
+def _leave_dead_out(problem: Problem) -> list[Leg]:
+    """Leave out the legs that cannot settle even with everything else coming in."""
+    alive = list(problem.legs)
+    while True:
+        room = dict(problem.balances)
+        for leg in alive:
+            for account, change in changes_of(leg):
+                room[account] = room.get(account, 0) + max(0, change)
+        left = [
+            leg
+            for leg in alive
+            if all(room[account] + min(0, change) >= 0 for account, change in changes_of(leg))
+        ]
+        if len(left) == len(alive):
+            return left
+        alive = left
+
+
+def _split(legs: Sequence[Leg]) -> list[list[Leg]]:
+    """Split legs into parts that share no account."""
+    part_of: dict[Account, list[Leg]] = {}
+    for leg in legs:
+        joined = [leg]
+        for account, _ in changes_of(leg):
+            other = part_of.get(account, joined)
+            if other is not joined:
+                joined += other
+                for each in other:
+                    part_of.update((touched, joined) for touched, _ in changes_of(each))
+            part_of[account] = joined
+    parts = {id(part): part for part in part_of.values()}
+    return [sorted(part, key=lambda leg: order_of_id(leg.id)) for part in parts.values()]
+
+
+def _try_all(
+    legs: Sequence[Leg], balances: Mapping[Account, int], objective: Objective
+) -> list[str]:
     other: Objective = "count" if objective == "value" else "value"
-    held = dict(problem.balances)
+    touched = {account for leg in legs for account, _ in changes_of(leg)}
+    held = {account: balances.get(account, 0) for account in touched}
     chosen: list[str] = []
     best: tuple[int, int, list[str]] = (0, 0, [])
 
     def follow(place: int, first: int, second: int) -> None:
         nonlocal best
-        if place == len(problem.legs):
+        if place == len(legs):
             # sets with the earlier legs come first, so an equal one does not replace the best
             if (first, second) > best[:2] and min(held.values(), default=0) >= 0:
                 best = first, second, list(chosen)
             return
-        leg = problem.legs[place]
+        leg = legs[place]
         chosen.append(leg.id)
         for account, change in changes_of(leg):
-            held[account] = held.get(account, 0) + change
+            held[account] += change
         follow(place + 1, first + weigh(leg, objective), second + weigh(leg, other))
         for account, change in changes_of(leg):
             held[account] -= change

@@ -19,7 +19,7 @@ from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.kb.rulebook import KnowledgeBase
-    from finops_cli.net.legs import Balance, Leg, Objective
+    from finops_cli.net.legs import Balance, Leg, Net, Objective
     from finops_cli.net.legs import Mode as NetMode
 
 _US = "US"
@@ -152,9 +152,8 @@ def net(
     if not quiet:
         from finops_cli.commands.net_summary import render_net
 
-        has_cash = chosen == "partial" and any(leg.cash for leg in legs)
-        for text in (*notes, render_net(solved, opened, leaves_cash_out=has_cash)):
-            typer.echo(text, err=True)
+        notes += _note_cash(chosen, legs) + _note_unused(opened, held)
+        typer.echo(render_net(solved, opened, notes), err=True)
 
 
 def read_legs_of(source: Path | None) -> list[Leg]:
@@ -184,6 +183,21 @@ def _make_legs(source: Path | None, own: str, kb: KnowledgeBase, notes: list[str
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(left_out.items()))
         notes.append(f"Fails without a leg: {reasons}.")
     return legs
+
+
+def _note_cash(mode: NetMode, legs: list[Leg]) -> list[str]:
+    if mode == "partial" and any(leg.cash for leg in legs):
+        return ["In the mode partial, cash does not limit the legs; nobody checked it is there."]
+    return []
+
+
+def _note_unused(net: Net, balances: list[Balance]) -> list[str]:
+    """Name balances that no leg moves: a name that is written in two ways never nets."""
+    unused = [each for each in balances if (each.party, each.asset) not in set(net.accounts)]
+    if not unused:
+        return []
+    first = f"the {unused[0].asset} of {unused[0].party}"
+    return [f"No leg moves {len(unused):,} of the {len(balances):,} balances, such as {first}."]
 
 
 def _save_legs(path: Path, legs: list[Leg], others: list[Path | None], *, overwrite: bool) -> None:

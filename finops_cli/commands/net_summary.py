@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -34,10 +34,10 @@ _SHOWN = 5
 """Cycles, steps and asks that the summary shows."""
 
 
-def render_net(solved: Solved, net: Net, *, leaves_cash_out: bool = False) -> str:
-    """Say what settles, why no more does, and what to ask."""
+def render_net(solved: Solved, net: Net, notes: Sequence[str] = ()) -> str:
+    """Say what settles, why no more does, and what to ask. `notes` follow the first sentence."""
     lines: list[str] = []
-    for text in _sentences(solved, net, leaves_cash_out):
+    for text in _sentences(solved, net, notes):
         indent = "  " if text.startswith("  ") else ""
         lines += wrap(
             printable(text.strip()), _WIDTH, initial_indent=indent,
@@ -46,11 +46,10 @@ def render_net(solved: Solved, net: Net, *, leaves_cash_out: bool = False) -> st
     return "\n".join(lines)
 
 
-def _sentences(solved: Solved, net: Net, leaves_cash_out: bool) -> Iterator[str]:
+def _sentences(solved: Solved, net: Net, notes: Sequence[str]) -> Iterator[str]:
     answer = solved.answer
     yield _headline(answer, net)
-    if leaves_cash_out:
-        yield "In the mode partial, cash does not limit the legs; nobody checked that it is there."
+    yield from notes
     yield from _doubt_assets(net)
     for route in answer.cycles[:_SHOWN]:
         yield f"  {_describe_route(route)}"

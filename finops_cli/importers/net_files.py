@@ -90,6 +90,8 @@ class _Legs(_Rules):
     def find_problems(self, value: Struct, line: int) -> Iterator[Problem]:
         assert isinstance(value, Leg)  # noqa: S101 - the codec makes legs
         yield from self.refuse_second(value.id, line, "id", value.id)
+        names = {"id": value.id, "from": value.giver, "to": value.taker, "asset": value.asset}
+        yield from _refuse_names(names)
         if value.giver == value.taker:
             yield unusable("net.settles", "to", value.taker, "a party other than `from`")
         if value.asset == CASH and value.cash:
@@ -100,8 +102,18 @@ class _Legs(_Rules):
 class _Balances(_Rules):
     def find_problems(self, value: Struct, line: int) -> Iterator[Problem]:
         assert isinstance(value, Balance)  # noqa: S101 - the codec makes balances
+        yield from _refuse_names({"party": value.party, "asset": value.asset})
         key = value.party, value.asset
         yield from self.refuse_second(key, line, "asset", f"{value.asset} of {value.party}")
+
+
+def _refuse_names(names: dict[str, str]) -> Iterator[Problem]:
+    """Refuse names that look equal to others and are not: they would never net."""
+    for field, name in names.items():
+        if name != name.strip():
+            yield unusable("net.settles", field, name, "a name without blanks around it")
+        elif field == "asset" and name.upper() == CASH != name:
+            yield unusable("net.settles", field, name, f"{CASH}, or the name of a security")
 
 
 def _take(rows: Iterable[GivenRow], codec: Codec[T], rules: _Rules) -> Taken[T]:

@@ -26,8 +26,6 @@ from finops_cli.solvers.linear import find_row_prices
 
 _EFFORTS = (0.1, 1, float("inf"))
 """Deterministic seconds of a solve, one after the other: a better set fixes more legs."""
-_TRIED = 10
-"""Legs of a part up to which trying every set is faster than a solver."""
 
 
 class Found(NamedTuple):
@@ -56,11 +54,25 @@ def solve_whole(net: Net, objective: Objective, rules: NetRules) -> Found:
     steps, alive = peel(net)
     if not alive:
         return Found({}, "deadlock", Elimination(steps))
-    if len(net.legs) <= rules.enumerate_upto:
-        tried = AllTried(2 ** len(net.legs))
-        chosen = find_best_set(net, sorted(alive), levels)
+    parts = net.find_components(sorted(alive))
+    tried = _count_sets(net, parts, rules)
+    if tried is not None:
+        chosen = sorted(leg for part in parts for leg in find_best_set(net, part, levels))
         return _settled(net, chosen, tried) if chosen else _refuse(net, rules, tried)
-    return _solve_parts(net, sorted(alive), levels, rules)
+    return _solve_parts(net, parts, levels, rules)
+
+
+def _count_sets(net: Net, parts: Sequence[Sequence[int]], rules: NetRules) -> AllTried | None:
+    """Return the number of sets, where they are few enough to try all of them, else None.
+
+    `parts`: the legs that are not dead of themselves, in parts that share no account.
+    """
+    if len(net.legs) <= rules.enumerate_upto:
+        return AllTried(2 ** len(net.legs))
+    sizes = [len(part) for part in parts]
+    if max(sizes) > rules.enumerate_part_upto:
+        return None
+    return AllTried(sum(2**size for size in sizes))
 
 
 def _settled(net: Net, chosen: Sequence[int], proof: Proof, ties_decided: bool = True) -> Found:
@@ -81,14 +93,16 @@ def _refuse(net: Net, rules: NetRules, known: Proof) -> Found:
     return Found({}, "undecided", known)
 
 
-def _solve_parts(net: Net, alive: Sequence[int], levels: Levels, rules: NetRules) -> Found:
+def _solve_parts(
+    net: Net, groups: Sequence[Sequence[int]], levels: Levels, rules: NetRules
+) -> Found:
     """Solve each group of legs that share accounts, and bound all of them by prices."""
     solved: list[int] = []
     parts: list[SolverPart] = []
-    for legs in net.find_components(alive):
+    for legs in groups:
         if net.settles(legs):
             solved += legs
-        elif len(legs) <= _TRIED:
+        elif len(legs) <= rules.enumerate_part_upto:
             solved += find_best_set(net, legs, levels)
         else:
             parts.append(SolverPart(net, legs, rules.effort))

@@ -8,6 +8,7 @@ it; a known problem of this kind is solved before the first use.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import version
 from math import ceil
@@ -60,7 +61,8 @@ def minimise(model: Any, objective: Any, asked: Sequence[Any], effort: float) ->
     solver.parameters.linearization_level = _LINEARIZATION
     solver.parameters.presolve_inclusion_work_limit = 0
     solver.parameters.max_deterministic_time = effort
-    status = solver.solve(model)
+    solver.parameters.catch_sigint_signal = False  # an interrupt ends finops, not the search alone
+    status = _solve(solver, model)
     names: dict[int, Status] = {
         cp_model.OPTIMAL: "optimal",
         cp_model.FEASIBLE: "feasible",
@@ -75,6 +77,17 @@ def minimise(model: Any, objective: Any, asked: Sequence[Any], effort: float) ->
         return Outcome(name, (), 0, used)
     values = tuple(int(solver.value(each)) for each in asked)
     return Outcome(name, values, ceil(solver.best_objective_bound), used)
+
+
+def _solve(solver: Any, model: Any) -> Any:
+    """Solve in a thread, so that an interrupt stops the search at once."""
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(solver.solve, model)
+        try:
+            return found.result()
+        except BaseException:
+            solver.stop_search()
+            raise
 
 
 def read_version() -> str:

@@ -79,7 +79,9 @@ def test_supposition_decides_where_peeling_does_not(kb: KnowledgeBase) -> None:
 def test_long_proof_is_not_given(kb: KnowledgeBase) -> None:
     """Rule: a deadlock of few legs whose proof is too long rests on trying every set."""
     legs = THREES_AND_TWOS
-    rules = NetRules(objective="value", enumerate_upto=16, effort=1, proof_steps=2, asks=1)
+    rules = NetRules(
+        objective="value", enumerate_upto=16, enumerate_part_upto=4, effort=1, proof_steps=2, asks=1
+    )
     assert refute(make_net(legs, []), 2) is None
     answer = solve(legs, [], rules)
     assert (answer.status, answer.proof) == ("deadlock", AllTried(16))

@@ -72,6 +72,8 @@ FAULTS = [
     ({**GOOD, "asset": "CASH", "cash": 3}, "the asset is CASH"),
     ({**GOOD, "from": ""}, "from is"),
     ({**GOOD, "form": "A"}, "did you mean from?"),
+    ({**GOOD, "from": "A "}, "a name without blanks around it"),
+    ({**GOOD, "asset": "Cash"}, "CASH, or the name of a security"),
     ({"id": "o1"}, "from is missing"),
     ("[1]", "one JSON object per line"),
     ("{", "not JSON"),
@@ -160,6 +162,15 @@ def test_partial_net_says_that_cash_is_left_out(finops: Finops, tmp_path: Path) 
     assert "2 of 2 legs settle in whole or in part: 4 shares." in said
     assert "cash does not limit the legs" in said
     assert "Not a CUSIP by its check digit, taken as it is: 594918105." in said
+
+
+def test_balance_that_no_leg_moves_is_named(finops: Finops, tmp_path: Path) -> None:
+    """Rule: a balance under a name that no leg has is counted on stderr."""
+    held = [json.loads(line) for line in BALANCES.read_text().splitlines()]
+    balances = write(tmp_path / "held.jsonl", *held, {**held[0], "party": "DTC-161"})
+    said = finops("net", LEGS, "--balances", balances).stderr.decode()
+    text = " ".join(said.split())
+    assert "No leg moves 1 of the 4 balances, such as the CASH of DTC-161." in text
 
 
 def test_own_view_asks_instead_of_saying_deadlock(finops: Finops, tmp_path: Path) -> None:

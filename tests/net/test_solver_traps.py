@@ -16,7 +16,9 @@ from finops_cli.net.solve import solve_net
 from finops_cli.solvers import cp_sat
 from tests.support.nets import CUSIP, best_whole, draw_balances, draw_legs, leg
 
-RULES = NetRules(objective="value", enumerate_upto=0, effort=10, proof_steps=100, asks=10)
+RULES = NetRules(
+    objective="value", enumerate_upto=0, enumerate_part_upto=4, effort=10, proof_steps=100, asks=10
+)
 
 
 def test_no_row_of_a_model_is_conditional() -> None:

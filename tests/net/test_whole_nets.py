@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from random import Random
 
 import pytest
 
+from finops_cli.checking.net_answers import check_net
+from finops_cli.domain import exact_json
 from finops_cli.kb.chapters.net import NetRules
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.net.answers import NetAnswer, Prices, SolverWord
-from finops_cli.net.legs import Balance, Objective, make_net, order_of_id
+from finops_cli.net.answers import AllTried, NetAnswer, Prices, SolverWord
+from finops_cli.net.legs import Balance, Leg, Objective, make_net, order_of_id
 from finops_cli.net.solve import solve_net
 from tests.support.nets import (
     CUSIP,
@@ -107,10 +110,45 @@ def test_earlier_leg_wins_a_tie(kb: KnowledgeBase) -> None:
         assert settled(solve(given, [Balance("A", CUSIP, 60)], "value", kb.net)) == ["o2"]
 
 
+def test_parts_without_common_accounts_need_no_solver(
+    kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: many parts of a few legs are each tried set by set, and the checker does it again."""
+    monkeypatch.setitem(sys.modules, "ortools", None)
+    draw = Random(5)
+    legs, balances = [], []
+    for part in range(12):
+        own = draw_legs(draw, 6, 3, (f"S{part}",), 9, 0)
+        legs += [leg(f"p{part}-{each.id}", *ends(each), each.qty, 0, each.asset) for each in own]
+        balances += draw_balances(draw, own, 4)
+    answer = solve(legs, balances, "value", kb.net)
+    assert isinstance(answer.proof, AllTried)
+    assert 12 < answer.proof.sets < 12 * 2**6  # some legs are dead of themselves
+    expected = [
+        id
+        for part in range(12)
+        for id in best_whole([each for each in legs if each.asset == f"S{part}"], balances, "value")
+    ]
+    assert settled(answer) == sorted(expected, key=order_of_id)
+    given = exact_json.decode(exact_json.encode(answer))
+    assert check_net(given, legs, balances, kb.net) == []
+    given["proof"]["sets"] += 1
+    assert check_net(given, legs, balances, kb.net)
+
+
+def ends(each: Leg) -> tuple[str, str]:
+    return each.giver, each.taker
+
+
 def with_solver(kb: KnowledgeBase) -> NetRules:
     """Return the rules under which no set is tried one by one as a whole."""
     return NetRules(
-        objective="value", enumerate_upto=0, effort=10, proof_steps=kb.net.proof_steps, asks=100
+        objective="value",
+        enumerate_upto=0,
+        enumerate_part_upto=4,
+        effort=10,
+        proof_steps=kb.net.proof_steps,
+        asks=100,
     )
 
 
@@ -168,7 +206,14 @@ def test_effort_that_ends_leaves_a_bound(kb: KnowledgeBase) -> None:
     pytest.importorskip("ortools")
     draw = Random(7)
     legs = draw_legs(draw, 400, 5, (CUSIP,), 9, 100)
-    rules = NetRules(objective="value", enumerate_upto=0, effort=1, proof_steps=5, asks=100)
+    rules = NetRules(
+        objective="value",
+        enumerate_upto=0,
+        enumerate_part_upto=4,
+        effort=1,
+        proof_steps=5,
+        asks=100,
+    )
     answer = solve(legs, [], "count", rules)
     assert answer.status == "best_found"
     assert isinstance(answer.proof, Prices)
@@ -182,6 +227,13 @@ def test_no_effort_leaves_the_question_open(kb: KnowledgeBase) -> None:
     pytest.importorskip("ortools")
     draw = Random(3)
     legs = draw_legs(draw, 300, 4, (CUSIP,), 10**9, 10**9)
-    rules = NetRules(objective="value", enumerate_upto=0, effort=0, proof_steps=5, asks=100)
+    rules = NetRules(
+        objective="value",
+        enumerate_upto=0,
+        enumerate_part_upto=4,
+        effort=0,
+        proof_steps=5,
+        asks=100,
+    )
     answer = solve(legs, [], "value", rules)
     assert (answer.status, answer.count) == ("undecided", 0)
