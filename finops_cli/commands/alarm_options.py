@@ -26,7 +26,7 @@ Hooks = Annotated[
         "--hooks",
         metavar="FILE",
         help="File (TOML) of commands and webhooks of this machine that are told of drift, lack of"
-        " memory and other events. With -o, OUT.hooks.jsonl keeps what was told.",
+        " memory, latency and other events. With -o, OUT.hooks.jsonl keeps what was told.",
     ),
 ]
 DriftBaseline = Annotated[
@@ -92,6 +92,7 @@ def describe_event(event: Event) -> str:
 def _open_alarms(options: AlarmOptions, config: RunConfig, kb: KnowledgeBase) -> RunAlarms:
     from finops_cli.monitoring.hooks.alarms import Dispatch, RunAlarms
     from finops_cli.monitoring.hooks.outbox import Outbox, outbox_path
+    from finops_cli.monitoring.latency_watch import LatencyWatch
     from finops_cli.monitoring.system_monitor import system_monitor
 
     watch = None if options.drift_baseline is None else _open_watch(options.drift_baseline, kb)
@@ -103,7 +104,15 @@ def _open_alarms(options: AlarmOptions, config: RunConfig, kb: KnowledgeBase) ->
         path = None if config.output is None else outbox_path(config.output)
         _refuse_outbox(path, config, options)
         dispatch = Dispatch(hooks, Outbox(path, continues=config.resume), kb.monitoring.hooks)
-    return RunAlarms(system_monitor(kb), dispatch, watch)
+    monitor = system_monitor(kb)
+    folder = None if config.output is None else diagnostics_of(config.output)
+    latency = LatencyWatch(monitor, kb.monitoring.spike, folder)
+    return RunAlarms(monitor, dispatch, watch, latency)
+
+
+def diagnostics_of(output: Path) -> Path:
+    """Return the folder that takes the diagnostic bundles of a run."""
+    return output.with_name(f"{output.name}.diagnostics")
 
 
 def _refuse_outbox(path: Path | None, config: RunConfig, options: AlarmOptions) -> None:

@@ -66,7 +66,18 @@ class _Line(Struct, frozen=True):
     sentiment: _Sentiment | None = None
 
 
+class _Timing(Struct, frozen=True):
+    latency_ms: float | None = None
+
+
+class _TimedLine(Struct, frozen=True):
+    fail_id: str | None = None
+    id: str | None = None
+    provenance: _Timing = _Timing()
+
+
 _DECODER = msgspec.json.Decoder(_Line)
+_TIMED_DECODER = msgspec.json.Decoder(_TimedLine)
 
 
 def read_predictions(line: bytes) -> dict[str, str] | None:
@@ -86,6 +97,15 @@ def read_predictions(line: bytes) -> dict[str, str] | None:
             "label": sentiment.label if is_own else NO_ANSWER,
         }
     return predictions_of(written)
+
+
+def read_latency(line: bytes) -> tuple[str, float | None]:
+    """Return the name of an output line, and its latency in ms; None if it was not timed.
+
+    Raises msgspec.DecodeError for a line that is not an output line.
+    """
+    written = _TIMED_DECODER.decode(line)
+    return written.fail_id or written.id or "", written.provenance.latency_ms
 
 
 def predictions_of(line: Any) -> dict[str, str]:

@@ -6,7 +6,7 @@ no web framework. Figures are of the last minute, of the last hour and since the
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.models.recovery.incidents import BOARD, Incident
 from finops_cli.monitoring.events import Callback, Event, EventName
 from finops_cli.monitoring.health import Signals, compute_penalties, health_of
 from finops_cli.monitoring.hooks.hook_thread import HookThread
@@ -54,9 +55,20 @@ class SystemStats(Struct, frozen=True, kw_only=True):
     """Values that somebody set, such as the length of a queue."""
     events: dict[str, int]
     """How often each event was reported."""
+    recoveries: dict[str, int]
+    """How often each rung of the recovery ladder was taken (kb: `recovery.out_of_memory`)."""
     health: int
     """From 0 to 100, of the last minute."""
     penalties: dict[str, float]
+
+
+class SlowAnswer(Struct, frozen=True, kw_only=True):
+    """An answer that took long."""
+
+    id: str
+    """The name of the record, or of the request."""
+    command: str
+    latency_ms: float
 
 
 class SystemMonitor:
@@ -81,6 +93,8 @@ class SystemMonitor:
         self._server: Counter[str] = Counter()
         self._gauges: dict[str, float] = {}
         self._events: Counter[str] = Counter()
+        self._recoveries: Counter[str] = Counter()
+        self._slow: deque[SlowAnswer] = deque(maxlen=kb.monitoring.spike["slowest"])
         self._callbacks: dict[str, list[Callback]] = defaultdict(list)
         self._threads: dict[Callback, HookThread[Event]] = {}
         self._sinks: list[Callback] = []
@@ -156,6 +170,17 @@ class SystemMonitor:
             if summary.server:
                 self._server.update(summary.server)
 
+    def note_latency(self, id: str, command: str, latency_ms: float) -> None:
+        """Remember an answer for the diagnosis of a latency spike, where it was slow."""
+        if latency_ms > self._kb.monitoring.spike["min_ms"]:
+            with self._lock:
+                self._slow.append(SlowAnswer(id=id, command=command, latency_ms=latency_ms))
+
+    def slow_answers(self) -> list[SlowAnswer]:
+        """Return the last answers that were slow, the slowest first."""
+        with self._lock:
+            return sorted(self._slow, key=lambda each: -each.latency_ms)
+
     def set_gauge(self, name: str, value: float) -> None:
         """Set a value that is true now, such as the length of a queue."""
         with self._lock:
@@ -192,6 +217,8 @@ class SystemMonitor:
         """Report an event to the callbacks that are registered for it. It does not wait."""
         with self._lock:
             self._events[event.event] += 1
+            if "rung" in event.facts:
+                self._recoveries[event.facts["rung"]] += 1
             sinks = list(self._sinks)
             threads = [self._threads[each] for each in self._callbacks[event.event]]
         for sink in sinks:
@@ -242,19 +269,27 @@ class SystemMonitor:
                 server=dict(self._server),
                 gauges=dict(self._gauges),
                 events=dict(self._events),
+                recoveries=dict(self._recoveries),
                 health=health_of(penalties),
                 penalties=penalties,
             )
 
     def minutes_p95(self) -> list[float | None]:
-        """Return the 95th percentile of each complete minute that was kept, the oldest first.
+        """Return the 95th percentile of each complete minute of the last hour, the oldest first.
 
         A minute without a timed answer has None.
         """
         with self._lock:
-            now = int(self._now() // _MINUTE)
-            parts = [part for part in self._minutes.recent(self._now()) if part.number < now]
-            return [_percentile(part, "p95") for part in parts]
+            now = self._now()
+            parts = {part.number: part for part in self._minutes.recent(now)}
+            numbers = range(min(parts, default=0), int(now // _MINUTE))
+            return [
+                _percentile(parts[number], "p95") if number in parts else None for number in numbers
+            ]
+
+    def minute_number(self) -> int:
+        """Return the number of complete minutes since the beginning."""
+        return int(self._now() // _MINUTE)
 
     def _now(self) -> float:
         """Return the seconds since the beginning."""
@@ -293,6 +328,16 @@ _lock = Lock()
 _monitors: list[SystemMonitor] = []
 
 
+def report_incidents(monitor: SystemMonitor) -> Callable[[Incident], None]:
+    """Return the function that reports the incidents of models to `monitor`."""
+    return lambda incident: monitor.report(
+        Event(
+            event=incident.name,
+            facts={"backend": incident.backend, "model": incident.model, **incident.facts},
+        )
+    )
+
+
 def system_monitor(kb: KnowledgeBase | None = None) -> SystemMonitor:
     """Return the monitor of this process, which begins with the first call.
 
@@ -301,6 +346,7 @@ def system_monitor(kb: KnowledgeBase | None = None) -> SystemMonitor:
     with _lock:
         if not _monitors:
             _monitors.append(SystemMonitor(kb or load_kb(bundled_kb_dir())))
+            BOARD.subscribe(report_incidents(_monitors[0]))
         monitor = _monitors[0]
     if kb is not None:
         monitor.use(kb)

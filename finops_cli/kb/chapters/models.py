@@ -36,6 +36,10 @@ class ModelSettings:
     memory_pct: int
     turn_ends: frozenset[str]
     turn_openings: frozenset[str]
+    memory: Mapping[str, int]
+    """Recovery from lack of memory: minutes and seconds."""
+    memory_words: frozenset[str]
+    """Words of a failure for lack of memory, in small letters."""
 
     def timeout_of(self, stage: StageName) -> float:
         """The time limit of an answer; the longest one for a stage that no run asks."""
@@ -78,6 +82,8 @@ def compile_models(c: Compiler) -> ModelSettings:
         memory_pct=c.whole("model.memory_pct", highest=100),
         turn_ends=c.words("model.turn_ends"),
         turn_openings=c.words("model.turn_openings"),
+        memory=c.wholes("recovery.out_of_memory", ("again_minutes", "unload_seconds")),
+        memory_words=frozenset(word.lower() for word in c.words("recovery.memory_words")),
     )
     _refuse_unusable(settings)
     return settings
@@ -103,6 +109,10 @@ def _refuse_unusable(settings: ModelSettings) -> None:
     longest = max(*settings.timeouts.values(), backoff["longest"], float(breaker["longest"]))
     if longest > _LONGEST_SECONDS:
         raise KnowledgeError("kb entry model.timeouts: no time may be above a week")
+    if "" in settings.memory_words:
+        raise KnowledgeError(
+            "kb entry recovery.memory_words: an empty text would fit every failure"
+        )
     if "" in settings.turn_ends | settings.turn_openings:
         raise KnowledgeError("kb entry model.turn_ends: an empty token would end every answer")
     if not 0 <= backoff["jitter"] <= 1:

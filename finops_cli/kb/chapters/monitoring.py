@@ -1,4 +1,4 @@
-"""The monitor of the process, hooks and recovery (kb: `monitor.*`, `hooks.*`, `recovery.*`)."""
+"""The monitor of the process and its hooks (kb: `monitor.*`, `drift.live`, `hooks.*`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from finops_cli.kb.compiler import Compiler
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class MonitoringSettings:
-    """Windows, alarms and ladders; times in seconds unless the name has another unit."""
+    """Windows and alarms; times in seconds unless the name has another unit."""
 
     windows: Mapping[str, int]
     drift_rearm: Decimal
@@ -20,7 +20,6 @@ class MonitoringSettings:
     drift_live: Mapping[str, int]
     hooks: Mapping[str, int]
     spike: Mapping[str, int]
-    out_of_memory: Mapping[str, int]
 
 
 def compile_monitoring(c: Compiler) -> MonitoringSettings:
@@ -33,9 +32,6 @@ def compile_monitoring(c: Compiler) -> MonitoringSettings:
         ),
         "monitor.latency_spike": c.wholes(
             "monitor.latency_spike", ("ratio", "min_ms", "minutes", "bundles", "slowest")
-        ),
-        "recovery.out_of_memory": c.wholes(
-            "recovery.out_of_memory", ("again_minutes", "unload_seconds")
         ),
     }
     for id, members in tables.items():
@@ -51,5 +47,4 @@ def compile_monitoring(c: Compiler) -> MonitoringSettings:
         drift_live=tables["drift.live"],
         hooks=tables["hooks.limits"],
         spike=tables["monitor.latency_spike"],
-        out_of_memory=tables["recovery.out_of_memory"],
     )

@@ -22,6 +22,7 @@ from finops_cli.models.circuit_breaker import (
     request_outcome,
 )
 from finops_cli.models.failures import Crashed, NoEndpointLeft, Unreachable
+from finops_cli.models.recovery.incidents import tell_breaker
 
 
 class AdmissionControl:
@@ -31,8 +32,15 @@ class AdmissionControl:
     """
 
     def __init__(
-        self, breaker: CircuitBreaker, cure: str, clock: Callable[[], float] = monotonic
+        self,
+        breaker: CircuitBreaker,
+        cure: str,
+        clock: Callable[[], float] = monotonic,
+        model: str = "",
     ) -> None:
+        """Keep the parts. `model` is the name in incidents."""
+        self._model = model
+        self.backend = ""
         self._breaker = breaker
         self._cure = cure
         self._clock = clock
@@ -44,9 +52,23 @@ class AdmissionControl:
         """The last death that was reported to the breaker."""
 
     @property
+    def state(self) -> str:
+        """Return the state of the breaker."""
+        return self._breaker.state
+
+    @property
     def open(self) -> bool:
         """Return true if the breaker admits every request."""
         return self._breaker.state == "closed"
+
+    def trip(self) -> None:
+        """Open the breaker at once: the next request would fail too."""
+        with self._changed:
+            before = self._breaker.state
+            self._breaker.trip(self._clock())
+            after = self._breaker.state
+            self._changed.notify_all()
+        tell_breaker(self.backend, self._model, before, after)
 
     @contextmanager
     def admit(self, suspect: bool) -> Iterator[None]:
@@ -94,9 +116,12 @@ class AdmissionControl:
 
     def _leave(self, ended: RequestOutcome, age: int) -> None:
         with self._changed:
+            before = self._breaker.state
             self._inside -= 1
             self._settle(ended, age)
+            after = self._breaker.state
             self._changed.notify_all()
+        tell_breaker(self.backend, self._model, before, after)
 
     def _settle(self, ended: RequestOutcome, age: int) -> None:
         """Record the outcome. A process that dies during many requests counts as one failure."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from finops_cli.models.gguf import NotGguf, gguf_pairs
 from finops_cli.models.llama_cpp.messages import Load
+from finops_cli.models.recovery.ladder import Rung
 
 _F16_BYTES = 2
 
@@ -38,6 +41,22 @@ def token_bytes(path: Path) -> int | None:
         return None  # llama.cpp says what is wrong with it when it loads it
     length = found.get("attention.key_length", each) + found.get("attention.value_length", each)
     return int(_F16_BYTES * length * (sum(kept) if isinstance(kept, list) else kept * layers))
+
+
+def reduce_load(load: Load, rung: Rung, longest_prompt: int, max_tokens: int | None) -> Load:
+    """Return `load` with the memory that a rung of the recovery ladder leaves it.
+
+    `longest_prompt` and `max_tokens` are in tokens: the longest prompt so far (0: none was read),
+    and the longest answer (None: as long as the context).
+    """
+    if rung == "halve" and load.groups > 1:
+        return msgspec.structs.replace(load, groups=load.groups // 2)
+    if rung == "halve":
+        return msgspec.structs.replace(load, sequences=max(1, load.sequences // 2))
+    if rung == "shrink" and longest_prompt:
+        room = longest_prompt + (load.context if max_tokens is None else max_tokens)
+        return msgspec.structs.replace(load, context=min(load.context, room))
+    return load
 
 
 def _architecture(path: Path) -> dict[str, Any]:

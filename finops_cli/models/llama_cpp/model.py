@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from finops_cli.domain import limits
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.files.digests import Identity, identity
@@ -23,9 +23,12 @@ from finops_cli.models import failures
 from finops_cli.models.circuit_breaker import CircuitBreaker
 from finops_cli.models.failures import ModelError
 from finops_cli.models.llama_cpp.admission import AdmissionControl
+from finops_cli.models.llama_cpp.memory_recovery import MemoryRecovery
 from finops_cli.models.llama_cpp.messages import Generate, GenerationResult, Load, Sampling
+from finops_cli.models.llama_cpp.replies import refuse_invalid_unicode, require_whole_text
 from finops_cli.models.llama_cpp.worker_process import NotLoaded, WorkerProcess
 from finops_cli.models.protocol import Completion, CompletionRequest, Origin
+from finops_cli.models.recovery.incidents import BOARD
 from finops_cli.models.retry_policy import RetryBudget
 from finops_cli.models.sharing.turns import TurnQueue
 
@@ -79,9 +82,13 @@ class LlamaCppModel:
         self._models = {
             stage: Model(profile, settings, start, runtime) for stage, profile in profiles.items()
         }
+        for model in self._models.values():
+            model.admission.backend = origin.name
+            model.unload_others = partial(self._unload_others, model)
         self._settings = settings
         self._timeout = timeout
         self.turns: TurnQueue | None = None
+        BOARD.add_probe(origin.name, self.describe)
 
     @property
     def threads(self) -> tuple[int, ...]:
@@ -93,6 +100,10 @@ class LlamaCppModel:
         if self.turns is None:
             return ""
         return "no model file is on a GPU: the models take turns on the processor"
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Return the state of each model, for a diagnosis."""
+        return {stage: model.describe() for stage, model in self._models.items()}
 
     @property
     def concurrency(self) -> int:
@@ -125,6 +136,14 @@ class LlamaCppModel:
         if self.turns is None and _compete(self._models.values()):
             self.turns = TurnQueue(self._settings.alternation_batch)
 
+    def _unload_others(self, mine: Model) -> bool:
+        """Unload the other models; false if none is loaded. From then on they alternate."""
+        others = [each for each in self._models.values() if each is not mine and each.in_memory]
+        if others:
+            self.must_alternate = True
+            _unload(others)
+        return bool(others)
+
     def modelfile(self, stage: StageName) -> str:
         """Return the Modelfile that the model was trained for."""
         return self._models[stage].profile.modelfile or stage
@@ -138,7 +157,7 @@ class LlamaCppModel:
 
         Raises ModelError if the retries of `model.retries` are used up, and NoEndpointLeft.
         """
-        _refuse_invalid_unicode(request.prompt)
+        refuse_invalid_unicode(request.prompt)
         model = self._models[request.stage]
         seconds = self._timeout or self._settings.timeout_of(request.stage)
         retries = RetryBudget(self._settings, request.prompt)
@@ -149,7 +168,7 @@ class LlamaCppModel:
                 with model.admission.admit(suspect), turn:
                     result = model.generate(request, seconds)
                 return Completion(
-                    _require_whole_text(result, model.profile),
+                    require_whole_text(result, model.profile.load.context),
                     tuple(retries.overcome),
                     result.tokens,
                     result.generating_ms or None,
@@ -172,6 +191,7 @@ class LlamaCppModel:
 
     def close(self) -> None:
         """End the processes. Waiting requests get no answer, and no model is loaded again."""
+        BOARD.remove_probe(self.origin.name, self.describe)
         for model in self._models.values():
             model.unload(for_good=True)
 
@@ -198,7 +218,8 @@ class Model:
             "free some memory, or use a smaller model or context or fewer --workers, and"
             f" `--resume`; {profile.load.path} was used"
         )
-        self.admission = AdmissionControl(CircuitBreaker(settings.breaker), cure)
+        name = Path(profile.load.path).name
+        self.admission = AdmissionControl(CircuitBreaker(settings.breaker), cure, model=name)
         self._settings = settings
         self._loading = Lock()
         """Held while loading, so that other requests for the model wait."""
@@ -209,6 +230,8 @@ class Model:
         self._start = start
         self._process: WorkerProcess | None = None
         self._closed = False
+        self.unload_others: Callable[[], bool] = lambda: False
+        self._recovery = MemoryRecovery(self, settings)
 
     @property
     def in_memory(self) -> bool:
@@ -224,6 +247,17 @@ class Model:
         if process is None or not process.alive or process.has_gpu:
             return 0
         return self.profile.load.threads
+
+    def describe(self) -> dict[str, Any]:
+        """Return the state of the model and of its process, for a diagnosis."""
+        load, process = self.profile.load, self._process
+        return {
+            "file": Path(load.path).name,
+            "pid": None if process is None or not process.alive else process.pid,
+            "breaker": self.admission.state,
+            "sequences": load.sequences * load.groups,
+            "context": load.context,
+        }
 
     def is_replaced(self) -> bool:
         """Return true if a file of it was replaced or removed since its digest was computed."""
@@ -273,7 +307,32 @@ class Model:
             schema=schema,
             choices=request.choices,
         )
-        return process.generate(generate, seconds, max(seconds, self._settings.timeouts["silence"]))
+        silence = max(seconds, self._settings.timeouts["silence"])
+        try:
+            result = process.generate(generate, seconds, silence)
+        except failures.Crashed as failure:
+            self._recovery.failed(process, failure)
+            raise
+        self._recovery.succeeded(result.prompt_tokens)
+        return result
+
+    @property
+    def load(self) -> Load:
+        """Return the settings by which the model is loaded."""
+        return self.profile.load
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Return the maximum number of tokens in an answer; None: the context decides."""
+        return self.profile.max_tokens
+
+    def change_load(self, load: Load) -> None:
+        """Load the model with other settings from its next process on."""
+        self.profile = msgspec.structs.replace(self.profile, load=load)
+
+    def make_room(self) -> bool:
+        """Unload the other models; false if there are none."""
+        return self.unload_others()
 
     def unload(self, for_good: bool = False) -> None:
         """End the process, even while it is loading."""
@@ -288,8 +347,9 @@ class Model:
             process = self._current_process()
             try:
                 process.ready(self._settings.timeouts["load"])
-            except NotLoaded:
+            except NotLoaded as error:
                 self._refuse_closed()
+                self._recovery.failed(process, failures.Unreachable(str(error)))
                 raise
             return process
 
@@ -329,36 +389,3 @@ def _compete(models: Iterable[Model]) -> bool:
     """
     threads = [model.threads for model in models if model.threads]
     return len(threads) > 1 and max(threads) > 1
-
-
-def _require_whole_text(result: GenerationResult, profile: Profile) -> str:
-    """Return the text of a complete answer.
-
-    Raises the failure of an incomplete one.
-    """
-    if result.end == "context":
-        context_size = profile.load.context
-        raise failures.ContextExceeded(
-            f"the prompt is {result.prompt_tokens:,} tokens, the context"
-            f" has room for {context_size:,}"
-        )
-    if result.end == "refused":
-        raise failures.Rejected(result.text)
-    if len(result.text) > limits.REPLY_CHARS:
-        raise failures.TooLong(
-            f"{len(result.text):,} characters were received", result.text[: limits.REPLY_CHARS]
-        )
-    if result.end == "length":
-        cut = failures.Truncated(f"the answer was cut after {result.tokens:,} tokens", result.text)
-        cut.prompt_tokens = result.prompt_tokens
-        raise cut
-    return result.text
-
-
-def _refuse_invalid_unicode(prompt: str) -> None:
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:
-        raise failures.Rejected(
-            f"the prompt is not valid Unicode: {error.reason} at character {error.start:,}"
-        ) from error

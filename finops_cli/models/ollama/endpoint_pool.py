@@ -23,10 +23,15 @@ from finops_cli.models.circuit_breaker import (
     request_outcome,
 )
 from finops_cli.models.failures import Busy, EndpointsDown, ModelError, NoEndpointLeft
+from finops_cli.models.recovery.incidents import tell_breaker
 from finops_cli.models.sharing.turns import Turns
 
 if TYPE_CHECKING:
     import httpx
+
+
+BACKEND = "ollama"
+"""The name of the backend in incidents."""
 
 
 @dataclass(slots=True)
@@ -116,9 +121,12 @@ class EndpointPool:
         self, endpoint: Endpoint, stage: StageName, outcome: RequestOutcome, age: int
     ) -> None:
         with self._changed:
+            before = endpoint.breaker.state
             endpoint.end(stage)
             endpoint.record_outcome(stage, outcome, self._clock(), age)
+            after = endpoint.breaker.state
             self._changed.notify_all()
+        tell_breaker(BACKEND, endpoint.url, before, after)
 
     def take_turns(self, urls: Collection[str], longest: int) -> None:
         """Let the models of the endpoints at `urls` take turns, of up to `longest` requests, if
@@ -132,14 +140,41 @@ class EndpointPool:
     def mark_working(self, endpoint: Endpoint) -> None:
         """Record that an endpoint passed its test, and admit other requests."""
         with self._changed:
+            before = endpoint.breaker.state
             endpoint.breaker.succeeded()
             self._changed.notify_all()
+        tell_breaker(BACKEND, endpoint.url, before, "closed")
 
     def failed(self, endpoint: Endpoint, failure: ModelError) -> None:
         """Record that a warm-up outside of any slot failed."""
         with self._changed:
             endpoint.last_failure = describe_failure(failure)
             endpoint.breaker.failed(self._clock(), endpoint.breaker.age)
+
+    def halve(self, endpoint: Endpoint) -> bool:
+        """Halve the requests at once, for all stages; false if none has more than one."""
+        with self._changed:
+            before = {
+                stage: endpoint.capacity.get(stage, float(most))
+                for stage, most in endpoint.slots.items()
+            }
+            endpoint.capacity = {stage: max(1.0, most / 2) for stage, most in before.items()}
+            return endpoint.capacity != before
+
+    def has_others(self, endpoint: Endpoint) -> bool:
+        """Return true if another server can be asked."""
+        with self._changed:
+            others = [one for one in self.endpoints if one is not endpoint]
+            return any(one.breaker.state != "given up" for one in others)
+
+    def trip(self, endpoint: Endpoint) -> None:
+        """Open the breaker of a server at once: the next request would fail too."""
+        with self._changed:
+            before = endpoint.breaker.state
+            endpoint.breaker.trip(self._clock())
+            after = endpoint.breaker.state
+            self._changed.notify_all()
+        tell_breaker(BACKEND, endpoint.url, before, after)
 
     def _acquire(self, stage: StageName) -> tuple[Endpoint, int]:
         ticket = object()

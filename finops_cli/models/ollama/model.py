@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from threading import Thread
+from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,11 +13,13 @@ from finops_cli.domain.stage_names import StageName
 from finops_cli.kb.chapters.models import ModelSettings
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.failures import ModelError, PromptTruncated, Truncated
-from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
+from finops_cli.models.ollama.endpoint_pool import BACKEND, Endpoint, EndpointPool
 from finops_cli.models.ollama.generate import Generated, Patience, generate
 from finops_cli.models.ollama.placement import Placement
+from finops_cli.models.ollama.server_recovery import ServerRecovery
 from finops_cli.models.ollama_options import Value
 from finops_cli.models.protocol import Completion, CompletionRequest, Origin
+from finops_cli.models.recovery.incidents import BOARD
 from finops_cli.models.retry_policy import RetryBudget
 from finops_cli.models.token_estimate import estimated_tokens
 
@@ -63,6 +66,9 @@ class OllamaModel:
         self._changes_now = changes_now
         self._counted: dict[StageName, int] = {}
         self._prepared: set[StageName] = set()
+        models = [profile.model for profile in profiles.values()]
+        self._recovery = ServerRecovery(endpoint_pool, models, settings, self._warm_up_all)
+        BOARD.add_probe(BACKEND, self._recovery.describe)
 
     @property
     def concurrency(self) -> int:
@@ -137,12 +143,13 @@ class OllamaModel:
         body = self.body(request)
         retries = RetryBudget(self._settings, request.prompt)
         while True:
-            is_sent = False
+            is_sent, began = False, monotonic()
             try:
                 with self._endpoint_pool.slot(request.stage) as endpoint:
                     self._try_out(endpoint, request.stage)
-                    is_sent = True
+                    is_sent, began = True, monotonic()
                     generated = generate(endpoint.client, body, self._patience(request.stage))
+                    self._recovery.succeeded(endpoint)
                     text = self._require_whole_text(request, generated, bool(retries.overcome))
                     return Completion(
                         text,
@@ -153,11 +160,18 @@ class OllamaModel:
                     )
             except ModelError as failure:
                 if is_sent:
+                    self._recovery.failed(endpoint, failure, began)
                     retries.spend(
                         failure, "server" if failure.policy == "give up" else failure.policy
                     )
             if is_sent and endpoint.breaker.state == "closed":
                 retries.pause()  # an open breaker also makes the request wait
+
+    def _warm_up_all(self, endpoint: Endpoint) -> None:
+        """Load the model of each stage, where they do not alternate. Raises ModelError."""
+        stages = list(self._profiles)
+        for stage in stages[:1] if self.must_alternate else stages:
+            _warm_up(endpoint, self._warm_up_body(stage), self._loading(stage))
 
     def _try_out(self, endpoint: Endpoint, stage: StageName) -> None:
         """Warm up an endpoint that failed before it gets a record.
@@ -179,6 +193,7 @@ class OllamaModel:
 
     def close(self) -> None:
         """Close the connections to every server."""
+        BOARD.remove_probe(BACKEND, self._recovery.describe)
         for endpoint in self._endpoint_pool.endpoints:
             endpoint.client.close()
 

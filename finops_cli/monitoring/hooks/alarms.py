@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,10 +11,11 @@ from finops_cli.monitoring.events import Event
 from finops_cli.monitoring.hooks.deliver import deliverer
 from finops_cli.monitoring.hooks.hook_thread import HookThread
 from finops_cli.monitoring.hooks.outbox import DELIVERED, Outbox
-from finops_cli.monitoring.predictions import read_predictions
+from finops_cli.monitoring.predictions import read_latency, read_predictions
 
 if TYPE_CHECKING:
     from finops_cli.monitoring.hooks.hook_file import Hook
+    from finops_cli.monitoring.latency_watch import LatencyWatch
     from finops_cli.monitoring.live_drift import DriftWatch
     from finops_cli.monitoring.system_monitor import SystemMonitor
 
@@ -90,8 +91,14 @@ class RunAlarms:
     """
 
     def __init__(
-        self, monitor: SystemMonitor, dispatch: Dispatch | None, watch: DriftWatch | None
+        self,
+        monitor: SystemMonitor,
+        dispatch: Dispatch | None,
+        watch: DriftWatch | None,
+        latency: LatencyWatch | None = None,
     ) -> None:
+        """Keep the parts. `latency` looks for spikes while the run lasts."""
+        self._latency = latency
         self.events: list[Event] = []
         """The events since the beginning of the run, in order."""
         self._monitor = monitor
@@ -99,8 +106,14 @@ class RunAlarms:
         self._watch = watch
         monitor.add_sink(self._note)
 
-    def see(self, lines: Iterable[bytes]) -> None:
+    def see(self, lines: Sequence[bytes]) -> None:
         """See the lines that the run wrote, in order. Each window is judged when it is full."""
+        if self._latency is not None:
+            for line in lines:
+                name, latency_ms = read_latency(line)
+                if latency_ms is not None:
+                    self._monitor.note_latency(name, "run", latency_ms)
+            self._latency.look()
         watch = self._watch
         if watch is None:
             return

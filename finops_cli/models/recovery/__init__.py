@@ -1,0 +1,1 @@
+"""What happens to models while they answer, and how one without memory recovers."""
