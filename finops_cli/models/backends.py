@@ -285,7 +285,7 @@ BACKENDS: dict[str, BackendSpec] = {
         ),
         BackendSpec(
             name="transformers",
-            summary="folders of models, with or without adapters",
+            summary="folders of models and adapters",
             open=_open_transformers,
             workers="answers in a batch (default: 4)",
             options={

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[train]'")
 pytest.importorskip("transformers", reason="needs transformers: pip install -e '.[train]'")
@@ -26,7 +27,7 @@ from tests.quantization.test_logits import (  # noqa: E402
     largest_difference,
     open_llama,
 )
-from tests.support.other_networks import save_mistral  # noqa: E402
+from tests.support.other_networks import SPACE, save_mistral  # noqa: E402
 from tests.support.tiny_checkpoints import AWKWARD, save_adapter  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # other people's libraries, of several versions
@@ -59,13 +60,16 @@ def test_mistral_texts_are_split_alike(folder: Path, tmp_path: Path) -> None:
     model.close()
 
 
-def ask(command: tuple[str, ...], path: Path) -> GenerationResult:
-    """Ask a worker for the logits of the labels."""
+def ask(
+    command: tuple[str, ...], path: Path, choices: tuple[str, ...]
+) -> tuple[GenerationResult, GenerationResult]:
+    """Ask a worker for a text, and for the logits of choices."""
     process = WorkerProcess(Load(path=str(path), context=512), command)
+    asked = Generate(number=0, prompt=sentiment_text("Profit rose 3 %."), seed=1, max_tokens=6)
     try:
         process.ready(120)
-        prompt = sentiment_text("Profit rose 3 %.")
-        return process.generate(Generate(number=0, prompt=prompt, seed=1, max_tokens=6), 60, 60)
+        text = process.generate(asked, 60, 60)
+        return text, process.generate(replace(asked, choices=choices), 60, 60)
     finally:
         process.stop()
 
@@ -73,13 +77,18 @@ def ask(command: tuple[str, ...], path: Path) -> GenerationResult:
 @pytest.mark.slow
 def test_both_runtimes_get_the_same_turns(folder: Path, tmp_path: Path) -> None:
     """The prompt of sentiment becomes the turns of Mistral in llama.cpp and in transformers: as
-    many tokens, and the same answer.
+    many tokens, the same answer, and the same logits of words.
     """
+    from transformers import AutoTokenizer
+
     pytest.importorskip("llguidance")
-    ours = ask(LLAMA_CPP, convert_model(folder, tmp_path / "m.gguf"))
-    theirs = ask(TRANSFORMERS, folder)
-    assert ours.prompt_tokens == theirs.prompt_tokens
-    assert ours.text.strip("\ufffd ") == theirs.text.strip("\ufffd ")
+    vocabulary = AutoTokenizer.from_pretrained(folder).get_vocab()
+    words = [word[1:] for word in sorted(vocabulary) if word[0] == SPACE and word[1:].isalpha()]
+    ours = ask(LLAMA_CPP, convert_model(folder, tmp_path / "m.gguf"), tuple(words[:3]))
+    theirs = ask(TRANSFORMERS, folder, tuple(words[:3]))
+    assert [each.prompt_tokens for each in ours] == [each.prompt_tokens for each in theirs]
+    assert ours[0].text.strip("\ufffd ") == theirs[0].text.strip("\ufffd ")
+    assert ours[1].choice_logits == pytest.approx(theirs[1].choice_logits, abs=0.05)
 
 
 def change_tokenizer(folder: Path, target: Path, change: Any) -> Path:

@@ -139,16 +139,36 @@ class Recorder:
     def close(self) -> None: ...
 
 
+@pytest.mark.slow
 def test_no_prompt_and_no_reply_has_personal_data(kb: KnowledgeBase) -> None:
     """A model that repeats its prompt gets masked texts, and its reply is masked again."""
     model = Recorder()
     config = SentimentConfig(kb_dir=bundled_kb_dir(), timed=False, keeps_raw=True)
     pipeline = config.open_with(LanguageClassifier(model, kb, has_choices=False), kb)
-    for number, (_, text) in enumerate(SECRETS[:100], start=1):
+    for number, (_, text) in enumerate(SECRETS, start=1):
         line = pipeline.process(number, json.dumps({"text": text}).encode()).line
         assert leaks(repr(line).encode()) == []
         assert line.pii
+    assert len(model.prompts) >= TEXTS
     assert leaks("".join(model.prompts).encode()) == []
+
+
+@pytest.mark.slow
+def test_no_byte_of_an_evaluation_has_personal_data(finops: Finops, tmp_path: Path) -> None:
+    """Records, answers, report and messages of an evaluation have none of the secrets."""
+    given = tmp_path / "rows.jsonl"
+    labels = ("positive", "neutral", "negative")
+    rows = ({"text": text, "label": labels[n % 3]} for n, (_, text) in enumerate(SECRETS))
+    given.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    done = finops(
+        "evaluate", "--stage", "sentiment", "--backend", "baseline", "--data", given,
+        "--learn-from", "generated", "--no-baselines", "-o", tmp_path / "ev",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert leaks(done.stdout + done.stderr) == []
+    written = list(files_of(tmp_path / "ev", given))
+    assert len(written) >= 3
+    assert [(path.name, found) for path in written if (found := leaks(path.read_bytes()))] == []
 
 
 @pytest.mark.slow

@@ -186,7 +186,7 @@ SENTIMENT_BACKENDS: dict[str, SentimentBackendSpec] = {
         ),
         SentimentBackendSpec(
             name="transformers",
-            summary="a folder of a model, with or without an adapter",
+            summary="a folder of a model and its adapter",
             open=_open_transformers,
             options={
                 "folder": "--sentiment-dir",

@@ -37,7 +37,9 @@ from finops_cli.models.protocol import Origin, names_by_stage
 from finops_cli.models.transformers.folders import ModelFolder, read_folder
 from finops_cli.models.transformers.model_note import read_note, refuse_other_base
 
-TRANSFORMERS = Runtime("transformers", "use another folder, or fewer --workers")
+TRANSFORMERS = Runtime(
+    "transformers", "use another folder or fewer --workers, or leave --load-in-4bit out"
+)
 WORKER_COMMAND = (sys.executable, "-P", "-m", "finops_cli.models.transformers.worker")
 _AT_ONCE = 4
 """Answers in one batch without `--workers`. All of them end before the next batch begins."""

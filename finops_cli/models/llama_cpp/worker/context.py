@@ -69,10 +69,12 @@ class Model:
     def tokenize(self, text: str) -> list[int] | int:
         """Tokenize `text`. If the tokens leave no room in the context, return only their number."""
         raw, size = text.encode(), self.load.context
+        begins = False
         if self.has_own_turns:
-            raw = own_turns(raw, lib.llama_model_chat_template(self.handle, None))
+            turns = own_turns(raw, lib.llama_model_chat_template(self.handle, None))
+            # the template leaves the token that begins a text to the vocabulary
+            begins, raw = turns != raw, turns
         tokens = (ctypes.c_int32 * size)()
-        begins = self.has_own_turns  # the template leaves the first token to the vocabulary
         count = lib.llama_tokenize(self.vocab, raw, len(raw), tokens, size, begins, True)
         if count < 0:
             return int(-count)
@@ -105,6 +107,7 @@ class DecodingNetwork:
         self.context = load.context
         self.token_texts, self.vocabulary = model.token_texts, model.vocabulary
         self._tokenize = model.tokenize
+        self._has_own_turns = model.has_own_turns
         self.can_rewind = not (
             lib.llama_model_is_recurrent(model.handle) or lib.llama_model_is_hybrid(model.handle)
         )
@@ -206,8 +209,16 @@ class DecodingNetwork:
 
     def tokenize_choices(self, choices: tuple[str, ...]) -> list[list[int]]:
         """Return the tokens of each choice, as they follow the prompt of a chat."""
-        found = [self._tokenize(choice) for choice in choices]
+        found = [self._tokenize_answer(choice) for choice in choices]
         return [tokens if isinstance(tokens, list) and tokens else [0] for tokens in found]
+
+    def _tokenize_answer(self, text: str) -> list[int] | int:
+        """Tokenize the beginning of an answer, which in turns of SentencePiece follows a space."""
+        found = self._tokenize(text)
+        if not self._has_own_turns or not isinstance(found, list) or not found:
+            return found
+        begins_with_space = (self.token_texts[found[0]] or b"").startswith(b" ")
+        return found if begins_with_space else self._tokenize(f" {text}")
 
     def sampler(self, sampling: Sampling, seed: int) -> TokenSampler | None:
         """Make the sampler of one answer; None if the likeliest token is always chosen."""

@@ -63,7 +63,7 @@ class Decoder:
         except ValueError as error:
             self._refuse(request, str(error))
             return None
-        if network.is_classifier != bool(request.choices) and network.is_classifier:
+        if network.is_classifier and not request.choices:
             self._refuse(request, "the model labels texts and writes none")
             return None
         if not prompt:
@@ -114,7 +114,8 @@ class Decoder:
         """Compute the logits of the choices, and answer with the likeliest one."""
         for sequence in sequences:
             sequence.choices = [
-                self._choice_tokens(sequence.prompt, choice) for choice in sequence.request.choices
+                list(self._network.tokenizer(choice, add_special_tokens=False).input_ids)
+                for choice in sequence.request.choices
             ]
         alike = [one for one in sequences if all(len(each) == 1 for each in one.choices or ())]
         if alike:
@@ -126,11 +127,6 @@ class Decoder:
         for sequence in sequences:
             if sequence not in alike:
                 self._send(self._weigh(sequence))
-
-    def _choice_tokens(self, prompt: list[int], choice: str) -> list[int]:
-        """Tokenize a choice as the continuation of a prompt, without tokens that begin a text."""
-        del prompt
-        return list(self._network.tokenizer(choice, add_special_tokens=False).input_ids)
 
     def _weigh(self, sequence: Sequence) -> GenerationResult:
         """Compute the logarithms of the probabilities of choices of several tokens."""
