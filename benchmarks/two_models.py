@@ -94,7 +94,7 @@ def make_work(count: int) -> list[Work]:
 
 def seconds(model: TextModel, work: list[Work], stages: tuple[StageName, ...]) -> float:
     """Return the seconds of `stages`, one after the other for each record, as in a run."""
-    backend = VerifiedBackend(model, KB, "flag")
+    backend = VerifiedBackend(model, KB, "reject")
 
     def answer(one: Work) -> None:
         if "triage" in stages:

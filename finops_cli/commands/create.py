@@ -67,6 +67,11 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the request as JSON and send nothing.")
 ]
 
+Try = Annotated[
+    bool,
+    typer.Option("--try/--no-try", help="Ask the new model one record and say how it did."),
+]
+
 
 @show_examples(
     Example("finops create --stage triage", needs="an Ollama server"),
@@ -81,14 +86,18 @@ def create(
     host: Host = None,
     quantize: Quantize = None,
     dry_run: DryRun = False,
+    is_tried: Try = True,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a stage's model in Ollama from its Modelfile."""
+    from msgspec.structs import replace
+
     from finops_cli.kb.load import load_kb
     from finops_cli.models.ollama.create import Callbacks, create_model, default_names, preview
     from finops_cli.models.ollama.create_request import CreateOptions
     from finops_cli.models.ollama.hosts import judge_address, resolve_hosts
+    from finops_cli.models.ollama.trial import try_model
     from finops_cli.pipeline.output import encode_value
 
     kb = load_kb(kb_dir_of(context))
@@ -104,16 +113,35 @@ def create(
         def on_step(step: Step) -> None:
             show_step(step.what, step.done, step.total)
 
-        if dry_run:
-            typer.echo(encode_value(preview(options, on_step)))
-            return
-        url = resolve_hosts([host] if host else [])[0]
-        judge_address(url, kb.models.external_servers)
         callbacks = Callbacks(
             lambda text: None if quiet else typer.echo(text, err=True), warn, on_step
         )
+        if dry_run:
+            typer.echo(encode_value(preview(options, callbacks)))
+            return
+        url = resolve_hosts([host] if host else [])[0]
+        judge_address(url, kb.models.external_servers)
         created = create_model(options, url, callbacks)
+        if is_tried:
+            created = replace(created, trial=try_model(stage, created.model, url, kb))
     typer.echo(encode_value(created)) if as_json else _print_created(created)
+    _warn_of_trial(created)
+
+
+def _warn_of_trial(created: Created) -> None:
+    """Warn of a model that answered its first record wrong, or not at all."""
+    trial = created.trial
+    if trial is None or trial.result == "right":
+        return
+    how = (
+        "answered one record wrong"
+        if trial.result == "wrong"
+        else "gave no usable answer to one record"
+    )
+    warn(
+        f"{created.model} {how}: {trial.detail}. The checker catches wrong answers; try `finops"
+        " evaluate`, compare the file with its source, or use another quantization"
+    )
 
 
 def _print_created(created: Created) -> None:
@@ -128,6 +156,8 @@ def _print_created(created: Created) -> None:
         typer.echo(
             f"{'and':<12} {more.file} ({more.bytes:,} bytes)\n{'sha256':<12} {more.file_sha256}"
         )
+    if created.trial is not None:
+        typer.echo(f"{'tried':<12} one record: {created.trial.result}")
     for name, value in created.parameters.items():
         for one in value if isinstance(value, list) else [value]:
             typer.echo(f"{'parameter':<12} {name} {one}")

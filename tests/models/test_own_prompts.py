@@ -139,6 +139,7 @@ def test_ollama_model_is_created_and_run_with_its_modelfile(
     """
     made = finops(
         "create",
+        "--no-try",
         "--stage",
         "triage",
         "--gguf",

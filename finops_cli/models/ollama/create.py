@@ -25,6 +25,8 @@ from finops_cli.models.ollama.create_request import (
     refuse_unusable_files,
     request,
 )
+from finops_cli.models.ollama.manifest_check import refuse_changed_file
+from finops_cli.models.ollama.trial import Trial
 from finops_cli.models.ollama.versions import known, refuse_too_old
 from finops_cli.models.ollama_options import Value
 
@@ -67,6 +69,8 @@ class Created(Struct, frozen=True, kw_only=True):
     bytes: int
     more_files: list[SentFile]
     parameters: dict[str, Value]
+    trial: Trial | None = None
+    """How the model answered its first record; None if it was not asked."""
 
 
 def default_names(kb: KnowledgeBase) -> dict[StageName, str]:
@@ -74,14 +78,15 @@ def default_names(kb: KnowledgeBase) -> dict[StageName, str]:
     return {stage: kb.models.models.get(stage, f"finops-{stage}") for stage in STAGE_NAMES}
 
 
-def preview(options: CreateOptions, on_step: uploads.OnStep) -> dict[str, object]:
+def preview(options: CreateOptions, callbacks: Callbacks) -> dict[str, object]:
     """Build the request that `create_model` would send, with the digests of the files that exist.
 
-    It contacts no server. Raises UsageError for a file that is not a whole GGUF file.
+    It contacts no server. Raises UsageError for a file that is not a whole GGUF file, or not the
+    one that the manifest beside it records.
     """
     planned = plan(options)
     refuse_unusable_files(planned)
-    return request(planned, {path: uploads.sha256_of(path, on_step) for path in _paths(planned)})
+    return request(planned, _digests(planned, callbacks))
 
 
 def create_model(options: CreateOptions, url: str, callbacks: Callbacks) -> Created:
@@ -96,16 +101,25 @@ def create_model(options: CreateOptions, url: str, callbacks: Callbacks) -> Crea
     if planned.base is not None:
         _refuse_unusable_base(url, planned.base)
     _announce_disk_space(planned, callbacks)
+    digests = _digests(planned, callbacks)
     with api.translate_errors(url), uploads.connect(url) as client:
-        sent = {path: _send(client, path, callbacks) for path in _paths(planned)}
-        body = request(planned, {path: f"sha256:{file.file_sha256}" for path, file in sent.items()})
-        uploads.create_model(client, exact_json.encode(body), callbacks.on_step)
-    return _created(planned, url, version, list(sent.values()))
+        sent = [_send(client, path, digest, callbacks) for path, digest in digests.items()]
+        uploads.create_model(
+            client, exact_json.encode(request(planned, digests)), callbacks.on_step
+        )
+    return _created(planned, url, version, sent)
 
 
-def _send(client: httpx.Client, path: Path, callbacks: Callbacks) -> SentFile:
+def _digests(planned: CreatePlan, callbacks: Callbacks) -> dict[Path, str]:
+    """Compute the digest of each file, and compare it with the manifests beside it."""
+    digests = {path: uploads.sha256_of(path, callbacks.on_step) for path in _paths(planned)}
+    for path, digest in digests.items():
+        refuse_changed_file(path, digest.removeprefix("sha256:"), callbacks.on_warning)
+    return digests
+
+
+def _send(client: httpx.Client, path: Path, digest: str, callbacks: Callbacks) -> SentFile:
     """Send the file at `path` unless the server has it."""
-    digest = uploads.sha256_of(path, callbacks.on_step)
     if uploads.has_blob(client, digest):
         callbacks.on_message(f"{path.name} is on the server already")
     else:
