@@ -26,8 +26,10 @@ OTHER, DRAWS, CASH = 0, 1, 2
 _WAITING = 500
 """Parts that are written in one call."""
 _ALL_FAILS = (
-    "SELECT cusip, line, role, tier, days, score, name, has_name, owed, least, related, snapshot"
-    " FROM fails ORDER BY cusip, line"
+    "SELECT fails.cusip, line, role, tier, days, score, fails.name, has_name, owed, least, related,"
+    " snapshot, body FROM fails LEFT JOIN snapshots"
+    " ON snapshots.cusip = fails.cusip AND snapshots.name = fails.snapshot"
+    " ORDER BY fails.cusip, line"
 )
 _FAILS_OF_ONE = (
     "SELECT line, role, tier, days, score, name, has_name, owed, least, related, snapshot"
@@ -82,6 +84,8 @@ class BookIndex:
         self._last_verdict = 0
         self._waiting: list[tuple[int, bytes, int | None]] = []
         self._shown: tuple[int, bytes] | None = None
+        self._first: tuple[str, str, bytes] | None = None
+        """The inventory that the first fail of the security carries which is streamed."""
         self._changed: dict[int, AttachedPart] | None = None
 
     def close(self) -> None:
@@ -111,13 +115,20 @@ class BookIndex:
             ],
         )
 
-    def add_snapshot(self, cusip: str, name: str, fail: FailRecord) -> None:
-        """Keep the inventory that a record carries, once for a security."""
-        body = exact_json.encode(OwnInventory(fail.inventory, fail.ftrs))
-        self._table.insert("INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)", (cusip, name, body))
+    def add_snapshots(self, snapshots: Iterable[tuple[str, str, FailRecord]]) -> None:
+        """Keep the inventories that records carry, each once for a security."""
+        self._table.insert_many(
+            "INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)",
+            [
+                (cusip, name, exact_json.encode(OwnInventory(fail.inventory, fail.ftrs)))
+                for cusip, name, fail in snapshots
+            ],
+        )
 
     def read_snapshot(self, cusip: str, name: str) -> OwnInventory:
         """Return an inventory that a record carries."""
+        if self._first is not None and self._first[:2] == (cusip, name):
+            return _OWN.decode(self._first[2])
         [(body,)] = self._table.select(
             "SELECT body FROM snapshots WHERE cusip = ? AND name = ?", (cusip, name)
         )
@@ -131,7 +142,10 @@ class BookIndex:
         """Yield each security with its fails, in order; the fails in the order of their lines."""
         rows = self._table.stream(_ALL_FAILS)
         for cusip, group in groupby(rows, key=itemgetter(0)):
-            yield cusip, [_indexed(*row[1:]) for row in group]
+            found = list(group)
+            first = found[0]
+            self._first = None if first[-1] is None else (cusip, first[-2], first[-1])
+            yield cusip, [_indexed(*row[1:-1]) for row in found]
 
     def add_others(self, cusips: Iterable[str]) -> None:
         """Remember the securities of fails that are not planned again."""

@@ -133,7 +133,7 @@ def _index_batch(
     ]
     named = [(each.given_id, number) for number, each in found if each.given_id is not None]
     repeated = seen.register(named)
-    rows = []
+    rows, snapshots = [], []
     for number, each in found:
         fail = each.fail
         if fail is None or number in repeated:
@@ -145,13 +145,14 @@ def _index_batch(
         snapshot = None
         if drawing.role != OTHER and (fail.inventory is not None or fail.ftrs):
             snapshot = _name_snapshot(fail)
-            index.add_snapshot(drawing.cusip, snapshot, fail)
+            snapshots.append((drawing.cusip, snapshot, fail))
         days_left = each.days_left if each.has_law else _days_left(fail, pipeline)
         queued = _queue(fail, answer, days_left, number)
         related = tuple(sorted({one.dtc for one in fail.related_fails}))
         has_name = fail.fail_id is not None
         rows.append((drawing.cusip, IndexedFail(queued, drawing.role, has_name, related, snapshot)))
     index.add(rows)
+    index.add_snapshots(snapshots)
     if choice is not None:
         numbers = {indexed.fail.line for _, indexed in rows}
         choice.take_sent(batch.first, len(batch.lines), numbers)

@@ -8,9 +8,11 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from msgspec import convert
+from msgspec.structs import replace
 
 from finops_cli.book.allocation.pool import KINDS, Kind, Source
 from finops_cli.book.proof.certificate import Pending
+from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.inventory_lines import InventoryLine
@@ -97,7 +99,7 @@ def snapshot_key(fail: FailRecord) -> tuple[Any, ...]:
     if stock is None:
         return ()
     transit = stock.depot_transit_days if stock.depot_qty else None
-    ftrs = sorted(str(_values(ftr)) for ftr in fail.ftrs)
+    ftrs = sorted(exact_json.encode(_without_part(ftr)) for ftr in fail.ftrs)
     return (
         stock.box_qty,
         stock.depot_qty,
@@ -172,6 +174,10 @@ def _ftr_of(line: InventoryLine, kb: KnowledgeBase) -> Ftr:
         if (value := getattr(line, name, None)) is not None
     }
     return convert({**assumed, **given}, Ftr)
+
+
+def _without_part(ftr: Ftr) -> Ftr:
+    return ftr if ftr.allocated_qty is None else replace(ftr, allocated_qty=None)
 
 
 def _values(ftr: Ftr) -> tuple[Any, ...]:

@@ -67,12 +67,11 @@ class BookSummary:
             self.late[tier] += each.late
             self.borrowed[tier] += each.borrowed
             self.alone += each.part.place.alone if each.part.place is not None else 0
-        by_tier = Counter[str]()
-        for each in fails:
-            by_tier[each.fail.tier] += each.uncovered
-        key = tuple(by_tier[tier] for tier in TIERS)
-        if any(key):
-            self._keep(key, cusip, fails)
+        if any(each.uncovered for each in fails):
+            by_tier = Counter[str]()
+            for each in fails:
+                by_tier[each.fail.tier] += each.uncovered
+            self._keep(tuple(by_tier[tier] for tier in TIERS), cusip, fails)
 
     def add_copied(self, tier: Tier, owed: int, place: BookPlace, borrowed: int) -> None:
         """Count a fail whose line is copied."""
@@ -93,6 +92,8 @@ class BookSummary:
         return [pool for _, _, pool in sorted(by_key, key=lambda each: each[0], reverse=True)]
 
     def _keep(self, key: tuple[int, ...], cusip: str, fails: Sequence[FailPlan]) -> None:
+        if len(self._heap) >= WORST and key < self._heap[0][0]:
+            return
         name = "".join(chr(0x10FFFF - ord(letter)) for letter in cusip)
         if len(self._heap) >= WORST and (key, name) < self._heap[0][:2]:
             return
