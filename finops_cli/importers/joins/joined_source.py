@@ -165,10 +165,14 @@ class JoinedSource:
     def _could_receive(self, line: bytes) -> bool:
         """Return true unless the first look shows that the file has no receive for the line."""
         glance = _glance(line)
-        return glance is not None and self.receives is not None and self.receives.has(glance.cusip)
+        if glance is None or self.receives is None or not self.receives.has(glance.cusip):
+            return False
+        return not _is_receive(glance.side, glance.cns_direction)
 
     def _add_receives(self, given: dict[str, Any], receives: ReceivesIndex) -> bool:
         if not receives.has(given.get("cusip")):
+            return False
+        if _is_receive(given.get("side"), given.get("cns_direction")):
             return False
         fail = parse_fail(dict(given), self.inputs).value
         return fail is not None and receives.add_to(given, fail)
@@ -184,6 +188,11 @@ def _is_delivery(line: bytes) -> bool:
     """Return true where the first look shows that a record is not a receive."""
     glance = _glance(line)
     return glance is not None and (glance.side == "Sell" or glance.cns_direction == "FTD")
+
+
+def _is_receive(side: object, direction: object) -> bool:
+    """Return true where these facts alone show that nothing is owed (kb: `regsho.obligation`)."""
+    return side == "Buy" and direction in ("FTR", "N_A")
 
 
 def _glance(line: bytes) -> _Glance | None:

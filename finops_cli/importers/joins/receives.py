@@ -109,7 +109,9 @@ class ReceivesIndex:
             return False
         record.update(found)
         self.joined += 1
-        [(total,)] = self._table.select(_COUNT, (fail.cusip,))
+        total = len(rows)
+        if total == self._most:
+            [(total,)] = self._table.select(_COUNT, (fail.cusip,))
         source = {"from": [name for name, *_ in rows], "left_out": total - len(rows)}
         for name in found:
             explain(record, name, source)
