@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from finops_cli.errors import FinopsError
+from finops_cli.errors import FinopsError, Unfinished
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.failures import NoEndpointLeft
 from finops_cli.monitoring.hooks.alarms import Dispatch
@@ -48,6 +48,7 @@ from finops_cli.service.store.database import Database
 from finops_cli.service.system_routes import SystemRoutes
 from finops_cli.service.upkeep import Upkeep, Watch
 from finops_cli.service.uploads.mask_pool import MaskPool
+from finops_cli.service.uploads.receive import disk_full, is_disk_full
 
 _STATUS_NAMES = {404: "not-found", 405: "method"}
 
@@ -195,6 +196,7 @@ def _make_application(kb: KnowledgeBase, audit: AuditLog) -> FastAPI:
 
     inner.add_exception_handler(ServiceError, refuse)
     inner.add_exception_handler(FinopsError, _as_answer)
+    inner.add_exception_handler(OSError, _as_full_disk)
     inner.add_exception_handler(Exception, _as_fault)
     return inner
 
@@ -219,10 +221,19 @@ async def _as_answer(request: Request, error: Exception) -> Response:
     """Turn an error that names its fix into a problem document."""
     if isinstance(error, NoEndpointLeft):
         error = model_down(error)
+    elif isinstance(error, Unfinished) or is_disk_full(error):
+        error = disk_full()
     elif isinstance(error, FinopsError):
         error = ServiceError(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", error.one_line())
     problem = cast("ServiceError", error)
     return problem.response(request.url.path, facts_of(request).request_id)
+
+
+async def _as_full_disk(request: Request, error: Exception) -> Response:
+    """Turn a full disk into a problem document; any other error of the system is a fault."""
+    if is_disk_full(error):
+        return await _as_answer(request, error)
+    return await _as_fault(request, error)
 
 
 async def _as_fault(request: Request, error: Exception) -> Response:

@@ -94,7 +94,7 @@ _TEXT_OPTIONS = (
     ),
     _parameter("field", "The field that holds the text.", {**_WORD, "pattern": "^[a-z_]+$"}),
 )
-_BODY = (400, 413, 415, 422)
+_BODY = (400, 409, 413, 415, 422)
 
 
 def _answers(path: str, summary: str, takes: str) -> Operation:
@@ -106,7 +106,7 @@ def _answers(path: str, summary: str, takes: str) -> Operation:
         takes=takes,
         gives="run",
         streams=True,
-        parameters=_OPTIONS,
+        parameters=(*_OPTIONS, _KEY),
         errors=_BODY,
     )
 

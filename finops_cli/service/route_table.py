@@ -56,7 +56,7 @@ def _data_routes(parts: Parts) -> list[NamedRoute]:
         *(
             NamedRoute(
                 f"/v1/{command}",
-                RecordEndpoint(command, answering, parts.streams),
+                RecordEndpoint(command, answering, parts.streams, parts.idempotency),
                 methods=["POST"],
             )
             for command in get_args(RecordCommand)

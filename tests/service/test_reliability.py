@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
+from finops_cli.kb.load import bundled_kb_dir
 from tests.service.conftest import TOKENS, Server, start
 from tests.service.test_fails import fails
 from tests.service.test_jobs import LINES, MONDAY, begin, finish, upload
@@ -178,3 +183,39 @@ def test_reader_that_stalls_keeps_no_others_waiting(server: Server) -> None:
         with server.client("analyst") as client:
             answer = client.post("/v1/run", content=lines, headers=LINES)
             assert len(answer.content.splitlines()) == 3_000
+
+
+def test_full_disk_is_told_and_overcome(tmp_path: Path) -> None:
+    """On a full disk an upload gets 507 and readiness says so; nothing of it is left, and with room
+    again the service goes on.
+    """
+    small = tmp_path / "data"
+    small.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=6m", "tmpfs", str(small)]
+    if os.geteuid() != 0 or subprocess.run(["mount", *options], check=False).returncode:
+        pytest.skip("a small file system cannot be mounted")
+    try:
+        kb = Path(shutil.copytree(bundled_kb_dir(), tmp_path / "kb"))
+        rules = (kb / "serve.toml").read_text()
+        least = "free_bytes = 1073741824"
+        assert least in rules
+        (kb / "serve.toml").write_text(rules.replace(least, "free_bytes = 1048576"))
+        server = start(tmp_path, "--guard", "off", kb=kb)
+        with server.client("operator") as client:
+            fill = upload(client, b"x" * 3_000_000)
+            answer = client.post("/v1/files", content=chunks(5_000_000), headers=LINES)
+            assert (answer.status_code, answer.json()["type"]) == (507, "/problems/disk-full")
+            assert client.delete(f"/v1/files/{fill}").status_code == 204
+            assert client.get("/readyz").json()["ready"]
+            upload(client, MONDAY)
+        assert list((small / "files").glob("*.part")) == []
+        server.process.terminate()
+        server.process.communicate(timeout=30)
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def chunks(count: int) -> Iterator[bytes]:
+    """Yield bytes without saying how many come."""
+    for _ in range(count // 50_000):
+        yield b"y" * 50_000

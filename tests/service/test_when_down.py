@@ -128,3 +128,23 @@ def test_service_answers_while_its_server_is_gone(
             assert answer.json()["status"] == "ok"
             assert client.get("/readyz").json()["ready"]
         stop(service)
+
+
+@pytest.mark.slow
+def test_request_with_a_key_asks_the_model_once(tmp_path: Path) -> None:
+    """The same request with the same key gets the first answer, also when the server is gone; other
+    bytes under the key are refused.
+    """
+    with FakeOllama() as fake:
+        service = start(tmp_path, "--guard", "off", "--backend", "ollama", "--model-host", fake.url)
+        with service.client("analyst", **{"Idempotency-Key": "triage-1"}) as client:
+            first = client.post("/v1/triage", json=a_fail())
+            fake.stop()
+            again = client.post("/v1/triage", json=a_fail())
+            other = client.post("/v1/triage", json=a_fail(qty=4_000))
+        stop(service)
+    assert first.status_code == again.status_code == 200
+    assert again.content == first.content
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers["finops-verified"] == first.headers["finops-verified"]
+    assert (other.status_code, other.json()["type"]) == (422, "/problems/key-reused")

@@ -25,6 +25,7 @@ from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.scheduler import compare_with_earlier
 from finops_cli.pipeline.sentiment.output import SentimentLine
 from finops_cli.service.doors.access_door import require_right
+from finops_cli.service.idempotency import HEADER, Idempotency, digest_body, respond
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.answering import (
     Answering,
@@ -41,6 +42,7 @@ from finops_cli.service.records.bodies import (
 )
 from finops_cli.service.records.query import missing_moment, read_options, read_text_options
 from finops_cli.service.records.streams import JOBS, Streams
+from finops_cli.service.store.answers import KeptAnswer
 
 T = TypeVar("T")
 _AT_ONCE = 8
@@ -55,7 +57,14 @@ _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 class RecordEndpoint:
     """Answers `POST /v1/COMMAND`, as a plain ASGI application."""
 
-    def __init__(self, command: RecordCommand, answering: Answering, streams: Streams) -> None:
+    def __init__(
+        self,
+        command: RecordCommand,
+        answering: Answering,
+        streams: Streams,
+        idempotency: Idempotency,
+    ) -> None:
+        self._idempotency = idempotency
         self._command = command
         self._answering = answering
         self._streams = streams
@@ -74,8 +83,23 @@ class RecordEndpoint:
         if media_type != JSON:
             raise refuse_media_type(media_type, _ACCEPTED)
         body = await read_body(receive, headers, self._settings.limits["array_bytes"], JOBS)
-        response = await self._answer(body, options)
+        if HEADER in headers and self._answering.backend.concurrency:
+            response = await self._answer_once(HTTPConnection(scope), body, options)
+        else:
+            response = await self._answer(body, options)
         await response(scope, receive, send)
+
+    async def _answer_once(
+        self, request: HTTPConnection, body: bytes, options: AnswerOptions
+    ) -> Response:
+        """Answer a request with an Idempotency-Key: models are asked once, and answer once."""
+        with self._idempotency.claim(request, digest_body(body)) as claim:
+            if (kept := await self._idempotency.find(claim)) is not None:
+                return respond(kept)
+            made = await self._answer(body, options)
+            verified = {VERIFIED: made.headers[VERIFIED]}
+            answer = KeptAnswer(made.status_code, verified, bytes(made.body))
+            return respond(await self._idempotency.answer(claim, lambda _: answer))
 
     async def _answer(self, body: bytes, options: AnswerOptions) -> Response:
         records = split_list(body, self._settings)

@@ -7,6 +7,7 @@ what has gathered, and takes short work first, keeps a decision at milliseconds.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from finops_cli.errors import Unfinished, UsageError
-from finops_cli.files.safe_io import lock
+from finops_cli.files.safe_io import for_owner, lock
 from finops_cli.service.store.migrations import MIGRATIONS
 
 T = TypeVar("T")
@@ -37,16 +38,16 @@ class Database:
         newer finops has made the database.
         """
         self.folder = folder
-        self._lock = (folder / _LOCK).open("a+b")
+        self._lock = open(folder / _LOCK, "a+b", opener=for_owner)  # noqa: SIM115 - held open
         try:
             lock(self._lock, folder)
             self.path = folder / DATABASE_FILE
+            os.close(for_owner(str(self.path), os.O_RDWR | os.O_CREAT))  # SQLite copies the mode
             self._writer = _connect(self.path)
             _migrate(self._writer, self.path)
         except UsageError:
             self._lock.close()
             raise
-        self.path.chmod(0o600)
         self._queue: PriorityQueue[tuple[int, int, Any, Future[Any]]] = PriorityQueue()
         self._count = 0
         self._reading = ThreadPoolExecutor(1, "finops-reader")

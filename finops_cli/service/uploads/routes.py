@@ -37,12 +37,14 @@ from finops_cli.service.store.files import (
 )
 from finops_cli.service.store.jobs import ACTIVE
 from finops_cli.service.uploads.mask_pool import MaskPool
-from finops_cli.service.uploads.receive import disk_full, receive_file
+from finops_cli.service.uploads.receive import Body, disk_full, receive_file
 from finops_cli.views.wording import clean
 
 _PART = ".part"
 _CURE = "split the file"
 _NAME_CHARACTERS = 200
+_DRAINED_BYTES = 8 * 1024 * 1024
+"""The rest of a refused body that is read: a client that still sends would lose the answer."""
 _ANY_TYPE = "application/octet-stream"
 
 
@@ -91,16 +93,20 @@ class FileRoutes:
                 retry_after=self._settings.times["busy"],
             )
         self._running += 1
+        body = Body(request.receive)
         try:
-            return await self._receive(request, media_type, limit)
+            return await self._receive(request, body, media_type, limit)
+        except ServiceError:
+            await body.drain(_DRAINED_BYTES)
+            raise
         finally:
             self._running -= 1
 
-    async def _receive(self, request: Request, media_type: str, limit: int) -> Response:
+    async def _receive(self, request: Request, body: Body, media_type: str, limit: int) -> Response:
         id = f"file-{secrets.token_hex(8)}"
         part, final = self._folder / f"{id}{_PART}", self._folder / id
         try:
-            got = await receive_file(request.receive, part, limit, self._pool)
+            got = await receive_file(body, part, limit, self._pool)
             with self._idempotency.claim(request, got.sha256) as claim:
                 if (kept := await self._idempotency.find(claim)) is not None:
                     return respond(kept)
