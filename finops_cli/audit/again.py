@@ -19,35 +19,87 @@ from finops_cli.pipeline.parse import decode
 from finops_cli.pipeline.resume import Fingerprint, list_differences
 from finops_cli.version import __version__
 
-_COMMANDS = ("run", "book", "triage", "resolve", "sentiment")
-_LEFT_OUT = (
-    "--output",
-    "--overwrite",
-    "--resume",
-    "--stats-json",
-    "--quiet",
-    "--min-records",
-    "--format",
-    "--anonymous",
-    "--certificate",
-    "--save-map",
-    "--kb",
-    "--kb-digest",
-    "--kb-store",
+COMMANDS = ("run", "book", "triage", "resolve", "sentiment")
+LEFT_OUT = frozenset(
+    (
+        "--output",
+        "--overwrite",
+        "--resume",
+        "--stats-json",
+        "--quiet",
+        "--min-records",
+        "--format",
+        "--anonymous",
+        "--certificate",
+        "--save-map",
+        "--hooks",
+        "--drift-baseline",
+        "--follow",
+        "--kb",
+        "--kb-digest",
+        "--kb-store",
+        "--version",
+        "--install-completion",
+        "--show-completion",
+    )
 )
-"""Options that say where a run writes, or which rules it uses: they change no answer."""
-_OF_MODELS = (
-    "--backend",
-    "--host",
-    "--triage-model",
-    "--resolver-model",
-    "--triage-gguf",
-    "--resolver-gguf",
-    "--on-violation",
-    "--prose",
-    "--timeout",
-    "--keep-raw",
+"""Options that change no answer. Some of them write files or start programs, and the note may have
+been changed since.
+"""
+_OF_MODELS = frozenset(
+    (
+        "--backend",
+        "--host",
+        "--triage-model",
+        "--resolver-model",
+        "--triage-gguf",
+        "--resolver-gguf",
+        "--triage-dir",
+        "--resolver-dir",
+        "--triage-adapter",
+        "--resolver-adapter",
+        "--load-in-4bit",
+        "--on-violation",
+        "--prose",
+        "--timeout",
+        "--keep-raw",
+    )
 )
+ANSWERING = _OF_MODELS | frozenset(
+    (
+        "--workers",
+        "--strict-input",
+        "--timing",
+        "--no-timing",
+        "--guard",
+        "--as-of",
+        "--clock",
+        "--calendar",
+        "--map",
+        "--accept",
+        "--counterparty-history",
+        "--inventory",
+        "--inventory-as-of",
+        "--allow-stale",
+        "--receives",
+        "--no-receives",
+        "--sent",
+        "--delta",
+        "--borrow-budget",
+        "--prefer",
+        "--sentiment-model",
+        "--sentiment-gguf",
+        "--sentiment-dir",
+        "--sentiment-adapter",
+        "--baseline",
+        "--field",
+        "--lines",
+        "--split",
+    )
+)
+"""Options that may change an answer."""
+_FILES = ("-gguf", "-dir", "-adapter")
+"""Ends of options whose value is a file or folder of a model."""
 _NOW = "--as-of=now"
 _TIMES = ("latency_ms", "generating_ms")
 _TEXTS = ("reason", "narrative", "rationale", "escalation_reason")
@@ -75,18 +127,30 @@ def list_arguments(run: RecordedRun, rules: Path, output: Path, by_engine: bool)
     given = list(run.first.arguments)
     place = next((at for at, each in enumerate(given) if not each.startswith("-")), None)
     strange = [each for each in given if each.startswith("-") and not each.startswith("--")]
-    if place is None or given[place] not in _COMMANDS or strange or not run.note.complete:
+    if place is None or given[place] not in COMMANDS or strange or not run.note.complete:
         raise UsageError(
             f"{run.output}: cannot be run again from its note",
             "only complete outputs of finops run, triage, resolve, book and sentiment can",
         )
-    left_out = _LEFT_OUT + (_OF_MODELS if by_engine else ())
+    left_out = LEFT_OUT | (_OF_MODELS if by_engine else frozenset())
     kept = [each for each in given[place:] if each.partition("=")[0] not in left_out]
+    _refuse_unknown(kept)
     moved = {each.recorded.path: _require(run, number) for number, each in enumerate(run.files)}
     kept = [_move(each, moved, run) for each in kept]
     engine = ["--backend=engine"] if by_engine else []
     written = [f"--output={output}", "--quiet"]
     return [f"--kb={rules}", kept[0], *engine, *written, *kept[1:]]
+
+
+def _refuse_unknown(arguments: list[str]) -> None:
+    """Raise UsageError for an option that this release does not know."""
+    for each in arguments:
+        option = each.partition("=")[0]
+        if option.startswith("--") and option not in ANSWERING and option != "--":
+            raise UsageError(
+                f"the recorded command has {option}, which finops audit does not know",
+                "run the command of the report by hand, and compare both outputs",
+            )
 
 
 def run_again(arguments: list[str], folder: Path) -> int:
@@ -189,7 +253,7 @@ def _move(argument: str, moved: dict[str, str], run: RecordedRun) -> str:
         return argument
     if value in moved:
         return f"{option}={moved[value]}"
-    if option.endswith("-gguf"):
-        found = next((each for each in run.locate(value) if each.is_file()), None)
+    if option.endswith(_FILES):
+        found = next((each for each in run.locate(value) if each.exists()), None)
         return argument if found is None else f"{option}={found.resolve()}"
     return argument

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.files.digests import sha256_of_file
+from finops_cli.files.safe_io import refuse_unreadable
 from finops_cli.kb.load import digest_rules, load_kb, name_rules, named_digits
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.kb.store import RuleSet, find_rules
@@ -17,6 +18,8 @@ from finops_cli.pipeline.evidence import HOME, Evidence, FileDigest, RunPart
 from finops_cli.pipeline.resume import Fingerprint, RunNote, note_path, read_note
 
 _KB = "--kb="
+_SHORTEST = 12
+"""Digits of a digest of rules in the note of an earlier release."""
 
 
 class FoundFile(NamedTuple):
@@ -88,6 +91,8 @@ class RecordedRun:
             if each.startswith(_KB)
             for place in self.locate(each.removeprefix(_KB))
         ]
+        if len(self._rules_digest) < _SHORTEST:
+            return None
         given = [] if self.given_rules is None else [self.given_rules]
         for folder in (*given, *recorded):
             if any(folder.glob("*.toml")):
@@ -140,8 +145,7 @@ def open_recorded(
 
     Raises UsageError where there is no note.
     """
-    if not output.is_file():
-        raise UsageError(f"{output}: no such file", "give the output of a run: -o OUT.jsonl")
+    refuse_unreadable(output)
     path = note_path(output)
     if not path.is_file():
         raise UsageError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
 from msgspec import Struct
 
@@ -65,13 +64,18 @@ def render_report(report: AuditReport) -> Iterator[str]:
     """Yield the lines of the report."""
     yield f"{report.output}: {'sound' if report.sound else 'NOT SOUND'}"
     for label, text in _list_facts(report):
-        yield f"  {label:<{_LABEL}}{text}"
+        yield f"  {label:<{_LABEL}}{_clean(text)}"
     yield ""
     for each in report.verified:
-        yield f"  {each.part:<{_LABEL}}{each.state:<{_STATE}}{each.text}"
+        yield f"  {each.part:<{_LABEL}}{each.state:<{_STATE}}{_clean(each.text)}"
 
 
-def _list_facts(report: AuditReport) -> Iterator[tuple[str, Any]]:
+def _clean(text: str) -> str:
+    """Replace what a terminal would obey: a note may have been written by anybody."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def _list_facts(report: AuditReport) -> Iterator[tuple[str, str]]:
     for part in report.parts:
         whom = f"{part.user or _UNKNOWN} on {part.host or _UNKNOWN}"
         started, ended = part.started or _UNKNOWN, part.ended or _UNKNOWN

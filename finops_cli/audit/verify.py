@@ -57,6 +57,7 @@ def verify(run: RecordedRun) -> list[VerifiedPart]:
     """Compare each part of the evidence. The output is read twice."""
     return [
         *_verify_output(run),
+        *_verify_input(run),
         *_verify_files(run.files),
         _verify_rules(run),
         *_verify_models(run),
@@ -73,12 +74,24 @@ def _verify_output(run: RecordedRun) -> Iterator[VerifiedPart]:
     recorded = run.evidence.output
     if recorded is None:
         text = "the run was interrupted; continue it with --resume"
-        yield VerifiedPart("output", "not compared", text)
+        if run.note.complete:
+            yield VerifiedPart("output", "not found", "the note has no digest of it")
+        else:
+            yield VerifiedPart("output", "not compared", text)
         return
     sha256, _ = sha256_of_file(run.output)
     state: State = "unchanged" if sha256 == recorded.sha256 else "changed"
     text = f"sha256 {recorded.sha256}"
     yield VerifiedPart("output", state, text if state == "unchanged" else f"{text}, now {sha256}")
+
+
+def _verify_input(run: RecordedRun) -> Iterator[VerifiedPart]:
+    """Compare both digests of the input in the note."""
+    files = run.evidence.files
+    if not files:
+        yield VerifiedPart("input", "not found", "the note names no input")
+    elif files[0].sha256 != run.fingerprint.input_sha256:
+        yield VerifiedPart("note", "changed", "it has two digests of the input")
 
 
 def _verify_files(files: list[FoundFile]) -> Iterator[VerifiedPart]:

@@ -112,17 +112,18 @@ def open_rules(text: str, store: Path) -> KnowledgeBase:
 
 def open_rules_folder(text: str, store: Path) -> Path:
     """Find the folder of rules as `open_rules` does."""
+    from finops_cli.audit.recorded import open_recorded
     from finops_cli.kb.load import bundled_kb_dir
     from finops_cli.kb.store import require_rules
-    from finops_cli.pipeline.resume import read_note
 
     path = Path(text)
     if text == _BUNDLED:
         return bundled_kb_dir()
-    if path.is_dir():
+    if text and path.is_dir():
         return path.resolve()
-    digits = read_note(path).fingerprint.kb if path.is_file() else text
-    return require_rules(digits, store).folder
+    if path.is_file():
+        return require_rules(open_recorded(path, store, None).fingerprint.kb, store).folder
+    return require_rules(text, store).folder
 
 
 def _render_change(change: EntryChange) -> Iterator[str]:

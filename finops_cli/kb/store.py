@@ -68,6 +68,8 @@ def save_rules(folder: Path, store: Path, finops: str, now: datetime) -> tuple[R
     if target.is_dir():
         _refuse_changed(target)
         return RuleSet(kb.sha256, target, _read_note(target)), False
+    if store.exists() and not store.is_dir():
+        raise UsageError(f"{store}: is not a folder", "name a folder with --kb-store DIR")
     note = SavedNote(version=kb.version, finops=finops, saved=now.isoformat(timespec="seconds"))
     store.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=".saving-", dir=store))

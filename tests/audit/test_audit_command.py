@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from finops_cli import cli
+from finops_cli.audit.again import ANSWERING, COMMANDS, LEFT_OUT
 from finops_cli.devtools.fake_ollama.behaviours import Changed, CorrectAnswer
 from finops_cli.devtools.fake_ollama.server import FakeOllama
 from finops_cli.kb.load import bundled_kb_dir, digest_rules
@@ -340,3 +343,58 @@ def test_audit_of_a_model_run_names_what_the_model_said(
     assert (again.returncode, b"3 of 3 lines are the same" in again.stderr) == (0, True), again
     changed = finops("audit", "out.jsonl", "--rules", quick_kb)
     assert (changed.returncode, changed.stdout) == (0, b"")
+
+
+def test_audit_knows_each_option_of_the_commands_that_answer() -> None:
+    """Each option either may change an answer, or is left out of a second run: a new one has to be
+    put into one of the two lists.
+    """
+    program: Any = typer.main.get_command(cli.app)
+    commands = [program, *(program.commands[name] for name in COMMANDS)]
+    options = {
+        max(names, key=len)
+        for command in commands
+        for each in command.params
+        if each.param_type_name == "option"
+        for names in (each.opts, each.secondary_opts)
+        if names
+    }
+    assert options <= ANSWERING | LEFT_OUT
+    assert not ANSWERING & LEFT_OUT
+
+
+@pytest.mark.parametrize("option", ["--hooks=evil.toml", "--output=evil.jsonl", "--unknown=1"])
+@pytest.mark.slow
+def test_audit_again_starts_nothing_and_writes_nothing_else(
+    option: str, output: Path, finops: Finops
+) -> None:
+    """An option of a changed note that would start a program or write a file has no effect."""
+    path = output.with_name("out.jsonl.run.json")
+    note = json.loads(path.read_bytes())
+    note["evidence"]["parts"][0]["arguments"].insert(-1, option)
+    path.write_text(json.dumps(note))
+    done = finops("audit", "out.jsonl", "--again")
+    assert done.returncode == (2 if "unknown" in option else 0), done.stderr
+    assert not list(output.parent.glob("evil*"))
+
+
+def test_audit_of_a_note_without_input_is_not_sound(output: Path, finops: Finops) -> None:
+    """A note that names no input, or another digest of it, or no digest of the rules or of the
+    output, is not sound, and control characters never reach the terminal.
+    """
+    path = output.with_name("out.jsonl.run.json")
+    note = path.read_bytes()
+
+    def change(edit: Callable[[dict[str, Any]], None]) -> tuple[int, bytes]:
+        changed = json.loads(note)
+        edit(changed)
+        path.write_text(json.dumps(changed))
+        done = finops("audit", "out.jsonl")
+        return done.returncode, done.stdout
+
+    assert change(lambda each: each["evidence"].update(files=[]))[0] == 1
+    assert change(lambda each: each["fingerprint"].update(input_sha256="0" * 64))[0] == 1
+    assert change(lambda each: each["fingerprint"].update(kb=""))[0] == 1
+    assert change(lambda each: each["evidence"].update(output=None))[0] == 1
+    status, text = change(lambda each: each["evidence"]["parts"][0].update(user="\x1b[31mroot"))
+    assert (status, b"\x1b" in text) == (0, False)
