@@ -46,7 +46,7 @@ class Problem:
 
 
 class Claim(NamedTuple):
-    """What the proof is about: the quantities that settle, and how they are counted."""
+    """The claim of a proof: the quantities that settle, and how they are counted."""
 
     settled: Mapping[str, int]
     is_partial: bool

@@ -23,7 +23,7 @@ from finops_cli.net.answers import (
     Step,
 )
 from finops_cli.net.legs import CASH
-from finops_cli.net.words import describe_amount, describe_bare, join_names
+from finops_cli.net.words import count_of, describe_amount, describe_bare, join_names
 
 if TYPE_CHECKING:
     from finops_cli.net.legs import Net
@@ -71,16 +71,15 @@ def _sentences(solved: Solved, net: Net, notes: Sequence[str]) -> Iterator[str]:
 def _headline(answer: NetAnswer, net: Net) -> str:
     legs = len(net.legs)
     how = "in whole or in part" if answer.mode == "partial" else "together"
-    settled = f"{answer.count:,} of {legs:,} legs settle {how}"
+    every = count_of(legs, "leg")
+    settled = f"{answer.count:,} of {every} {'settles' if answer.count == 1 else 'settle'} {how}"
     if answer.count:
         settled += f": {_describe_worth(answer, net)}"
     if answer.status == "deadlock":
-        return f"Deadlock: no set of the {legs:,} legs settles."
+        return f"Deadlock: {'the leg cannot' if legs == 1 else f'none of the {every} can'} settle."
     if answer.status == "undecided":
-        return (
-            f"Undecided: no set of the {legs:,} legs was found that settles, and none is excluded."
-            f" {_OFFER}"
-        )
+        start = f"Undecided: no set of the legs ({legs:,}) was found that settles"
+        return f"{start}, and none is excluded. {_OFFER}"
     if answer.status == "best_found":
         reached = answer.value if answer.objective == "value" else answer.count
         return (
@@ -104,7 +103,7 @@ def _describe_worth(answer: NetAnswer, net: Net) -> str:
         for each in answer.settles
         if not legs[each.id].cash and legs[each.id].asset != CASH
     )
-    parts = [f"{shares:,} share{'s' if shares != 1 else ''}"] if shares else []
+    parts = [count_of(shares, "share")] if shares else []
     return " and ".join([*parts, *([describe_amount(cash, CASH)] if cash else [])])
 
 
@@ -129,7 +128,7 @@ def _describe_route(route: Route) -> str:
 def _describe_proof(answer: NetAnswer) -> Iterator[str]:
     proof = answer.proof
     if isinstance(proof, Elimination):
-        yield f"Proof in {len(proof.steps):,} steps:"
+        yield f"Proof in {count_of(len(proof.steps), 'step')}:"
         for step in proof.steps[:_SHOWN]:
             yield f"  {_describe_step(step)}"
         if len(proof.steps) > _SHOWN:
@@ -151,7 +150,7 @@ def _describe_prices(proof: Prices | SolverWord, answer: NetAnswer) -> Iterator[
     if isinstance(proof, Prices) and not proof.prices and answer.status != "best_found":
         yield "Proof: these are all legs."
         return
-    number = f"{len(proof.prices):,} price{'s' if len(proof.prices) != 1 else ''}"
+    number = count_of(len(proof.prices), "price")
     verb = "prove" if len(proof.prices) != 1 else "proves"
     text = f"{number} {verb} that no set is worth more than {proof.bound.partition('.')[0]}."
     if isinstance(proof, SolverWord):

@@ -16,9 +16,11 @@ from msgspec import Struct
 
 from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
+from finops_cli.files.jsonl import lines_of
 from finops_cli.importers.mapped_rows.cells import whole
 from finops_cli.importers.row_files import Column, GivenRow, RowFaults, RowLayout, read_rows
 from finops_cli.net.legs import CASH, Balance, Leg
+from finops_cli.pipeline.parse import decode
 from finops_cli.verify.codecs import Codec
 from finops_cli.verify.schemas import unusable
 
@@ -42,15 +44,29 @@ def read_legs(path: Path, name: str | None = None) -> list[Leg]:
 
     Raises UsageError that lists every fault, and for a file without legs.
     """
-    legs = _read(path, name, take_legs(read_rows(path, _LEG_COLUMNS)))
-    if not legs:
-        raise UsageError(f"{name or path} has no legs", "give a file with a leg on each line")
-    return legs
+    _refuse_other_files(path, name or str(path))
+    return _read(path, name, take_legs(read_rows(path, _LEG_COLUMNS)))
 
 
 def read_balances(path: Path) -> list[Balance]:
     """Read the balances. Raises UsageError that lists every fault."""
     return _read(path, None, take_balances(read_rows(path, _BALANCE_COLUMNS)))
+
+
+def _refuse_other_files(path: Path, name: str) -> None:
+    """Raise UsageError for a file without lines, and for one that has fail records."""
+    if not path.is_file():
+        return  # its reader says so
+    with path.open("rb") as file:
+        first = next((line for line, _ in lines_of(file) if line.strip()), None)
+    if first is None:
+        raise UsageError(f"{name} has no legs", "give a file with a leg on each line")
+    given = decode(first)
+    if isinstance(given, dict) and {"cusip", "counterparty"} <= given.keys():
+        raise UsageError(
+            f"{name} has fail records, no legs",
+            "give --from-fails, or a file of legs (id, from, to, asset, qty)",
+        )
 
 
 class Taken(NamedTuple, Generic[T]):
@@ -71,7 +87,7 @@ def take_balances(rows: Iterable[GivenRow]) -> Taken[Balance]:
 
 
 class _Rules:
-    """What one line cannot show: keys that are given twice, and fields that contradict."""
+    """Finds keys that are given twice, and fields of a line that contradict each other."""
 
     def __init__(self) -> None:
         self._lines: dict[Hashable, int] = {}

@@ -30,7 +30,7 @@ class Route(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccountAfter(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an account holds after the set."""
+    """The balance of an account after the set."""
 
     party: str
     asset: str

@@ -29,8 +29,8 @@ class _State:
         self.alive = set(range(len(net.legs)))
         self.supposed: set[int] = set()
         self.room = list(net.balances)
-        """What an account can hold: its balance, everything alive that comes in, and less what is
-        supposed to go out."""
+        """The most that an account can hold: its balance and everything alive that comes in, less
+        what is supposed to go out."""
         for changes in net.changes:
             for account, change in changes:
                 self.room[account] += max(0, change)

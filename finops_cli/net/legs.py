@@ -45,7 +45,7 @@ class Leg(
 
 
 class Balance(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an account holds before any leg settles. An account without a line holds 0."""
+    """The balance of an account before any leg settles. An account without a line holds 0."""
 
     party: PartyName
     asset: Asset
@@ -65,9 +65,9 @@ class Net:
     legs: tuple[Leg, ...]
     accounts: tuple[Account, ...]
     balances: tuple[int, ...]
-    """What each account holds."""
+    """The balance of each account."""
     changes: tuple[Changes, ...]
-    """What each leg does to the accounts: first the account that delivers."""
+    """The changes of accounts by each leg: first the account that delivers."""
 
     def weights(self, objective: Objective) -> tuple[int, ...]:
         """Return the weight of each leg (kb: `net.objective`)."""

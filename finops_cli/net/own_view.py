@@ -1,4 +1,4 @@
-"""What one party can ask: the unknown legs that would close a cycle with its own (kb:
+"""Lists what one party can ask: the unknown legs that would close a cycle with its own (kb:
 `net.own_view`).
 """
 

@@ -17,6 +17,11 @@ def describe_amount(qty: int, asset: str) -> str:
     return f"{qty:,} of {asset}"
 
 
+def count_of(number: int, noun: str) -> str:
+    """Write `1 leg` or `4,000 legs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def join_names(names: Sequence[str]) -> str:
     """Write `o1, o2 and o3`; a long list ends with the number of the others."""
     shown = list(names[:_SHOWN])

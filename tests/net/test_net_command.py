@@ -135,8 +135,11 @@ def test_wrong_option_names_what_is_accepted(
 
 def test_empty_file_and_output_in_place_are_refused(finops: Finops, tmp_path: Path) -> None:
     """Rule: no legs are no answer, and an output never replaces an input or data unasked."""
-    empty = write(tmp_path / "legs.jsonl")
-    assert finops("net", empty).returncode == 2
+    for empty in (write(tmp_path / "legs.jsonl"), write(tmp_path / "blank.jsonl", "", " ")):
+        done = finops("net", empty)
+        assert (done.returncode, b"has no legs" in done.stderr) == (2, True)
+    done = finops("net", EXAMPLES / "monday.jsonl")
+    assert (done.returncode, b"give --from-fails" in done.stderr) == (2, True)
     legs = write(tmp_path / "own.jsonl", *OWN.read_text().splitlines())
     assert finops("net", legs, "-o", legs).returncode == 2
     out = tmp_path / "net.json"
