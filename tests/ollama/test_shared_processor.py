@@ -7,14 +7,20 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import httpx
 import pytest
 
 from finops_cli.devtools.fake_ollama import FakeOllama, Model
 from finops_cli.files.jsonl import Batch
+from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.circuit_breaker import CircuitBreaker
+from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
+from finops_cli.models.tasks import RUN_TASKS
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.scheduler import process_with_models
 from finops_cli.pipeline.sequences import SEQUENCES
+from finops_cli.verify.codecs import FAIL
 from tests.support.ollama_models import select_backend_at, some_fails
 from tests.support.program import Finops
 from tests.support.records import jsonl
@@ -67,6 +73,34 @@ def test_models_run_at_once_with_a_gpu_or_own_threads(
         assert server.most_models_at_once == 2
     assert ("(num_thread 2 and 2)" in sharing) == bool(parameters)
     assert bool(sharing) != has_gpu
+
+
+def test_models_of_a_service_take_turns_once_both_have_answered(quick: KnowledgeBase) -> None:
+    """A service prepares no model. When each has answered, the servers are asked where they are."""
+    with FakeOllama(models=models(), has_gpu=False) as server:
+        selected = select_backend_at(quick, "ollama", server.url, workers=4)
+        fail = FAIL.read(some_fails(1)[0])
+        assert fail is not None
+        case = RUN_TASKS["resolver"].record_of(fail, quick)
+        assert selected.backend.triage(fail).status == "ok"
+        assert selected.describe_sharing() == ""
+        assert selected.backend.resolve(case).status == "ok"
+        assert "take turns" in selected.describe_sharing()
+
+
+def test_pool_counts_the_requests_that_run_when_turns_begin() -> None:
+    """A request that runs when turns begin keeps the other model waiting until it ends."""
+    endpoint = Endpoint(
+        "http://x",
+        httpx.Client(),
+        CircuitBreaker(load_kb(bundled_kb_dir()).models.breaker),
+        {"triage": 4, "resolver": 4},
+    )
+    pool = EndpointPool([endpoint])
+    with pool.slot("triage"):
+        pool.take_turns(["http://x"], longest=4)
+        assert endpoint.free_slots("resolver", others_wait=False) == 0
+    assert endpoint.free_slots("resolver", others_wait=False) == 4
 
 
 def test_num_thread_is_sent_in_no_request(quick: KnowledgeBase) -> None:
@@ -143,7 +177,6 @@ def test_fake_ollama_answers_from_an_upstream_server(
 @pytest.fixture
 def post() -> Callable[[str, dict[str, object]], list[dict[str, object]]]:
     """Post a body and read the lines of the answer."""
-    import httpx
 
     def send(url: str, body: dict[str, object]) -> list[dict[str, object]]:
         answer = httpx.post(url, json=body, timeout=10, trust_env=False).raise_for_status()

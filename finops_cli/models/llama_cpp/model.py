@@ -88,6 +88,7 @@ class LlamaCppModel:
         self._settings = settings
         self._timeout = timeout
         self.turns: TurnQueue | None = None
+        self._sharing = Lock()
         BOARD.add_probe(origin.name, self.describe)
 
     @property
@@ -133,8 +134,13 @@ class LlamaCppModel:
             self.must_alternate = True
             _unload(others)
             model.prepare()
-        if self.turns is None and _compete(self._models.values()):
-            self.turns = TurnQueue(self._settings.alternation_batch)
+        self._share_processor()
+
+    def _share_processor(self) -> None:
+        """Let the models take turns if their threads would compete."""
+        with self._sharing:
+            if self.turns is None and _compete(self._models.values()):
+                self.turns = TurnQueue(self._settings.alternation_batch)
 
     def _unload_others(self, mine: Model) -> bool:
         """Unload the other models; false if none is loaded. From then on they alternate."""
@@ -164,6 +170,7 @@ class LlamaCppModel:
         suspect = False
         while True:
             try:
+                self._share_processor()  # a service prepares no model
                 turn = nullcontext() if self.turns is None else self.turns.turn(request.stage)
                 with model.admission.admit(suspect), turn:
                     result = model.generate(request, seconds)

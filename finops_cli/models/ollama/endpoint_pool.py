@@ -136,6 +136,9 @@ class EndpointPool:
             for endpoint in self.endpoints:
                 if endpoint.url in urls and endpoint.turns is None:
                     endpoint.turns = Turns(longest)
+                    for stage, running in endpoint.busy.items():
+                        for _ in range(running):
+                            endpoint.turns.start(stage)
 
     def mark_working(self, endpoint: Endpoint) -> None:
         """Record that an endpoint passed its test, and admit other requests."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from threading import Thread
+from threading import Lock, Thread
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -63,6 +63,9 @@ class OllamaModel:
         self._timeout = timeout
         self._placement_now = placement_now
         self._sharing = ""
+        self._is_placed = False
+        self._answered: set[StageName] = set()
+        self._placing = Lock()
         self._changes_now = changes_now
         self._counted: dict[StageName, int] = {}
         self._prepared: set[StageName] = set()
@@ -105,11 +108,25 @@ class OllamaModel:
             thread.join()
         self._prepared.add(stage)
         if self._prepared == set(self._profiles) and len(self._profiles) > 1:
-            placement = self._placement_now()
-            self.must_alternate = placement.must_alternate
-            self._sharing = placement.sharing
-            longest = self._settings.alternation_batch
-            self._endpoint_pool.take_turns(placement.on_processor, longest)
+            self._place()
+
+    def _place(self) -> None:
+        """Ask the servers where the models are, now that each has been loaded."""
+        self._is_placed = True
+        placement = self._placement_now()
+        self.must_alternate = placement.must_alternate
+        self._sharing = placement.sharing
+        longest = self._settings.alternation_batch
+        self._endpoint_pool.take_turns(placement.on_processor, longest)
+
+    def _note_answer(self, stage: StageName) -> None:
+        """Place the models of a service, which prepares none, when each has answered."""
+        if self._is_placed or len(self._profiles) < 2:
+            return
+        with self._placing:
+            self._answered.add(stage)
+            if not self._is_placed and self._answered == set(self._profiles):
+                self._place()
 
     def describe_sharing(self) -> str:
         """Say how the models share a processor; empty if they do not. Valid after `prepare`."""
@@ -150,6 +167,7 @@ class OllamaModel:
                     is_sent, began = True, monotonic()
                     generated = generate(endpoint.client, body, self._patience(request.stage))
                     self._recovery.succeeded(endpoint)
+                    self._note_answer(request.stage)
                     text = self._require_whole_text(request, generated, bool(retries.overcome))
                     return Completion(
                         text,
