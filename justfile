@@ -35,6 +35,7 @@ bench:
     python -m benchmarks.pipeline 7
     python -m benchmarks.growth
     python -m benchmarks.datasets
+    python -m benchmarks.book 2
     python -m benchmarks.net 3
 
 # make the bundled models again (docs/tiny-models.md); needs `pip install -e '.[train,export,llama]'` and jq
