@@ -19,6 +19,7 @@ from finops_cli.commands.help_examples import (
 )
 from finops_cli.commands.options import BackendOption, Quiet, is_typed
 from finops_cli.commands.run_options import ModelOptions, with_shared_options
+from finops_cli.commands.sentiment_options import SentimentGguf, SentimentModel
 from finops_cli.commands.serve_data import backup, gc, verify_audit
 from finops_cli.commands.serve_options import (
     AllowHosts,
@@ -71,6 +72,8 @@ def serve(
     four_eyes: FourEyes = False,
     keep_days: KeepDays = None,
     demo: Demo = False,
+    sentiment_model: SentimentModel = None,
+    sentiment_gguf: SentimentGguf = None,
     when_down: WhenDownOption = "refuse",
     backend: BackendOption = "engine",
     quiet: Quiet = False,
@@ -92,6 +95,8 @@ def serve(
         behind_proxy=behind_proxy,
         guard=models.guard or "require",
         four_eyes=four_eyes,
+        sentiment_model=sentiment_model,
+        sentiment_gguf=sentiment_gguf,
         when_down=when_down,
         keep_days=keep_days,
         has_access_log=not quiet,

@@ -14,6 +14,8 @@ from finops_cli.commands.run_options import ModelOptions, model_request
 from finops_cli.errors import MissingPiece
 
 if TYPE_CHECKING:
+    from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.models.sentiment.classifier import Classifier
     from finops_cli.monitoring.hooks.alarms import Dispatch
     from finops_cli.monitoring.live_drift import Baseline
     from finops_cli.service.auth.access import TokenSource
@@ -145,13 +147,35 @@ def _open_answering(
     kb_dir = kb_dir_of(context)
     kb = load_kb(kb_dir)
     request = replace(model_request(models), backend=backend, waits=False)
+    if backend == "engine" and config.sentiment_backend == "ollama":
+        request = replace(request, hosts=())  # they are those of the texts alone
     selected = select_backend(request, kb)
     for text in selected.notices:
         typer.echo(text, err=True)
     answers = selected.backend
     if answers.origin.is_model and config.when_down == "engine":
         answers = EngineWhenDown(answers, kb)
-    return Answering(kb, answers, kb_dir, config.guard, config.calendar)
+    classifier = _open_classifier(models, config, kb)
+    return Answering(kb, answers, kb_dir, config.guard, config.calendar, classifier)
+
+
+def _open_classifier(models: ModelOptions, config: ServeConfig, kb: KnowledgeBase) -> Classifier:
+    """Open what labels texts: a model, or the classifier that ships."""
+    from finops_cli.models.sentiment.backends import select_classifier
+    from finops_cli.models.sentiment.request import SentimentRequest
+
+    asks_ollama = config.sentiment_backend == "ollama"
+    request = SentimentRequest(
+        backend=config.sentiment_backend,
+        hosts=tuple(models.hosts or ()) if asks_ollama else (),
+        model=config.sentiment_model,
+        gguf=config.sentiment_gguf,
+        timeout=None if config.sentiment_backend == "baseline" else models.timeout,
+    )
+    selected = select_classifier(request, kb)
+    for text in selected.notices:
+        typer.echo(text, err=True)
+    return selected.classifier
 
 
 def _job_settings(
@@ -166,6 +190,8 @@ def _job_settings(
         "--resolver-model": models.resolver_model,
         "--triage-gguf": models.triage_gguf,
         "--resolver-gguf": models.resolver_gguf,
+        "--sentiment-model": config.sentiment_model,
+        "--sentiment-gguf": config.sentiment_gguf,
         "--prose": models.prose,
         "--timeout": models.timeout,
     }
@@ -177,7 +203,7 @@ def _job_settings(
         calendar=None if config.calendar is None else config.calendar.absolute(),
         guard=config.guard,
         backend=answering.backend.origin.name if backend == "auto" else backend,
-        sentiment_backend="baseline",
+        sentiment_backend=config.sentiment_backend,
         models=(*hosts, *given),
     )
 

@@ -32,6 +32,9 @@ class ServeConfig:
     calendar: Path | None = None
     when_down: Literal["refuse", "engine"] = "refuse"
     """What answers while no model does."""
+    sentiment_model: str | None = None
+    """The Ollama model that labels texts; None: the classifier that ships, or a file."""
+    sentiment_gguf: Path | None = None
     keep_days: int | None = None
     """Days that files and outputs are kept; 0: for ever; None: those of the kb."""
     demo: Path | None = None
@@ -49,6 +52,13 @@ class ServeConfig:
     def has_tls(self) -> bool:
         """Return true if the service itself, or a proxy before it, encrypts."""
         return self.tls_certificate is not None or self.behind_proxy is not None
+
+    @property
+    def sentiment_backend(self) -> str:
+        """Return what labels texts."""
+        if self.sentiment_gguf is not None:
+            return "llama-cpp"
+        return "baseline" if self.sentiment_model is None else "ollama"
 
     def refuse_open_doors(self) -> None:
         """Raise UsageError for an address that other machines reach without token file and TLS."""

@@ -12,6 +12,7 @@ import httpx
 import jsonschema
 import pytest
 
+from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from tests.service.conftest import Server, start, stop
 from tests.support.program import Finops
@@ -141,6 +142,15 @@ def test_port_that_is_taken_is_refused(server: Server, tmp_path: Path, finops: F
     done = finops("serve", "--port", port, "--data", tmp_path / "d", "--guard", "off")
     assert done.returncode == 2
     assert b"--port 0 takes a free one" in done.stderr
+
+
+def test_missing_model_of_texts_is_named(tmp_path: Path, finops: Finops) -> None:
+    """A model of texts that its server does not have stops the start, beside the rules engine."""
+    with FakeOllama() as fake:
+        model = ("--sentiment-model", "tone", "--model-host", fake.url)
+        done = finops("serve", "--port", "0", "--data", tmp_path / "d", "--guard", "off", *model)
+    assert done.returncode in (2, 3)
+    assert b"has no model tone" in done.stderr
 
 
 def test_nothing_below_the_service_loads_its_packages() -> None:
