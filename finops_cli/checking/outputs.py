@@ -16,6 +16,7 @@ from finops_cli.checking.line_shape import check_clock_shape
 from finops_cli.checking.other_rules import RuleSets, judge_by_own_rules
 from finops_cli.checking.parts import check_form, check_statements
 from finops_cli.checking.run_lines import claims_run_line, is_sentiment_line
+from finops_cli.checking.tone import check_tone
 from finops_cli.checking.verdicts import (
     Verdict,
     finding_of,
@@ -107,7 +108,7 @@ def _check_run_answers(given: dict[str, Any], kb: KnowledgeBase) -> list[Finding
     if is_book_line(given):
         found += check_book_line(given)
     headline = [] if without_notes(found) else check_headline(given, kb)
-    return [*check_warnings(given), *found, *headline]
+    return [*check_warnings(given), *check_tone(given, kb), *found, *headline]
 
 
 def check_answers(

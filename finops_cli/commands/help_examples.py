@@ -50,6 +50,36 @@ def show_examples(first: Example | str, second: Example | str) -> Callable[[F], 
     return decorate
 
 
+def give_default(option: str, value: str, accepted: Callable[[], list[str]]) -> Callable[[F], F]:
+    """Let an option of a command stand without a value, which is then `value`.
+
+    A word after it is its value only if it is one of `accepted`: else it is an argument.
+    """
+
+    def decorate(command: F) -> F:
+        command.optional_value = (option, value, accepted)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _fill_values(command: Any, args: list[str]) -> list[str]:
+    found = getattr(command.callback, "optional_value", None)
+    if found is None or found[0] not in args:
+        return args
+    option, value, accepted = found
+    filled: list[str] = []
+    rest = list(args)
+    while rest:
+        each = rest.pop(0)
+        if each == "--":
+            return [*filled, each, *rest]
+        if each == option:
+            each = f"{option}={rest.pop(0) if rest and rest[0] in accepted() else value}"
+        filled.append(each)
+    return filled
+
+
 def examples_of(command: Any) -> tuple[Example, ...]:
     """Return the examples of a command; empty where it has none."""
     return getattr(command.callback, "examples", ())
@@ -113,6 +143,7 @@ class CommandWithExamples(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with _parsing(ctx):
+            args = _fill_values(self, args)
             refuse_repeated_options(self, ctx, args)
             return super().parse_args(ctx, args)
 

@@ -11,7 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -46,6 +46,8 @@ from finops_cli.commands.options import (
     Workers,
     is_typed,
 )
+from finops_cli.commands.sentiment_options import SentimentGguf, SentimentModel
+from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.models.backends import AUTO
 
@@ -92,6 +94,40 @@ class ModelOptions:
     keep_raw: KeepRaw = False
     timeout: Timeout = None
     guard: Guard = None
+
+
+def list_tone_backends() -> list[str]:
+    """List the values of --sentiment."""
+    from finops_cli.models.sentiment.backends import sentiment_backend_names
+
+    return sentiment_backend_names()
+
+
+def _check_tone_backend(name: str | None) -> str | None:
+    if name is not None and name not in list_tone_backends():
+        raise BadChoice(name, list_tone_backends())
+    return name
+
+
+ToneBackend = Annotated[
+    str | None,
+    typer.Option(
+        "--sentiment",
+        metavar="[BACKEND]",
+        callback=_check_tone_backend,
+        help="Add the tone of `notes` beside each fail, by a backend of `finops sentiment`"
+        " (--sentiment alone: auto). It changes no score. The default of --guard is then require.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunModelOptions(ModelOptions):
+    """The models of a run, and the one that reads the tone of notes."""
+
+    sentiment: ToneBackend = None
+    sentiment_model: SentimentModel = None
+    sentiment_gguf: SentimentGguf = None
 
 
 def with_shared_options(

@@ -20,6 +20,7 @@ from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_
 from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
 from finops_cli.commands.run_view import RunView, open_view
 from finops_cli.commands.table_options import TableOptions, open_lines
+from finops_cli.commands.tone_options import open_tone, tone_of
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -298,6 +299,7 @@ def _pipeline_config(
     inventory: InventoryOrigin | None,
 ) -> PipelineConfig:
     from finops_cli.pipeline.scheduler import PipelineConfig
+    from finops_cli.pipeline.sentiment.tone import ToneConfig
     from finops_cli.pipeline.sequences import SEQUENCES
 
     return PipelineConfig(
@@ -309,6 +311,7 @@ def _pipeline_config(
         strict_input=options.strict_input,
         has_rows=given.has_rows,
         inventory=inventory,
+        tone=None if tone_of(models) is None else ToneConfig(),
     )
 
 
@@ -338,16 +341,19 @@ def _open_pipeline(
     chosen = [f"{selected.backend.origin.name} ({selected.why})"] if is_auto else []
     for text in (*([] if is_silent else chosen), *selected.notices):
         typer.echo(wrap_label("backend", text), err=True)
+    tone = open_tone(context, models, kb, is_quiet=options.quiet)
+    guard = models.guard or (None if tone is None else "require")
     pipeline = Pipeline(
         sequence,
         selected.backend,
         kb,
         timed=options.timing,
         keeps_raw=models.keep_raw,
-        redaction=redaction_policy(models.guard, asks_models, kb),
+        redaction=redaction_policy(guard, asks_models, kb),
         clock=policy,
         strict_input=options.strict_input,
         has_rows=config.has_rows,
         inventory=config.inventory,
+        tone=tone,
     )
     return pipeline, selected

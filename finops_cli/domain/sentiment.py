@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
+from finops_cli.domain.enums import Status
+
 Label = Literal["positive", "neutral", "negative"]
 LABELS: tuple[Label, ...] = get_args(Label)
 
@@ -35,6 +37,21 @@ class Sentiment(Struct, frozen=True, kw_only=True):
     """The calibrated probability of the label among the three; null if it is not known."""
     scores: Scores | None
     """Null if the probabilities are not known."""
+
+
+class Tone(Struct, frozen=True, kw_only=True):
+    """The tone of the notes of a fail. It changes neither the score nor the status of the line."""
+
+    sentiment: Sentiment | None
+    """Null where no backend could read the notes."""
+    flags: tuple[Flag, ...]
+    status: Status
+    """`ok`; `fallback`: the baseline answered for the model; `failed`: nobody answered."""
+    source: ConfidenceSource
+    backend: str
+    model: str | None
+    digest: str | None
+    """SHA-256 of the model's file, or the digest of the server's model."""
 
 
 _STEPS = 10_000

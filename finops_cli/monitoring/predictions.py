@@ -55,6 +55,11 @@ class _Sentiment(Struct, frozen=True):
     label: str
 
 
+class _Tone(Struct, frozen=True):
+    status: str
+    sentiment: _Sentiment | None = None
+
+
 class _Line(Struct, frozen=True):
     """The parts of a line of `finops run` or `finops sentiment` that hold predictions."""
 
@@ -64,6 +69,7 @@ class _Line(Struct, frozen=True):
     verification: _Verification = _Verification()
     provenance: _Provenance = _Provenance()
     sentiment: _Sentiment | None = None
+    tone: _Tone | None = None
 
 
 class _Timing(Struct, frozen=True):
@@ -96,7 +102,11 @@ def read_predictions(line: bytes) -> dict[str, str] | None:
             "answers": _STATUS_WORDS.get(written.status, written.status),
             "label": sentiment.label if is_own else NO_ANSWER,
         }
-    return predictions_of(written)
+    tone = written.tone
+    if tone is None or tone.sentiment is None:
+        return predictions_of(written)
+    label = tone.sentiment.label if tone.status == "ok" else NO_ANSWER
+    return {**predictions_of(written), "label": label}
 
 
 def read_latency(line: bytes) -> tuple[str, float | None]:

@@ -18,6 +18,7 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.headline import FailSummary, Headline
 from finops_cli.domain.resolution import Resolution
+from finops_cli.domain.sentiment import Tone
 from finops_cli.domain.triage import Triage
 from finops_cli.models.protocol import AttemptError, ModelNames
 from finops_cli.pipeline.clock import ClockProvenance
@@ -106,6 +107,8 @@ class Line(Struct, frozen=True, kw_only=True):
     """Its place among the fails of its security; null for one that draws on no source."""
     revision: int | UnsetType = UNSET
     """The number of the batch of changes that the line follows; only with `book --follow`."""
+    tone: Tone | UnsetType | None = UNSET
+    """The tone of the notes, with `run --sentiment`; null for a record without notes."""
     clock: Clock | UnsetType | None = UNSET
     """The dates of the law; absent in commands that do not show them."""
     clock_skipped: str | UnsetType = UNSET

@@ -28,6 +28,7 @@ from finops_cli.pipeline.line_pipeline import InputShares, LineType, ProcessedLi
 from finops_cli.pipeline.output import Line, Provenance, Verification, read_line, rejection
 from finops_cli.pipeline.parse import ParseResult
 from finops_cli.pipeline.redaction import RedactionPolicy
+from finops_cli.pipeline.sentiment.tone import BackendWithTone, ToneReader
 from finops_cli.pipeline.sequences import (
     NextStage,
     StageContext,
@@ -74,13 +75,17 @@ class Pipeline:
         strict_input: bool = False,
         has_rows: bool = False,
         inventory: InventoryOrigin | None = None,
+        tone: ToneReader | None = None,
     ) -> None:
         """Keep the parts. `has_rows`: the records are rows of a file, and rejected as such.
+
+        `tone` labels the notes of each record.
 
         `inventory`: the inventory file of a plan of the whole book.
         """
         self.sequence = sequence
-        self.backend = backend
+        self.backend: Backend = backend if tone is None else BackendWithTone(backend, tone)
+        self._tone = tone
         self.kb = kb
         self.keeps_raw = keeps_raw
         self.redaction = redaction
@@ -92,7 +97,7 @@ class Pipeline:
             calendar=None if clock is None else clock.calendar,
             is_strict=strict_input,
         )
-        self._context = StageContext(backend, kb, self.inputs, redaction, self.clock)
+        self._context = StageContext(backend, kb, self.inputs, redaction, self.clock, tone)
         self.models = sequence.models
         self._has_triage = "triage" in sequence.answers
         self._has_resolution = "resolution" in sequence.answers
@@ -111,6 +116,7 @@ class Pipeline:
             self.sequence.command,
             strict_input=self.inputs.is_strict,
             clock=None if self.moment is None else self.moment.fingerprint,
+            options=None if self._tone is None else self._tone.fingerprint,
         )
 
     def parse(self, line: bytes) -> ParseResult[Any]:
@@ -231,6 +237,7 @@ class Pipeline:
             resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
             allotment=outcome.allotment if self.sequence.shows_book else UNSET,
             book=outcome.place if self.sequence.shows_book else UNSET,
+            tone=UNSET if self._tone is None else outcome.tone,
             clock=UNSET if self.clock is None else outcome.clock,
             clock_skipped=UNSET if outcome.clock_skipped is None else outcome.clock_skipped,
             warnings=outcome.warnings or [],

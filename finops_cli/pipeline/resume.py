@@ -71,7 +71,7 @@ _NAMES = {
     "strict_input": "--strict-input",
     "clock": "the clock (--clock, --as-of, --calendar)",
     "book": "the book (--inventory, --sent, --borrow-budget, --prefer)",
-    "options": "the options of the texts (--field, --split ...)",
+    "options": "the options of the texts (--field, --split, --sentiment ...)",
 }
 
 

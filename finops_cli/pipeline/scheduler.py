@@ -38,6 +38,7 @@ from finops_cli.pipeline.line_pipeline import (
 from finops_cli.pipeline.output import add_warning, encode
 from finops_cli.pipeline.pipeline import PartialResult, Pipeline
 from finops_cli.pipeline.redaction import redaction_policy
+from finops_cli.pipeline.sentiment.tone import ToneConfig
 from finops_cli.pipeline.sequences import NextStage, StageSequence
 
 
@@ -55,6 +56,8 @@ class PipelineConfig:
     """The records are rows of a file."""
     inventory: InventoryOrigin | None = None
     """The inventory file of a plan of the whole book."""
+    tone: ToneConfig | None = None
+    """Labels the notes by the baseline. A language model answers in the process of the run."""
 
     def open(self) -> Pipeline:
         """Open a pipeline with the engine."""
@@ -65,11 +68,16 @@ class PipelineConfig:
             engine,
             kb,
             self.timed,
-            redaction=redaction_policy(self.guard, engine.origin.is_model, kb),
+            redaction=redaction_policy(
+                self.guard or (None if self.tone is None else "require"),
+                engine.origin.is_model,
+                kb,
+            ),
             clock=None if self.clock is None else self.clock.open(kb),
             strict_input=self.strict_input,
             has_rows=self.has_rows,
             inventory=self.inventory,
+            tone=None if self.tone is None else self.tone.open(kb),
         )
 
 

@@ -17,6 +17,7 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Damage, Finding, Problem
 from finops_cli.domain.headline import FailSummary, summarize
 from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.domain.sentiment import Tone
 from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.guard.records import keep_events, mask_clock
@@ -40,7 +41,8 @@ from finops_cli.pipeline.parse import (
     parse_fail,
     parse_fail_line,
 )
-from finops_cli.pipeline.redaction import Masks, Parse, RedactionPolicy
+from finops_cli.pipeline.redaction import Masks, Parse, RedactionPolicy, WithholdText
+from finops_cli.pipeline.sentiment.tone import ToneReader
 from finops_cli.rules.contradictions import find_case_contradictions
 from finops_cli.rules.deadlines import by_regulation
 from finops_cli.rules.handoff import NotApplicable, find_obstacle, handoff
@@ -85,6 +87,8 @@ class StageOutcome(NamedTuple):
     part: AttachedPart | None = None
     """What a plan of the whole book says of the fail."""
     allotment: tuple[AllottedShares, ...] | None = None
+    tone: Tone | None = None
+    """The tone of its notes; None without notes, or where nobody asks for it."""
     place: BookPlace | None = None
     """Its place among the fails of its security."""
     held: tuple[int, ...] | None = None
@@ -101,6 +105,8 @@ class StageContext(NamedTuple):
     redaction: RedactionPolicy | None = None
     clock: ClockPolicy | None = None
     """Computes the clock of each record; None for commands that do not show it."""
+    tone: ToneReader | None = None
+    """Labels the notes of each record; None where nobody asks for it."""
 
 
 FirstStage = Callable[[bytes, StageContext], StageOutcome]
@@ -136,7 +142,15 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
         warnings=warnings,
         origin=line_origin(fail, inputs.as_of, warnings),
         summary=summarize(fail),
+        tone=_read_tone(fail, context),
     )
+
+
+def _read_tone(fail: FailRecord, context: StageContext) -> Tone | None:
+    """Return the tone of the masked notes of a record, where the run asks for it."""
+    if context.tone is None:
+        return None
+    return context.tone.read(fail.notes, is_withheld=isinstance(context.redaction, WithholdText))
 
 
 def _compute_clock(

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from finops_cli.domain.clock import Clock, find_breaches
 from finops_cli.domain.finding import Finding
+from finops_cli.domain.sentiment import Tone
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.monitoring.latencies import step_of
 from finops_cli.monitoring.run_summary import RunSummary
@@ -42,11 +43,7 @@ def count_line(summary: RunSummary, line: Line, owed: int, is_model: bool) -> No
         summary.clock[_NO_CLOCK if line.clock_skipped == NO_AS_OF else _REFUSED] += 1
     if line.warnings:
         summary.warnings.update(finding.rule for finding in line.warnings)
-    if isinstance(line.origin, Struct):
-        summary.derived.update(line.origin.derived)
-        summary.assumed.update(line.origin.assumed)
-    if line.provenance.masked:
-        summary.masked.update(line.provenance.masked)
+    _count_sides(summary, line)
     if is_model:
         _count_models(summary, line)
     if line.status == "ok":
@@ -57,6 +54,24 @@ def count_line(summary: RunSummary, line: Line, owed: int, is_model: bool) -> No
         )
     if isinstance(line.error, Struct):
         summary.problems.update(problem.rule for problem in line.error.problems)
+
+
+def _count_sides(summary: RunSummary, line: Line) -> None:
+    """Count what stands beside the answers: the origin of facts, the tone, and what was masked."""
+    if isinstance(line.origin, Struct):
+        summary.derived.update(line.origin.derived)
+        summary.assumed.update(line.origin.assumed)
+    if isinstance(line.tone, Struct):
+        _count_tone(summary, line.tone)
+    if line.provenance.masked:
+        summary.masked.update(line.provenance.masked)
+
+
+def _count_tone(summary: RunSummary, tone: Tone) -> None:
+    """Count the label of the notes, and its flags."""
+    if tone.sentiment is not None:
+        summary.labels[tone.sentiment.label] += 1
+    summary.flags.update(tone.flags)
 
 
 _NO_CLOCK = "no as_of"

@@ -62,6 +62,15 @@ class _Place(Struct, frozen=True):
     cut: str | None = None
 
 
+class _Sentiment(Struct, frozen=True):
+    label: str
+    confidence: Decimal | None = None
+
+
+class _Tone(Struct, frozen=True):
+    sentiment: _Sentiment | None = None
+
+
 class _Line(Struct, frozen=True):
     """The parts of a line that the views use; every other part is passed over."""
 
@@ -76,6 +85,7 @@ class _Line(Struct, frozen=True):
     clock: _Clock | UnsetType | None = UNSET
     warnings: tuple[_Warning, ...] = ()
     origin: _Origin | None = None
+    tone: _Tone | UnsetType | None = UNSET
     error: _Error | None = None
     book: _Place | None = None
 
@@ -135,6 +145,8 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why shares stay uncovered."""
     assumed: str | None = None
     """The fields of the record that were assumed."""
+    tone: str | None = None
+    """The label of the notes with its confidence, where the run read them."""
     error: str | None = None
     """Why the line has no answer."""
     decision: str | None = None
@@ -180,6 +192,7 @@ def read_answer(line: bytes, number: int) -> Answer | NotALine:
         warnings=sum(each.rule != PROMISED for each in given.warnings),
         promised_before=any(each.rule == PROMISED for each in given.warnings),
         assumed=", ".join(given.origin.assumed) if given.origin and given.origin.assumed else None,
+        tone=_write_tone(given.tone),
         error=None if given.error is None else given.error.message,
         **_place(given.book),
         **{**facts, **judged, **({} if headline is None else {"action": headline.action})},
@@ -197,6 +210,14 @@ def _place(book: _Place | None) -> dict[str, Any]:
         "late": book.late,
         "cut": book.cut,
     }
+
+
+def _write_tone(tone: _Tone | UnsetType | None) -> str | None:
+    """Return `negative 0.87`; null where nobody read the notes."""
+    if not isinstance(tone, _Tone) or tone.sentiment is None:
+        return None
+    found = tone.sentiment
+    return found.label if found.confidence is None else f"{found.label} {found.confidence:.2f}"
 
 
 def _facts(fail: FailSummary) -> dict[str, Any]:

@@ -49,6 +49,7 @@ COLUMNS: dict[str, Column] = {
     "settlement_date": Column("settlement"),
     "warnings": Column("warnings", is_number=True),
     "assumed": Column("assumed"),
+    "tone": Column("tone"),
     "what_to_do": Column("what to do"),
     "error": Column("error"),
     "place": Column("place", is_number=True),
@@ -119,6 +120,8 @@ def list_notes(answer: Answer) -> list[str]:
     notes = [] if text is None else [text]
     if answer.assumed is not None:
         notes.append(f"Assumed: {answer.assumed}.")
+    if answer.tone is not None:
+        notes.append(f"Tone of the notes: {answer.tone}.")
     if answer.warnings:
         noun = "contradiction" if answer.warnings == 1 else "contradictions"
         notes.append(f"The record has {answer.warnings} {noun}; finops show names them.")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from msgspec import UNSET
 
@@ -17,14 +17,14 @@ from finops_cli.domain.stage_names import StageName
 from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.load import load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.failures import ModelError
 from finops_cli.models.sentiment.baseline import BaselineClassifier
-from finops_cli.models.sentiment.classifier import STAGE, Classification, Classifier
+from finops_cli.models.sentiment.classifier import STAGE, Classifier
 from finops_cli.pipeline.input_source import default_fail_id
 from finops_cli.pipeline.line_pipeline import InputShares, LineType, ProcessedLine, RunIdentity
 from finops_cli.pipeline.output import rejection
 from finops_cli.pipeline.parse import ParseResult
 from finops_cli.pipeline.redaction import RedactionPolicy, WithholdText, redaction_policy
+from finops_cli.pipeline.sentiment.labeller import LabelledText, Labeller
 from finops_cli.pipeline.sentiment.output import (
     SentimentLine,
     SentimentPart,
@@ -68,19 +68,6 @@ class SentimentConfig:
         return SentimentPipeline(self, classifier, kb, redaction)
 
 
-class _Part(NamedTuple):
-    """The answer to one part of a text."""
-
-    text: str
-    sentiment: Sentiment | None
-    source: ConfidenceSource
-    flags: tuple[Flag, ...] = ()
-    status: Status = "ok"
-    reply: str | None = None
-    error: str | None = None
-    attempts: int = 1
-
-
 class SentimentPipeline:
     """Labels texts with a backend. The baseline answers where a language model gives no label."""
 
@@ -100,8 +87,9 @@ class SentimentPipeline:
             read_sentiment_line, name_of_line, count_sentiment_line, config.parser.id_fields
         )
         self._config = config
-        self._low = kb.sentiment.low_confidence
-        self._baseline: Classifier | None = None if classifier.origin.is_model else classifier
+        self._labeller = Labeller(
+            classifier, kb.sentiment.low_confidence, config.on_violation, config.baseline
+        )
 
     @property
     def identity(self) -> RunIdentity:
@@ -167,12 +155,12 @@ class SentimentPipeline:
         text, kinds = record.text, tuple[str, ...]()
         if text is not None and self.redaction is not None:
             text, kinds = self.redaction.text(text)
-        parts: list[_Part] = []
+        parts: list[LabelledText] = []
         skipped = None if text is not None else f"the record has no {self._config.parser.field}"
         if isinstance(self.redaction, WithholdText):
             skipped = skipped or "the text is withheld: the guard is not installed"
         elif text is not None:
-            parts = [self._ask(part) for part in self._split(text)]
+            parts = [self._labeller.label(part) for part in self._split(text)]
         whole = weigh([(each.text, each.sentiment) for each in parts])
         status: Status = "failed" if skipped and text else _worst(parts)
         took_ns = perf_counter_ns() - started if self._config.timed else 0
@@ -192,47 +180,15 @@ class SentimentPipeline:
     def _split(self, text: str) -> list[str]:
         return split_sentences(text) if self._config.split == "sentences" else [text]
 
-    def _ask(self, text: str) -> _Part:
-        """Ask the backend about one part; the baseline answers for a model that cannot."""
-        try:
-            answer = self.backend.classify(text)
-        except ModelError as failure:
-            return self._settle(text, Classification(None, "none", failure.received), failure.rule)
-        if answer.sentiment is None:
-            return self._settle(text, answer, None)
-        flags = self._flags(answer.sentiment, answer.is_truncated)
-        return _Part(
-            text, answer.sentiment, answer.source, flags, reply=answer.reply,
-            attempts=answer.attempts,
-        )  # fmt: skip
-
-    def _settle(self, text: str, answer: Classification, rule: str | None) -> _Part:
-        """Answer for a model that gave no label. `rule` None: it said something else."""
-        invalid: tuple[Flag, ...] = ("invalid_label",) if rule is None else ()
-        if self._config.on_violation == "reject":
-            return _Part(text, None, "none", invalid, "failed", answer.reply, rule)
-        if self._baseline is None:
-            self._baseline = BaselineClassifier(self._config.baseline)
-        found = self._baseline.classify(text)
-        flags = (*invalid, *self._flags(found.sentiment, is_truncated=False))
-        return _Part(text, found.sentiment, found.source, flags, "fallback", answer.reply, rule)
-
-    def _flags(self, sentiment: Sentiment | None, is_truncated: bool) -> tuple[Flag, ...]:
-        flags: list[Flag] = []
-        if sentiment is not None and sentiment.confidence is not None:
-            flags += ["low_confidence"] * (sentiment.confidence < self._low)
-        flags += ["truncated"] * is_truncated
-        return tuple(flags)
-
-    def _flags_of(self, whole: Sentiment | None, parts: list[_Part]) -> list[Flag]:
+    def _flags_of(self, whole: Sentiment | None, parts: list[LabelledText]) -> list[Flag]:
         """Return the flags of a text: its own confidence, and what happened to any part."""
         found: set[Flag] = {flag for part in parts for flag in part.flags}
         found.discard("low_confidence")
-        found.update(self._flags(whole, is_truncated=False))
+        found.update(self._labeller.flags(whole, is_truncated=False))
         order: tuple[Flag, ...] = ("low_confidence", "invalid_label", "truncated")
         return [flag for flag in order if flag in found]
 
-    def _place(self, parts: list[_Part]) -> list[SentimentPart]:
+    def _place(self, parts: list[LabelledText]) -> list[SentimentPart]:
         placed, start = [], 0
         for part in parts:
             end = start + len(part.text)
@@ -248,7 +204,7 @@ class SentimentPipeline:
         took_ns: int,
         source: ConfidenceSource,
         attempts: int,
-        parts: list[_Part] | None = None,
+        parts: list[LabelledText] | None = None,
     ) -> SentimentProvenance:
         origin = self.backend.origin
         errors = dict.fromkeys(part.error for part in parts or () if part.error is not None)
@@ -264,7 +220,7 @@ class SentimentPipeline:
             errors=tuple(errors) or UNSET,
         )
 
-    def _raw(self, text: str | None, parts: list[_Part]) -> dict[str, Any]:
+    def _raw(self, text: str | None, parts: list[LabelledText]) -> dict[str, Any]:
         """Return the masked text and the replies with --keep-raw, else a reply that is no label."""
         kept = [
             part.reply
@@ -279,16 +235,16 @@ class SentimentPipeline:
         return reply if self.redaction is None else self.redaction.text(reply)[0]
 
 
-def _worst(parts: list[_Part]) -> Status:
+def _worst(parts: list[LabelledText]) -> Status:
     order: tuple[Status, ...] = ("ok", "fallback", "failed")
     return max((part.status for part in parts), key=order.index, default="ok")
 
 
-def _source_of(parts: list[_Part]) -> ConfidenceSource:
+def _source_of(parts: list[LabelledText]) -> ConfidenceSource:
     """Return how the confidence of a text was had: the least exact of its parts."""
     order: tuple[ConfidenceSource, ...] = ("exact", "calibrated", "top_k", "none")
     return max((part.source for part in parts), key=order.index, default="none")
 
 
-def _attempts(parts: list[_Part]) -> int:
+def _attempts(parts: list[LabelledText]) -> int:
     return max((part.attempts for part in parts), default=0)

@@ -36,6 +36,7 @@ TITLES = {
     "settlement_date": "Settlement",
     "warnings": "Warnings",
     "assumed": "Assumed",
+    "tone": "Tone of notes",
     "what_to_do": "What to do",
     "error": "Error",
     "place": "Place in queue",

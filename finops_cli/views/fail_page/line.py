@@ -14,6 +14,7 @@ from finops_cli.domain.clock import Clock
 from finops_cli.domain.enums import EscalationLevel, Status, Tier
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.headline import FailSummary, Headline
+from finops_cli.domain.sentiment import Tone
 from finops_cli.models.protocol import ModelNames
 from finops_cli.pipeline.output import LineOrigin
 from finops_cli.views.details import read_details
@@ -103,6 +104,7 @@ class FailLine(Struct, frozen=True, kw_only=True):
     warnings: tuple[Finding, ...] = ()
     origin: LineOrigin | None = None
     provenance: LineProvenance | None = None
+    tone: Tone | None = None
     error: LineError | None = None
     raw: dict[str, Any] | None = None
     allotment: tuple[AllottedShares, ...] | None = None

@@ -8,6 +8,7 @@ from decimal import Decimal
 from finops_cli.domain.exact_json import encode
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.money import plain
+from finops_cli.domain.sentiment import Tone
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.earlier_lines import RULE as PROMISED
 from finops_cli.views.columns import Columns, Row, fill_lines
@@ -91,8 +92,20 @@ def _render_facts(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str
     if origin is not None:
         facts += [("derived", ", ".join(origin.derived)), ("assumed", ", ".join(origin.assumed))]
         facts.append(("as of", origin.as_of))
+    if line.tone is not None:
+        facts.append(("tone of notes", _write_tone(line.tone)))
     for label, text in facts:
         yield from _render_fact(label, text, width)
+
+
+def _write_tone(tone: Tone) -> str:
+    """Write the label of the notes, its confidence, its flags and who gave it."""
+    if tone.sentiment is None:
+        return f"not known: {tone.backend} gave none"
+    confidence = tone.sentiment.confidence
+    number = "" if confidence is None else f" {confidence:.2f}"
+    flags = "".join(f", {_write_words(flag)}" for flag in tone.flags)
+    return f"{tone.sentiment.label}{number}, by {tone.backend}{flags}; it changes no score"
 
 
 def _write_category(triage: TriageAnswer) -> str:

@@ -1,0 +1,50 @@
+"""Opens the backend that reads the tone of notes, for `finops run --sentiment`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from finops_cli.commands.options import is_typed
+
+if TYPE_CHECKING:
+    from finops_cli.commands.run_options import ModelOptions
+    from finops_cli.kb.rulebook import KnowledgeBase
+    from finops_cli.pipeline.sentiment.tone import ToneReader
+
+
+def tone_of(models: ModelOptions) -> str | None:
+    """Return the backend of --sentiment; None for a command without it."""
+    return getattr(models, "sentiment", None)
+
+
+def open_tone(
+    context: typer.Context, models: ModelOptions, kb: KnowledgeBase, *, is_quiet: bool
+) -> ToneReader | None:
+    """Open the backend of --sentiment, and report which one `auto` took; None where not asked."""
+    from finops_cli.commands.run_options import RunModelOptions
+    from finops_cli.commands.run_summary import wrap_label
+    from finops_cli.models.backends import AUTO
+    from finops_cli.models.sentiment.backends import select_classifier
+    from finops_cli.models.sentiment.request import SentimentRequest
+    from finops_cli.pipeline.sentiment.tone import ToneReader
+
+    if not isinstance(models, RunModelOptions) or models.sentiment is None:
+        return None
+    asks_server = models.sentiment in (AUTO, "ollama")
+    request = SentimentRequest(
+        backend=models.sentiment,
+        hosts=tuple(models.hosts or ()) if asks_server else (),
+        model=models.sentiment_model,
+        gguf=models.sentiment_gguf,
+        timeout=models.timeout,
+        gguf_is_from_environment=not is_typed(context, "sentiment_gguf"),
+    )
+    selected = select_classifier(request, kb)
+    origin = selected.classifier.origin
+    is_silent = models.sentiment != AUTO or (is_quiet and not origin.is_model)
+    chosen = [] if is_silent else [f"{origin.name} ({selected.why})"]
+    for text in (*chosen, *selected.notices):
+        typer.echo(wrap_label("sentiment", text), err=True)
+    return ToneReader(selected.classifier, kb)
