@@ -18,7 +18,7 @@ from finops_cli.book.allocation.pool import DrawingFail, Source, make_pool
 from finops_cli.book.proof.certificate import certify
 from finops_cli.kb.rulebook import KnowledgeBase
 from tests.support.program import Finops
-from tests.support.records import rows
+from tests.support.records import a_fail, rows
 from tests.support.small_books import draw_fails, draw_inventory, write_lines
 
 pytest.importorskip("networkx")
@@ -122,3 +122,34 @@ def test_trillions_are_counted_to_the_share(kb: KnowledgeBase) -> None:
     assert certificate is not None
     assert certificate.levels["uncovered HIGH"] == 6
     assert certificate.levels["uncovered LOW"] == 1
+
+
+def test_law_decides_the_queue_at_one_moment(finops: Finops, tmp_path: Path) -> None:
+    """With `--clock regulation` the queue and the reach follow the days of the law, and `--as-of`
+    is the moment of the clock and of the inventory's age.
+    """
+    shown = {"trade_date": "2026-11-24", "settlement_date": "2026-11-25"}
+    fails = [
+        a_fail(
+            fail_id=name,
+            qty=5,
+            cns_position=-5,
+            age_days=1,
+            market_value=2100,
+            reg_sho_threshold=False,
+            clock_facts={**shown, "sale_type": sale},
+        )
+        for name, sale in (("A", "long"), ("B", "short"))
+    ]
+    given = write_lines(tmp_path / "fails.jsonl", *fails)
+    stock = write_lines(
+        tmp_path / "inventory.jsonl",
+        {"snapshot": {"as_of": "2026-11-25T18:00:00-05:00"}},
+        {"cusip": "594918104", "kind": "BOX", "qty": 5},
+    )
+    book = ("book", given, "--inventory", stock, "-q", "--clock", "regulation", "--as-of")
+    lines = rows(finops(*book, "2026-11-27T08:00").stdout)
+    assert [line["clock"]["deadline_days"] for line in lines] == [2, 0]
+    assert [line["book"]["place"] for line in lines] == [2, 1]
+    assert [line["book"]["uncovered"] for line in lines] == [5, 0]
+    assert finops(*book, "2026-11-30T08:00").returncode == 2
