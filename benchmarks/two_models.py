@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -190,6 +190,13 @@ def compare_servers(work: list[Work], rounds: int) -> None:
         compare("Two `llama_cpp.server` behind an Ollama server", ways, work, rounds)
 
 
+def _set_turns(model: LlamaCppModel, take_turns: bool) -> None:
+    """Let the models take turns or run at once, whatever the backend would choose."""
+    model.turns = TurnQueue(KB.models.alternation_batch)
+    if not take_turns:
+        model.turns.turn = lambda stage: nullcontext()  # type: ignore[method-assign]
+
+
 def compare_workers(work: list[Work], rounds: int) -> None:
     """Compare the ways of the worker processes of finops, with the layout of large files."""
 
@@ -206,7 +213,7 @@ def compare_workers(work: list[Work], rounds: int) -> None:
         stack.callback(model.close)
         for stage in STAGES:
             model.prepare(stage)
-        model.turns = TurnQueue(KB.models.alternation_batch) if take_turns else None
+        _set_turns(model, take_turns)
         return Way(name, model)
 
     with ExitStack() as stack:
