@@ -87,6 +87,7 @@ ANSWERING = _OF_MODELS | frozenset(
         "--delta",
         "--borrow-budget",
         "--prefer",
+        "--sentiment",
         "--sentiment-model",
         "--sentiment-gguf",
         "--sentiment-dir",
