@@ -133,7 +133,7 @@ class SentPlan:
         try:
             self._add_output(_OUTPUT.decode(line))
             return
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             given = decode(line)
         if isinstance(given, Problem) or not isinstance(given, dict):
             text = given.message if isinstance(given, Problem) else "is not an object"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from typer.core import TyperCommand, TyperGroup
 
+from finops_cli.commands.endless_files import refuse_endless_files
 from finops_cli.commands.usage_errors import (
     PARSER_ERROR,
     describe_unknown_command,
@@ -147,6 +148,10 @@ class CommandWithExamples(TyperCommand):
             refuse_repeated_options(self, ctx, args)
             return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        refuse_endless_files(ctx)
+        return super().invoke(ctx)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         _write_examples(self, formatter)
 
@@ -162,6 +167,10 @@ class GroupWithExamples(TyperGroup):
         with _parsing(ctx):
             refuse_repeated_options(self, ctx, args)
             return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        refuse_endless_files(ctx)
+        return super().invoke(ctx)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         _write_examples(self, formatter)

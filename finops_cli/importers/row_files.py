@@ -154,10 +154,11 @@ def _check_header(
     accepted = f"the columns {', '.join(columns)}, separated by commas"
     cure = f"write the names of the columns into the first line of {path}"
     for name in names:
+        shown = name[: limits.SHOWN_CHARS]
         if name not in columns:
-            raise UsageError(f"{path}:1: column {name!r} is not known; accepted: {accepted}", cure)
+            raise UsageError(f"{path}:1: column {shown!r} is not known; accepted: {accepted}", cure)
         if names.count(name) > 1:
-            raise UsageError(f"{path}:1: column {name!r} stands twice; accepted: {accepted}", cure)
+            raise UsageError(f"{path}:1: column {shown!r} stands twice; accepted: {accepted}", cure)
     for one_of in required:
         if not any(name in names for name in one_of):
             missing = " or ".join(one_of)

@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple, get_args
 
 from msgspec import Struct
 
+from finops_cli.domain import limits
 from finops_cli.errors import UsageError
 from finops_cli.files.settings_text import read_settings
 from finops_cli.models.ollama_options import Value, typed
@@ -158,15 +159,16 @@ def _read_instructions(path: Path) -> Iterator[_Instruction]:
         name, rest = _split_first_word(line.lstrip(" \t"))
         if name.upper() not in _ONCE + _MANY:
             raise UsageError(
-                f"{path}:{number}: {name} is not an instruction. Expected one of:"
-                f" {', '.join(sorted(_ONCE + _MANY))}"
+                f"{path}:{number}: {name[: limits.SHOWN_CHARS]} is not an instruction. Expected one"
+                f" of: {', '.join(sorted(_ONCE + _MANY))}"
             )
         head = ""
         if name.upper() in ("PARAMETER", "MESSAGE"):
             head, rest = _split_first_word(rest)
         if not rest.strip():
             raise UsageError(
-                f"{path}:{number}: {line.strip()} has no value; write an empty value as two quotes"
+                f"{path}:{number}: {line.strip()[: limits.SHOWN_CHARS]} has no value; write an"
+                " empty value as two quotes"
             )
         yield _Instruction(number, name.upper(), head, _read_value(path, number, rest, lines))
 
@@ -209,8 +211,8 @@ def _read_value(path: Path, number: int, rest: str, lines: Iterator[tuple[int, s
 def _refuse_unusable(path: Path, given: _Instruction) -> None:
     if given.name == _DIRECTIVE and given.value != "thinks":
         raise UsageError(
-            f"{path}:{given.line}: {_DIRECTIVE} {given.value} is unknown; accepted:"
-            f" {_DIRECTIVE} thinks"
+            f"{path}:{given.line}: {_DIRECTIVE} {given.value[: limits.SHOWN_CHARS]} is unknown;"
+            f" accepted: {_DIRECTIVE} thinks"
         )
     if given.name in _NAMES and (not given.value.strip() or "\n" in given.value):
         raise UsageError(f"{path}:{given.line}: {given.name} takes a name or a path, on this line")
@@ -231,7 +233,7 @@ def _parse_message(path: Path, given: _Instruction) -> Message:
     roles = ", ".join(get_args(Role))
     raise UsageError(
         f"{path}:{given.line}: MESSAGE takes a role ({roles}) and a text;"
-        f" {given.head} is not a role"
+        f" {given.head[: limits.SHOWN_CHARS]} is not a role"
     )
 
 
@@ -239,6 +241,6 @@ def _parse_version(path: Path, given: _Instruction) -> str:
     if not _SEMVER.fullmatch(given.value):
         raise UsageError(
             f"{path}:{given.line}: REQUIRES takes a version of Ollama such as 0.30.0, not"
-            f" {given.value}"
+            f" {given.value[: limits.SHOWN_CHARS]}"
         )
     return given.value.removeprefix("v")

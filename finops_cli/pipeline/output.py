@@ -225,4 +225,7 @@ def read_line(line: bytes) -> Line:
 
     Raises msgspec.DecodeError if it is not an output line.
     """
-    return _DECODER.decode(line)
+    try:
+        return _DECODER.decode(line)
+    except RecursionError as error:
+        raise msgspec.DecodeError("it is nested too deeply") from error
