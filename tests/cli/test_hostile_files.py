@@ -18,7 +18,6 @@ SETTINGS = {
     "modelfile": ("create", "--stage", "triage", "--dry-run", "--modelfile"),
     "gguf": ("create", "--stage", "triage", "--dry-run", "--gguf"),
     "recipe": ("train", "--stage", "triage", "--dry-run", "--config"),
-    "tokens": ("serve", "--data", "absent", "--tokens"),
 }
 RECORDS = {
     "inventory": ("run", MONDAY, "--backend", "engine", "--inventory"),
