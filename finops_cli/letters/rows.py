@@ -139,6 +139,10 @@ def _buy_in(given: LetterInput, kb: KnowledgeBase) -> Rows:
     clock, triage = given.line.clock, given.line.triage
     rights = () if clock is None else clock.rights
     ours = [each for each in rights if each.rule == _BUYIN_RULE and each.holder == "ours"]
+    if ours and triage is not None and triage.category == "DK_DISPUTE":
+        why = "a notice of buy-in waits until the trade is known (DK_DISPUTE)"
+        yield NoLetter(fail_id=given.line.fail_id, why=why)
+        return
     for right in ours:
         begun = right.earliest_notice_date
         if clock is None or begun is None or clock.as_of[:10] < begun:

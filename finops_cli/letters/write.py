@@ -92,11 +92,13 @@ def write_letters(
     shared = {**sender_facts(files.desk), "date": None if as_of is None else as_of[:10]}
     counts: Counter[str] = Counter()
     with_blanks = without = 0
+    taken: set[str] = set()
     with whole(folder / INDEX) as index:
         out = io.TextIOWrapper(index, "utf-8", newline="", write_through=True)
         write = csv.writer(out).writerow
         write([f"{BOM}{_HEAD[0]}", *_HEAD[1:], "why"])
-        for draft in _drafts(spool, kb, files):
+        for drafted in _drafts(spool, kb, files):
+            draft = drafted._replace(name=_free_name(drafted.name, taken))
             facts = shared | dict(draft.facts)
             letter = composer.compose(draft.kind, draft.addressee, facts, draft.rows)
             _write_forms(folder / draft.name, letter, files.desk.email, as_of)
@@ -163,6 +165,16 @@ def _loans(cusip: str, inventory: InventoryFile | None) -> list[InventoryLine]:
     if isinstance(found, Problem):
         raise UsageError(found.message, "correct the inventory file, or leave --inventory out")
     return found
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """Return a name that no letter has yet; some file systems do not tell `L1` from `l1`."""
+    free, number = name, 1
+    while free.casefold() in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(free.casefold())
+    return free
 
 
 def _name(kind: LetterKind, party: str) -> str:

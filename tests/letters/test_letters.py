@@ -188,6 +188,31 @@ def test_buy_in_notice_waits_for_its_first_day(finops: Finops, tmp_path: Path) -
     assert "2026-11-19" in text  # the earliest buy-in
 
 
+def test_loans_with_like_names_have_files_of_their_own(finops: Finops, tmp_path: Path) -> None:
+    """No notice replaces another: a loan called `unnamed`, and names that differ in case."""
+    stock = {"stock_loan_available": 0, "pending_receives": 0, "box_qty": 0}
+    sale = {"side": "Sell", "qty": 900, "inventory": stock | {"recall_outstanding": 900}}
+    lots = [
+        {"cusip": "037833100", "kind": "RECALL", "id": name, "qty": 200}
+        for name in ("L1", "l1", "unnamed")
+    ]
+    stock_file = write(tmp_path / "inventory.jsonl", *lots)
+    index = letters_of(finops, tmp_path, [fail("A", **sale)], "--inventory", stock_file)
+    names = [row["letter"].casefold() for row in index if row["kind"] == "recall"]
+    assert len(set(names)) == len(names) == 4
+    texts = [(tmp_path / "letters" / f"{row['letter']}.txt").read_text() for row in index]
+    assert sum("300" in text for text in texts) == 1
+
+
+def test_disputed_trade_gets_no_notice_of_buy_in(finops: Finops, tmp_path: Path) -> None:
+    """A letter never says that a trade is not known while another one buys it in."""
+    facts = {"venue": "ex_clearing", "settlement_date": "2026-11-16"}
+    given = fail("A", clock_facts=facts, dk_reason="Price differs")
+    index = letters_of(finops, tmp_path, [given], run="--as-of 2026-11-24")
+    assert {row["kind"] for row in index} == {"dk", ""}
+    assert any("until the trade is known" in row["why"] for row in index)
+
+
 def test_cns_purchase_gets_no_bilateral_buy_in(finops: Finops, tmp_path: Path) -> None:
     """A CNS fail is bought in through NSCC: no notice, and a reason in the index."""
     given = fail("A", cns_direction="FTR", cns_position=1200, age_days=12)

@@ -19,14 +19,22 @@ from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.importers.counterparties import CounterpartyFile
 from finops_cli.importers.messages.mt_statuses import read_mt
 from finops_cli.importers.messages.mx_statuses import read_mx
-from finops_cli.importers.messages.records import judge, make_record
+from finops_cli.importers.messages.pages import Pages
+from finops_cli.importers.messages.records import (
+    find_reference,
+    is_without_news,
+    judge,
+    make_record,
+)
 from finops_cli.importers.messages.status import Cancelled, Read, SettlementStatus, Skipped
 from finops_cli.importers.stream import FileRead, Item, Note, admit
+from finops_cli.kb.chapters.messages import MessageRules
 from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.verify.schemas import unusable
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _HEAD_BYTES = 4096
+_ISO = b"urn:iso:std:iso:20022"
 _MARKUP, _BLOCK = re.compile(rb"<[?!A-Za-z]"), re.compile(rb"\{1:|:16R:")
 _DECODER = msgspec.json.Decoder(SettlementStatus)
 _TABLE = (
@@ -55,16 +63,20 @@ def import_messages(files: Sequence[Path], given: MessageImport) -> Iterator[Ite
     records come after the last file was read; they wait on disk.
     """
     with ExitStack() as stack:
-        spool = stack.enter_context(closing(_Spool()))
+        spool = stack.enter_context(closing(_Spool(given.inputs.kb.messages)))
+        pages = Pages()
         for number, path in enumerate(files):
             count = found = 0
-            for read in _read_file(path):
+            pages.path = str(path)
+            for read in _read_file(path, pages):
                 found += 1
                 count += isinstance(read, SettlementStatus)
                 yield from spool.take(number, str(path), read)
             if not found:
                 yield Damage(str(path), 1, (_NOTHING,))
             yield FileRead(str(path), count)
+        for at, lost in pages.missing():
+            yield Damage(at, lost.line, (_lost(lost),))
         yield from spool.notes()
         seen = stack.enter_context(SeenIds())
         for number, status in spool.statuses():
@@ -92,10 +104,11 @@ def _item(
 class _Spool:
     """The last status of each instruction, on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: MessageRules) -> None:
+        self._rules = rules
         self._table = TemporaryTable(_TABLE, _BY_MESSAGE)
         self._place = 0
-        self._replaced = 0
+        self._replaced = self._older = 0
 
     def close(self) -> None:
         """Delete the statuses."""
@@ -112,14 +125,25 @@ class _Spool:
         elif isinstance(read, Cancelled):
             yield self._cancel(path, read)
         else:
-            self._keep(file, read)
+            yield from self._keep(file, path, read)
 
-    def _keep(self, file: int, status: SettlementStatus) -> None:
+    def _keep(self, file: int, path: str, status: SettlementStatus) -> Iterator[Note]:
+        """Keep a status, unless the one before it is later or says more of settlement."""
         self._place += 1
-        key = status.references[0] if status.references else f"\0{self._place}"
+        key = find_reference(status, self._rules) or f"\0{self._place}"
+        found = self._table.select("SELECT body FROM statuses WHERE key = ?", (key,))
+        before = _DECODER.decode(found[0][0]) if found else None
+        if before is not None and is_without_news(status, before, self._rules):
+            shown = ", ".join(status.statuses)
+            text = f"{shown} says nothing about settlement; the status before it counts"
+            yield Note(path, f"line {status.line}, {status.message}: {text}")
+            return
+        is_news = before is None or is_without_news(before, status, self._rules)
+        if before is not None and not is_news and _is_earlier(status, before):
+            self._older += 1
+            return
         values = (self._place, file, key, status.message_reference, msgspec.json.encode(status))
-        before = self._table.select("SELECT 1 FROM statuses WHERE key = ?", (key,))
-        self._replaced += len(before)
+        self._replaced += before is not None
         self._table.insert("INSERT OR REPLACE INTO statuses VALUES (?, ?, ?, ?, ?)", values)
 
     def _cancel(self, path: str, read: Cancelled) -> Note:
@@ -135,11 +159,21 @@ class _Spool:
         if self._replaced:
             text = f"{self._replaced:,} statuses were replaced by later ones of the instruction"
             yield Note("statuses", text, is_summary=True)
+        if self._older:
+            text = f"{self._older:,} statuses are left out: an earlier message has a later one"
+            yield Note("statuses", text, is_summary=True)
 
     def statuses(self) -> Iterator[tuple[int, SettlementStatus]]:
         """Yield file and status, in the order of the last message of each instruction."""
         for file, body in self._table.stream("SELECT file, body FROM statuses ORDER BY place"):
             yield file, _DECODER.decode(body)
+
+
+def _is_earlier(status: SettlementStatus, other: SettlementStatus) -> bool:
+    """Return true where a status was stated before `other`, as exactly as both say."""
+    one, two = status.stated_at or "", other.stated_at or ""
+    shared = min(len(one), len(two))
+    return one[:shared] < two[:shared]
 
 
 _NOTHING = unusable(
@@ -151,19 +185,22 @@ def _lost(read: Skipped) -> Problem:
     return unusable("schema.format", read.message, read.why, "a whole message; ask for it again")
 
 
-def _read_file(path: Path) -> Iterator[Read]:
+def _read_file(path: Path, pages: Pages) -> Iterator[Read]:
     """Yield what a file states. Raises UsageError for a file that is none of messages."""
     with _open(path) as file:
         head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]  # type: ignore[attr-defined]
-        yield from read_mx(file) if _is_xml(head) else read_mt(file)
+        yield from read_mx(file, pages) if _is_xml(head) else read_mt(file, pages)
 
 
 def _is_xml(head: bytes) -> bool:
-    """Return true for XML: markup comes before the first field or block of an MT message."""
+    """Return true for XML: markup before any block of an MT message.
+
+    A `<` of text before a block, such as the address of a mail, is no markup.
+    """
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, which no MT message has
         return True
     markup, block = _MARKUP.search(head), _BLOCK.search(head)
-    return markup is not None and (block is None or markup.start() < block.start())
+    return markup is not None and (block is None or _ISO in head[: block.start()])
 
 
 @contextmanager

@@ -57,7 +57,8 @@ def read_events(file: BinaryIO) -> Iterator[Event]:
     while raw := file.readline(_LINE_BYTES):
         number += is_whole
         is_whole = raw.endswith(b"\n")
-        yield from reader.read(_decode(raw).rstrip("\r\n"), number)
+        for text in _decode(raw).rstrip("\n").split("\r"):  # old files end lines with CR alone
+            yield from reader.read(text, number)
     yield from reader.end(number)
 
 
@@ -75,6 +76,7 @@ class _Reader:
         self._is_inside = False
         self._field: MtField | None = None
         self._is_too_long = False
+        self._has_header = self._has_general = False
 
     def read(self, text: str, line: int) -> Iterator[Event]:
         while text:
@@ -85,13 +87,14 @@ class _Reader:
 
     def end(self, line: int) -> Iterator[Event]:
         if self._is_inside:
-            yield from self._finish(line, "the file ends before the message does")
+            fault = "the file ends before the message does" if self._has_header else None
+            yield from self._finish(line, fault)  # a bare text has no end but its last sequence
 
     # the two readers return what is left of the line
     def _read_outside(self, text: str, line: int) -> Generator[Event, None, str]:
         if not self._header:
             if _BARE.match(text):
-                yield from self._begin(line, None)
+                yield from self._begin(line, None, is_bare=True)
                 return text
             start = text.find(_BEGIN)
             if start < 0:
@@ -116,11 +119,15 @@ class _Reader:
         yield from self._begin(line, found[1] if found else None)
         return rest
 
-    def _begin(self, line: int, type: str | None) -> Iterator[Event]:
+    def _begin(self, line: int, type: str | None, is_bare: bool = False) -> Iterator[Event]:
         self._is_inside, self._field, self._is_too_long = True, None, False
+        self._has_header, self._has_general = not is_bare, False
         yield MessageStart(line, type)
 
     def _read_inside(self, text: str, line: int) -> Generator[Event, None, str]:
+        if _BARE.match(text) and self._has_general:  # each message has one GENL, its first
+            yield from self._finish(line, _CUT if self._has_header else None)
+            return text
         end, again = text.find(_END), text.find(_BEGIN)
         if again >= 0 and (end < 0 or again < end):
             yield from self._finish(line, _CUT)
@@ -139,6 +146,7 @@ class _Reader:
         """Take a line of block 4: a field begins, or the field before goes on."""
         found = _FIELD.match(text)
         if found is not None:
+            self._has_general |= _BARE.match(text) is not None
             if self._field is not None:
                 yield self._field
             self._field = MtField(found[1], found[2].rstrip(), line)

@@ -17,6 +17,7 @@ from finops_cli.importers.messages.mt_blocks import (
     MtField,
     read_events,
 )
+from finops_cli.importers.messages.pages import Pages
 from finops_cli.importers.messages.status import (
     Cancelled,
     Party,
@@ -34,7 +35,7 @@ _FIELDS_MOST = 20_000
 """Fields of one transaction; a longer one is refused rather than held in memory."""
 _VALUE = re.compile(r":([A-Z0-9]{4})/([^/]*)/(.*)", re.DOTALL)
 _ISIN = re.compile(r"ISIN\s+([A-Z]{2}[A-Z0-9]{9}[0-9])")
-_LOCAL = re.compile(r"/(?:US|CA)/([A-Z0-9*@#]{9})")
+_LOCAL = re.compile(r"\s*/(?:US|CA)/([A-Z0-9*@#]{9})(?![A-Z0-9])")
 _PAGE = re.compile(r"([0-9]{1,5})/(ONLY|LAST|MORE)")
 _REFERENCES = ("RELA", "TRRF", "COMM", "PROC", "MITI", "PCTI")
 """References of the instruction, the account owner's first."""
@@ -43,7 +44,8 @@ _ROLES = {
     "RECE": ("DEAG", "SELL", "DEI1", "DEI2", "DECU"),
 }
 """The other side of a delivery and of a receipt, the nearest party first."""
-_DAY_CHARS = 8
+_MOMENT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{6})?")
+_CANCELLATION = "CANC"
 
 
 class _Scoped(NamedTuple):
@@ -53,10 +55,9 @@ class _Scoped(NamedTuple):
     field: MtField
 
 
-def read_mt(file: BinaryIO) -> Iterator[Read]:
-    """Yield the statuses of a file of MT messages, one by one."""
+def read_mt(file: BinaryIO, pages: Pages) -> Iterator[Read]:
+    """Yield the statuses of a file of MT messages, one by one, and note its pages in `pages`."""
     message: _Message | None = None
-    pages = _Pages()
     for event in read_events(file):
         if isinstance(event, MessageStart):
             message = _Message(event)
@@ -66,9 +67,14 @@ def read_mt(file: BinaryIO) -> Iterator[Read]:
             yield from message.read(event)
         elif isinstance(event, MessageEnd):
             yield from message.end(event)
-            yield from pages.follow(message)
+            _note_page(message, pages)
             message = None
-    yield from pages.end()
+
+
+def _note_page(message: _Message, pages: Pages) -> None:
+    found = _PAGE.search(message.page or "")
+    if found is not None:
+        pages.add(message.name, message.key, int(found[1]), found[2] != "MORE", message.line)
 
 
 class _Message:
@@ -98,7 +104,7 @@ class _Message:
     @property
     def key(self) -> tuple[str | None, ...]:
         """What the pages of one statement have in common."""
-        named = (("97A", "SAFE"), ("98", "STAT"), ("20C", "STAT"))
+        named = (("97A", "SAFE"), ("98", "STAT"), ("13A", "STAT"), ("22F", "STST"))
         return (self.name, *(_find(self._general, *each) for each in named))
 
     def read(self, field: MtField) -> Iterator[Read]:
@@ -132,7 +138,8 @@ class _Message:
         self._path.pop()
         if self._transaction is not None and len(self._path) == self._depth:
             fields = [*self._status, *self._transaction]
-            yield _make(f"MT{_STATEMENT}", self._begun, self._general, fields)
+            if _function(self._general) != _CANCELLATION:
+                yield _make(f"MT{_STATEMENT}", self._begun, self._general, fields)
             self._found += 1
             self._transaction = None
 
@@ -157,9 +164,8 @@ class _Message:
             yield Skipped(message=self.name, line=self.line, why="it is no settlement status")
         elif fault is not None:
             yield Skipped(message=self.name, line=self.line, why=fault, is_damaged=True)
-        elif (_function(self._general) or "") == "CANC":
-            reference = _find(self._general, "20C", "PREV")
-            yield Cancelled(message=self.name, line=self.line, reference=reference)
+        elif _function(self._general) == _CANCELLATION:
+            yield self._cancel()
         elif self._found:
             return
         elif self.type == _ADVICE or (self.type is None and self._is_advice):
@@ -169,32 +175,12 @@ class _Message:
             why = "it has penalties and no status" if self._has_penalties else "it has no status"
             yield Skipped(message=self.name, line=self.line, why=why)
 
-
-class _Pages:
-    """Follows the pages of statements (28E): a page that says MORE has a successor."""
-
-    def __init__(self) -> None:
-        self._open: dict[tuple[str | None, ...], tuple[int, int]] = {}
-
-    def follow(self, message: _Message) -> Iterator[Read]:
-        """Take the page of a message; yield a note where the page before it is missing."""
-        found = _PAGE.search(message.page or "")
-        if found is None:
-            return
-        number, kind = int(found[1]), found[2]
-        before = self._open.pop(message.key, None)
-        expected = 1 if before is None else before[0] + 1
-        if kind != "ONLY" and number != expected:
-            why = f"it is page {number}, and page {expected} is not before it in these files"
-            yield Skipped(message=message.name, line=message.line, why=why, is_damaged=True)
-        if kind == "MORE":
-            self._open[message.key] = (number, message.line)
-
-    def end(self) -> Iterator[Read]:
-        """Yield a note for each statement whose last page is missing."""
-        for key, (number, line) in self._open.items():
-            why = f"page {number} says that more follow, and page {number + 1} is missing"
-            yield Skipped(message=str(key[0]), line=line, why=why, is_damaged=True)
+    def _cancel(self) -> Read:
+        reference = _find(self._general, "20C", "PREV")
+        if reference is not None:
+            return Cancelled(message=self.name, line=self.line, reference=reference)
+        why = "it cancels a message that it does not name (20C PREV)"
+        return Skipped(message=self.name, line=self.line, why=why, is_damaged=True)
 
 
 def _make(
@@ -202,10 +188,11 @@ def _make(
 ) -> SettlementStatus:
     """Make the status of one instruction of the fields that concern it."""
     isin, cusip, description = _security(fields)
-    quantity, settled = _quantities(fields)
+    quantities = _quantities(fields)
     movement = _find(fields, "22H", "REDE")
     amount, currency = _amount(fields)
-    stated = _day(_find(general, "98", "STAT") or _find(general, "98", "PREP"))
+    stated = _find(general, "98", "STAT") or _find(general, "98", "PREP")
+    moment = _MOMENT.match(stated or "")
     return SettlementStatus(
         message=message,
         line=line,
@@ -216,14 +203,17 @@ def _make(
         isin=isin,
         cusip=cusip,
         description=description,
-        quantity=quantity,
-        settled=settled,
+        quantity=quantities.get("SETT") or quantities.get("PSTA"),
+        settled=quantities.get("PSTT"),
+        remaining=quantities.get("RSTT"),
         movement=movement,
         amount=amount,
         currency=currency,
+        remaining_amount=_amount(fields, "RSTT")[0],
         trade_date=_day(_find(fields, "98", "TRAD")),
         settlement_date=_day(_find(fields, "98", "SETT")),
-        stated_on=stated,
+        stated_on=_day(stated),
+        stated_at=None if moment is None else moment[0],
         parties=_parties(fields, _ROLES.get(movement or "", ())),
     )
 
@@ -272,32 +262,33 @@ def _security(fields: list[_Scoped]) -> tuple[str | None, str | None, str | None
     for scoped in fields:
         if scoped.field.tag == "35B":
             text = scoped.field.value.removeprefix(":").strip()
-            isin, local = _ISIN.match(text), _LOCAL.match(text)
-            rest = text[(isin or local).end() :] if (isin or local) else text  # type: ignore[union-attr]
+            isin = _ISIN.match(text)
+            rest = text if isin is None else text[isin.end() :]
+            local = _LOCAL.match(rest)
+            rest = rest if local is None else rest[local.end() :]
             words = " ".join(rest.split()) or None
             return isin[1] if isin else None, local[1] if local else None, words
     return None, None, None
 
 
-def _quantities(fields: list[_Scoped]) -> tuple[str | None, str | None]:
-    """Return the quantity of the instruction, and the part of it that has settled."""
-    by_name = {
-        name: value.partition("/")[2]
+def _quantities(fields: list[_Scoped]) -> dict[str, str]:
+    """Return the quantities by qualifier: PSTT has settled, RSTT has not."""
+    return {
+        name: _number(value.partition("/")[2])
         for name, _, value in _values(fields, "36B")
         if not value.startswith("AMOR/")
     }
-    quantity = by_name.get("RSTT") or by_name.get("SETT") or by_name.get("PSTA")
-    settled = None if "RSTT" in by_name else by_name.get("PSTT")
-    return _number(quantity), _number(settled)
 
 
-def _number(text: str | None) -> str | None:
+def _number(text: str) -> str:
     """Read a number with a decimal comma: `5000,` is 5000 and `1234,5` is 1234.5."""
-    return None if text is None else text.replace(",", ".").removesuffix(".")
+    return text.replace(",", ".").removesuffix(".")
 
 
-def _amount(fields: list[_Scoped]) -> tuple[str | None, str | None]:
-    found = _find(fields, "19A", "SETT") or _find(fields, "19A", "PSTA")
+def _amount(fields: list[_Scoped], *names: str) -> tuple[str | None, str | None]:
+    """Return the first amount of these qualifiers, and its currency."""
+    amounts = (_find(fields, "19A", name) for name in names or ("SETT", "PSTA"))
+    found = next(filter(None, amounts), None)
     if found is None:
         return None, None
     text = found.removeprefix("N") if found[:1] == "N" and found[1:4].isalpha() else found
@@ -306,9 +297,8 @@ def _amount(fields: list[_Scoped]) -> tuple[str | None, str | None]:
 
 def _day(text: str | None) -> str | None:
     """Read the day of a date, or of a moment; None for a word such as OPEN."""
-    if text is None or not text[:_DAY_CHARS].isdigit() or len(text) < _DAY_CHARS:
-        return None
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
+    found = _MOMENT.match(text or "")
+    return f"{found[1]}-{found[2]}-{found[3]}" if found else None
 
 
 def _parties(fields: list[_Scoped], roles: tuple[str, ...]) -> tuple[Party, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 from xml.parsers import expat
 
+from finops_cli.importers.messages.pages import Pages
 from finops_cli.importers.messages.status import (
     Party,
     Read,
@@ -19,6 +20,7 @@ from finops_cli.importers.messages.status import (
     Skipped,
     StatusReason,
 )
+from finops_cli.importers.messages.xml_node import Node
 
 _CHUNK_BYTES = 65_536
 _MESSAGES = {"SctiesSttlmTxStsAdvc": "sese.024", "SctiesTxPdgRpt": "semt.018"}
@@ -27,6 +29,10 @@ _NAMESPACE = re.compile(
 )
 _FIRST_VERSION, _LAST_VERSION = 2, 12
 _TRANSACTION = "TxDtls"
+_HOLDERS = ("Tx", "Txs")
+"""A transaction of a report; its details may be left out."""
+_DOCUMENT = "Document"
+_DECLARATION = b"<?xml"
 _STATUS_KINDS = {"SttlmSts": "SETT", "MtchgSts": "MTCH", "IfrrdMtchgSts": "INMH", "PrcgSts": "IPRC"}
 _STATUS_CODES = {
     "Flng": "PENF",
@@ -54,6 +60,9 @@ _NEXT_DOCUMENT = (
 )
 _SHOWN_NAMES = 3
 _ADVICE, _CREATED, _DTC = "sese.024", "CreDt", "DTCYID"
+_CUSIP_TYPES = ("CUSP", "CUSIP", "US", "CA")
+_BEGIN = re.compile(rb"<[?!A-Za-z_/]")
+_PAGE_NUMBER = re.compile(r"[0-9]{1,5}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -61,57 +70,29 @@ class _Refused(Exception):
     """Why a document is not read any further."""
 
 
-class _Node:
-    """An element: its local name, its text, its currency and its elements."""
-
-    __slots__ = ("children", "currency", "line", "name", "text")
-
-    def __init__(self, name: str, line: int, currency: str | None) -> None:
-        self.name, self.line, self.currency = name, line, currency
-        self.text = ""
-        self.children: list[_Node] = []
-
-    def all(self, name: str) -> Iterator[_Node]:
-        """Yield the elements called `name` at any depth, in the order of the document."""
-        for child in self.children:
-            if child.name == name:
-                yield child
-            else:
-                yield from child.all(name)
-
-    def first(self, *path: str) -> _Node | None:
-        """Return the first element at the end of `path`, with any depth between its names."""
-        if not path:
-            return self
-        candidates = (child.first(*path[1:]) for child in self.all(path[0]))
-        return next((found for found in candidates if found is not None), None)
-
-    def word(self, *path: str) -> str | None:
-        """Return the first text at or below the end of `path`."""
-        found = self.first(*path)
-        return None if found is None else next(found.words(), None)
-
-    def words(self) -> Iterator[str]:
-        """Yield the texts of an element and of those below it."""
-        if text := self.text.strip():
-            yield text
-        for child in self.children:
-            yield from child.words()
-
-
 class _Document:
-    """One XML document while it is read. A transaction leaves memory as it ends."""
+    """One XML document while it is read, with one message or several.
 
-    def __init__(self, line: int) -> None:
+    A transaction leaves memory as it ends, and so does what stands outside the messages.
+    """
+
+    def __init__(self, line: int, pages: Pages) -> None:
         self.message: str | None = None
+        self.stopped = 0
+        """Where the parser stopped in the data that it was given last."""
+        self._pages = pages
+        self._said = False
+        """A message was read, or named."""
+        self._content: list[str] = []
+        """The names in the present element Document; empty after a message that is read."""
         self.found: list[Read] = []
         self._base = line
         self._fed = 0
-        self._stack: list[_Node] = []
+        self._stack: list[Node] = []
         self._nodes = self._chars = self._transactions = 0
         self._names: list[str] = []
         """The first names of the document, for a message that finops does not read."""
-        self._root: _Node | None = None
+        self._root: Node | None = None
         self._stated_on: str | None = None
         self._parser = expat.ParserCreate(namespace_separator=" ")
         self._parser.buffer_text = True
@@ -130,7 +111,7 @@ class _Document:
         """No element was read."""
         return not self._names
 
-    def feed(self, data: bytes) -> int | None:
+    def feed(self, data: memoryview) -> int | None:
         """Parse `data`; return where the next document begins in it, if it does.
 
         Raises _Refused for a document that is not well-formed, or too large.
@@ -138,10 +119,14 @@ class _Document:
         try:
             self._parser.Parse(data, False)
         except expat.ExpatError as error:
+            self.stopped = int(self._parser.ErrorByteIndex) - self._fed
             if error.code in _NEXT_DOCUMENT and not self.is_empty:
-                return int(self._parser.ErrorByteIndex) - self._fed
+                return self.stopped
             why = f"line {self.line} is not well-formed XML ({expat.ErrorString(error.code)})"
             raise _Refused(why) from error
+        except _Refused:
+            self.stopped = int(self._parser.CurrentByteIndex) - self._fed
+            raise
         self._fed += len(data)
         return None
 
@@ -149,30 +134,50 @@ class _Document:
         """Note what the document lacks. Raises _Refused for one that is cut off."""
         if self._stack:
             raise _Refused("the file ends before the message does")
-        if self._root is None:
-            why = f"it is no settlement status ({' / '.join(self._names)})"
-            self.found.append(Skipped(message="XML", line=self._base, why=why))
-        elif not self._transactions and self.message == _ADVICE:
-            self.found.append(self._make(self._root, None))
+        if not self._said:
+            self._name_other(self._names, self._base)
+
+    def _name_other(self, names: list[str], line: int) -> None:
+        why = f"it is no settlement status ({' / '.join(names)})"
+        self.found.append(Skipped(message="XML", line=line, why=why))
+        self._said = True
+
+    def _end_message(self, root: Node) -> None:
+        if not self._transactions and self.message == _ADVICE:
+            self.found.append(self._make(root, None))
         elif not self._transactions:
             why = "it has no transaction"
-            self.found.append(Skipped(message=str(self.message), line=self._root.line, why=why))
+            self.found.append(Skipped(message=str(self.message), line=root.line, why=why))
+        number, last = root.word("Pgntn", "PgNb"), root.word("Pgntn", "LastPgInd")
+        if number is not None and _PAGE_NUMBER.fullmatch(number):
+            named = (("SfkpgAcct", "Id"), ("StmtGnlDtls", "StmtDtTm"))
+            key = (self.message, *(root.word(*path) for path in named))
+            is_last = last in ("true", "1")
+            self._pages.add(str(self.message), key, int(number), is_last, root.line)
+        self._root, self._transactions, self._said = None, 0, True
+        self._content.clear()
 
     def _refuse_doctype(self, *_: object) -> None:
         raise _Refused("it declares a document type, which no ISO 20022 message has")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         space, _, local = name.rpartition(" ")
-        node = _Node(local, self.line, attributes.get("Ccy"))
+        node = Node(local, self.line, attributes.get("Ccy"))
         if len(self._names) < _SHOWN_NAMES:
             self._names.append(local)
         self._nodes += 1
         if self._nodes > _NODES_MOST or len(self._stack) >= _DEPTH_MOST:
             raise _Refused(f"a transaction has over {_NODES_MOST:,} elements or {_DEPTH_MOST} deep")
+        if local == _DOCUMENT and self._root is None:
+            self._content.clear()
+        if self._root is None and len(self._content) < _SHOWN_NAMES:
+            self._content.append(local)
         if self._stack:
             self._stack[-1].children.append(node)
         self._stack.append(node)
-        if local in _MESSAGES and self._root is None:
+        if local in _MESSAGES:
+            if self._root is not None:
+                raise _Refused("a new message begins before its end")
             self.message, self._root = _MESSAGES[local], node
             self._note_version(space)
 
@@ -197,8 +202,24 @@ class _Document:
         node = self._stack.pop()
         if node.name == _CREATED and self._root is None:
             self._stated_on = _day(next(node.words(), None))
-        if self._root is None or all(each.name != _TRANSACTION for each in node.children):
-            return
+        if self._root is not None and self._is_transaction(node):
+            self._take_transaction(node)
+        if node is self._root:
+            self._end_message(node)
+        if self._root is None:
+            if node.name == _DOCUMENT and self._content:
+                self._name_other(self._content, node.line)
+                self._content.clear()
+            if self._stack:
+                self._stack[-1].children.pop()
+            self._nodes, self._chars = len(self._stack), 0
+
+    def _is_transaction(self, node: Node) -> bool:
+        if any(each.name == _TRANSACTION for each in node.children):
+            return True
+        return node.name in _HOLDERS and all(each.name != _TRANSACTION for each in self._stack)
+
+    def _take_transaction(self, node: Node) -> None:
         self._transactions += 1
         parent = self._stack[-1] if self._stack and node is not self._root else None
         self.found.append(self._make(node, parent if parent is not self._root else None))
@@ -206,7 +227,7 @@ class _Document:
             parent.children.remove(node)
         self._nodes, self._chars = len(self._stack), 0
 
-    def _make(self, node: _Node, parent: _Node | None) -> SettlementStatus:
+    def _make(self, node: Node, parent: Node | None) -> SettlementStatus:
         """Make the status of a transaction; in a report it may stand in `parent`."""
         details = node.first(_TRANSACTION) or node
         holder = node if parent is None or any(_statuses(node)) else parent
@@ -214,7 +235,8 @@ class _Document:
         movement = details.word("SctiesMvmntTp")
         amount = details.first("SttlmAmt") or details.first("PstngAmt")
         value = None if amount is None else amount.first("Amt") or amount
-        remaining = _quantity(details, "RmngToBeSttldQty")
+        left = details.word("RmngToBeSttldAmt", "Amt")
+        at = stated or self._stated_on
         return SettlementStatus(
             message=str(self.message),
             line=node.line,
@@ -223,50 +245,85 @@ class _Document:
             reasons=tuple(_reasons(holder)),
             isin=details.word("FinInstrmId", "ISIN"),
             description=details.word("FinInstrmId", "Desc"),
-            quantity=remaining or _quantity(details, "SttlmQty") or _quantity(details, "PstngQty"),
-            settled=None if remaining else _quantity(details, "PrevslySttldQty"),
+            cusip=_cusip(details),
+            quantity=_quantity(details, "SttlmQty") or _quantity(details, "PstngQty"),
+            settled=_quantity(details, "PrevslySttldQty"),
+            remaining=_quantity(details, "RmngToBeSttldQty"),
             movement=movement,
             amount=None if value is None else next(value.words(), None),
             currency=None if value is None else value.currency,
+            remaining_amount=left,
             trade_date=_day(details.word("TradDt")),
             settlement_date=_day(details.word("SttlmDt")),
-            stated_on=stated or self._stated_on,
+            stated_on=at,
+            stated_at=None if at is None else at.replace("-", ""),
             parties=tuple(_parties(details, movement)),
         )
 
 
-def read_mx(file: BinaryIO) -> Iterator[Read]:
-    """Yield the statuses of a file of XML documents, one behind the other, one by one."""
-    document = _Document(1)
+def read_mx(file: BinaryIO, pages: Pages) -> Iterator[Read]:
+    """Yield the statuses of a file of XML documents, one behind the other, one by one.
+
+    After a document that is refused, the next XML declaration begins a new one.
+    """
+    document, is_lost, tail = _Document(1, pages), False, b""
+    while chunk := file.read(_CHUNK_BYTES):
+        data, at, tail = tail + chunk, 0, b""
+        while True:
+            begin = _find_next(data, at) if is_lost else _find_begin(document, data, at)
+            if begin is None:
+                tail = data[1 - len(_DECLARATION) :] if is_lost else b""
+                break
+            is_lost = False
+            try:
+                next_at = document.feed(memoryview(data)[begin:])
+                if next_at is not None:
+                    document.end()
+            except _Refused as error:
+                yield from _take(document)
+                yield _refuse(document, error)
+                at, is_lost = begin + max(document.stopped, 0 if document.stopped else 1), True
+                document = _Document(document.line, pages)
+                continue
+            yield from _take(document)
+            if next_at is None:
+                break
+            at, document = begin + next_at, _Document(document.line, pages)
+    if document.is_empty:
+        return
     try:
-        while chunk := file.read(_CHUNK_BYTES):
-            data = chunk
-            while (begin := _find_begin(document, data)) is not None:
-                next_at = document.feed(data[begin:])
-                yield from _take(document)
-                if next_at is None:
-                    break
-                document.end()
-                yield from _take(document)
-                data = data[begin + next_at :]
-                document = _Document(document.line)
-        if not document.is_empty:
-            document.end()
+        document.end()
         yield from _take(document)
     except _Refused as error:
         yield from _take(document)
-        name = document.message or "XML"
-        yield Skipped(message=name, line=document.line, why=str(error), is_damaged=True)
+        yield _refuse(document, error)
 
 
-def _find_begin(document: _Document, data: bytes) -> int | None:
+def _refuse(document: _Document, error: _Refused) -> Skipped:
+    name = document.message or "XML"
+    why = f"{error}; nothing is read up to the next <?xml"
+    return Skipped(message=name, line=document.line, why=why, is_damaged=True)
+
+
+def _find_next(data: bytes, at: int) -> int | None:
+    """Return where the next document begins after one that was refused."""
+    found = data.find(_DECLARATION, at)
+    return found if found >= 0 else None
+
+
+def _find_begin(document: _Document, data: bytes, at: int) -> int | None:
     """Return where markup begins in `data`; text before a document is passed over."""
     if not document.is_empty:
-        return 0
-    found = data.find(b"<")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, which expat decodes
-        return 0
-    return found if found >= 0 else None
+        return at
+    if data[at : at + 2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, which expat decodes
+        return at
+    found = _BEGIN.search(data, at)
+    if found is None:
+        return None
+    declared = data.find(_DECLARATION, found.start())
+    if declared >= 0 and b"xmlns" not in data[found.start() : declared]:
+        return declared  # a mail address in brackets is no element
+    return found.start()
 
 
 def _take(document: _Document) -> Iterator[Read]:
@@ -274,7 +331,7 @@ def _take(document: _Document) -> Iterator[Read]:
     yield from found
 
 
-def _statuses(node: _Node) -> Iterator[str]:
+def _statuses(node: Node) -> Iterator[str]:
     """Yield kind and code of each status below a node."""
     for name, kind in _STATUS_KINDS.items():
         for status in node.all(name):
@@ -285,7 +342,7 @@ def _statuses(node: _Node) -> Iterator[str]:
                     yield f"{kind}/{choice.word('PrtrySts', 'Id') or choice.word('Id')}"
 
 
-def _reasons(node: _Node) -> Iterator[StatusReason]:
+def _reasons(node: Node) -> Iterator[StatusReason]:
     """Yield the reasons of the statuses below a node, each with its narrative."""
     for name in _STATUS_KINDS:
         for status in node.all(name):
@@ -294,12 +351,21 @@ def _reasons(node: _Node) -> Iterator[StatusReason]:
                 yield StatusReason(code, reason.word("AddtlRsnInf"))
 
 
-def _quantity(details: _Node, name: str) -> str | None:
+def _quantity(details: Node, name: str) -> str | None:
     """Return units or face amount of a quantity; an amortised value is none."""
     return details.word(name, "Unit") or details.word(name, "FaceAmt")
 
 
-def _parties(details: _Node, movement: str | None) -> Iterator[Party]:
+def _cusip(details: Node) -> str | None:
+    """Return the CUSIP that a message names beside an ISIN, or instead of one."""
+    security = details.first("FinInstrmId")
+    for other in security.all("OthrId") if security is not None else ():
+        if other.word("Tp") in _CUSIP_TYPES:
+            return other.word("Id")
+    return None
+
+
+def _parties(details: Node, movement: str | None) -> Iterator[Party]:
     """Yield the parties of the other side, the nearest first."""
     side = details.first(_SIDES.get(movement or "", ""))
     for role in _PARTIES if side is not None else ():

@@ -53,12 +53,28 @@ def judge(
     return None
 
 
+def is_without_news(
+    status: SettlementStatus, before: SettlementStatus, rules: MessageRules
+) -> bool:
+    """Return true for a status that leaves the one before it as it is.
+
+    An answer to a cancellation request or to the receipt of an instruction (CPRC, IPRC) does not
+    end a fail; a match (MTCH/MACH) ends only that the trade was not matched.
+    """
+    meanings = {rules.statuses.get(each) for each in status.statuses}
+    return meanings == {"open"} and _kinds(status).isdisjoint(_kinds(before))
+
+
+def _kinds(status: SettlementStatus) -> set[str]:
+    return {each.partition("/")[0].replace("INMH", "MTCH") for each in status.statuses}
+
+
 def make_record(
     status: SettlementStatus, rules: MessageRules, known: CounterpartyFile | None
 ) -> dict[str, Any] | list[Problem]:
     """Make the record of a fail, or return every problem that it has."""
     problems: list[Problem] = []
-    record: dict[str, Any] = {"fail_id": _reference(status, rules)}
+    record: dict[str, Any] = {"fail_id": find_reference(status, rules)}
     for field, read in (
         ("cusip", _read_cusip(status, rules)),
         ("side", _read_side(status)),
@@ -85,6 +101,8 @@ def make_record(
     _add_party_name(record, status, known)
     _add_direction(record, rules)
     _add_reasons(record, status, rules)
+    if _participant(status.parties[0], known) is None:  # a party behind it was taken
+        record["origin"]["assumed"].append("counterparty")
     return record
 
 
@@ -92,7 +110,8 @@ def _show(status: SettlementStatus) -> str:
     return status.settlement_date or ""
 
 
-def _reference(status: SettlementStatus, rules: MessageRules) -> str | None:
+def find_reference(status: SettlementStatus, rules: MessageRules) -> str | None:
+    """Return the first reference of the instruction that names it."""
     named = (each for each in status.references if each.upper() not in rules.no_reference)
     return next(named, None)
 
@@ -109,10 +128,11 @@ def _read_cusip(status: SettlementStatus, rules: MessageRules) -> str | Problem:
         if not _ISIN.fullmatch(status.isin) or not _has_check_digit(status.isin):
             accepted = "12 characters with their check digit"
             return unusable("schema.format", "35B ISIN", status.isin, accepted)
-        if status.isin[:2] not in rules.cusip_countries:
-            accepted = f"an ISIN of {countries}, which holds a CUSIP"
+        has_cusip = status.isin[:2] in rules.cusip_countries
+        if not has_cusip and status.cusip is None:
+            accepted = f"an ISIN of {countries}, which holds a CUSIP, or a CUSIP beside it"
             return unusable("schema.format", "35B ISIN", status.isin, accepted)
-        found = status.isin[2:11]
+        found = status.isin[2:11] if has_cusip else status.cusip or ""
     if not cusips.is_valid(found):
         return unusable("schema.format", "35B", found, "a CUSIP with its check digit")
     return found
@@ -136,26 +156,34 @@ def _read_side(status: SettlementStatus) -> str | Problem:
 def _read_quantity(status: SettlementStatus) -> int | Problem:
     """Return the shares that have not settled."""
     accepted = "a whole number of shares above 0 that has not settled"
-    total, settled = _decimal(status.quantity), _decimal(status.settled or "0")
+    total = _decimal(status.quantity or status.remaining)
+    settled = _decimal(status.settled or "0")
     if total is None or settled is None:
         return unusable("schema.type", "36B", status.quantity or "", accepted)
     left = total - settled
+    if status.remaining is not None:
+        remaining = _decimal(status.remaining)
+        if remaining is None or (status.quantity is not None and remaining > total):
+            return unusable("schema.range", "36B RSTT", status.remaining, accepted)
+        left = remaining
     if left <= 0 or left != left.to_integral_value():
         return unusable("schema.range", "36B", f"{left:f}", accepted)
     return int(left)
 
 
 def _decimal(text: str | None) -> Decimal | None:
-    if text is None or len(text) > _NUMBER_CHARS:
+    if text is None or len(text) > _NUMBER_CHARS or not _DECIMAL.fullmatch(text):
         return None
     try:
         value = Decimal(text)
     except InvalidOperation:
         return None
-    return value if value.is_finite() and "E" not in text.upper() else None
+    return value
 
 
 _NUMBER_CHARS = 30
+_DECIMAL = re.compile(r"[+-]?[0-9]*\.?[0-9]*")
+_CENT = Decimal("0.01")
 
 
 def _read_amount(status: SettlementStatus) -> Decimal | Problem:
@@ -168,7 +196,18 @@ def _read_amount(status: SettlementStatus) -> Decimal | Problem:
     if value is None or status.currency != _USD:
         shown = f"{status.currency or ''}{status.amount}"
         return unusable("schema.format", "19A SETT", shown, accepted)
-    return abs(value)
+    return _open_part(status, abs(value))
+
+
+def _open_part(status: SettlementStatus, amount: Decimal) -> Decimal:
+    """Return the amount of the shares that have not settled: the stated one, else pro rata."""
+    stated, left = _decimal(status.remaining_amount), _read_quantity(status)
+    total = _decimal(status.quantity or status.remaining)
+    if stated is not None:
+        return abs(stated)
+    if isinstance(left, Problem) or not total or left == total:
+        return amount
+    return (amount * left / total).quantize(_CENT)
 
 
 def _read_counterparty(status: SettlementStatus, known: CounterpartyFile | None) -> str | Problem:
@@ -182,7 +221,7 @@ def _read_counterparty(status: SettlementStatus, known: CounterpartyFile | None)
 
 
 def _participant(party: Party, known: CounterpartyFile | None) -> str | None:
-    if party.dtc is not None and _NUMBER.fullmatch(party.dtc) and int(party.dtc) <= _LAST_DTC:
+    if party.dtc and _NUMBER.fullmatch(party.dtc) and 0 < int(party.dtc) <= _LAST_DTC:
         return f"DTC-{int(party.dtc):04d}"
     row = None if known is None or party.bic is None else known.find_bic(party.bic)
     return None if row is None else row.counterparty
@@ -230,8 +269,9 @@ def _add_reasons(record: dict[str, Any], status: SettlementStatus, rules: Messag
     for name, effect in (("hold", rules.hold), ("partial", rules.partial)):
         if not effect.isdisjoint(codes):
             origin[name] = True
-    if status.settled not in (None, "0"):
-        origin["settled_qty"] = status.settled
+    settled = (_decimal(status.quantity) or Decimal(0)) - record["qty"]
+    if settled > 0:
+        origin["settled_qty"] = f"{settled:f}"
     record["origin"] = origin
 
 

@@ -47,14 +47,20 @@ class SettlementStatus(Struct, frozen=True, kw_only=True):
     """Shares or face amount, with a decimal point."""
     settled: str | None = None
     """The part of the quantity that has settled."""
+    remaining: str | None = None
+    """The part of the quantity that has not settled, where the message states it."""
     movement: str | None = None
     amount: str | None = None
     currency: str | None = None
+    remaining_amount: str | None = None
+    """The amount of what has not settled, in the same currency."""
     trade_date: str | None = None
     """YYYY-MM-DD."""
     settlement_date: str | None = None
     stated_on: str | None = None
     """The day of the message or of the statement."""
+    stated_at: str | None = None
+    """The same moment as digits, YYYYMMDD or YYYYMMDDhhmmss, to tell which status is the later."""
     parties: tuple[Party, ...] = ()
 
 

@@ -221,7 +221,7 @@ def test_fail_that_cannot_be_used_names_field_and_cure(
         (mt548(ONE)[:-40] + mt548(TWO, seme="S2"), "cut off"),
         (mt548(TWO, seme="S2") + mt548(ONE)[:-40], "the file ends"),
         (mt548(ONE).replace(":16S:REAS", ":16S:STAT") + mt548(TWO, seme="S2"), "sequence"),
-        (mt537_by_status(TWO, page="2/LAST"), "page 1 is not before it"),
+        (mt537_by_status(TWO, page="2/LAST"), "page 1 is missing"),
         (mt537_by_status(TWO, page="1/MORE"), "page 2 is missing"),
     ],
 )
