@@ -34,8 +34,8 @@ MessageParties = Annotated[
 
 
 @show_examples(
-    "finops import swift examples/swift/mt548.txt",
-    "finops import swift examples/swift/* --counterparties examples/swift/counterparties.csv",
+    "finops import swift examples/swift/mt537.txt examples/swift/sese024.xml",
+    "finops import swift examples/swift/sese024.xml -o fails.jsonl",
 )
 @with_shared_options("receives")
 def swift(

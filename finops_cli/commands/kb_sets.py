@@ -74,7 +74,7 @@ def saved(context: typer.Context, store: KbStore = None, as_json: AsJson = False
         "finops kb diff out.jsonl bundled",
         after=("finops run examples/monday.jsonl -q -o out.jsonl",),
     ),
-    "finops kb diff kb bundled --json",
+    Example("finops kb diff my-rules bundled --json", needs="a folder of your own rules"),
 )
 def diff(
     context: typer.Context,

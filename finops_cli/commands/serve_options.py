@@ -93,6 +93,7 @@ WhenDownOption = Annotated[
     typer.Option(
         "--when-down",
         metavar="POLICY",
+        show_default=False,
         help="Answer while no model does (default: refuse).\n\n\b\n"
         "refuse: 503 at once, with Retry-After\n"
         "engine: the rules answer, with status fallback",
