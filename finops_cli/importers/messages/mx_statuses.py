@@ -124,6 +124,9 @@ class _Document:
                 return self.stopped
             why = f"line {self.line} is not well-formed XML ({expat.ErrorString(error.code)})"
             raise _Refused(why) from error
+        except (LookupError, ValueError) as error:  # of the codec that the declaration names
+            self.stopped = max(int(self._parser.CurrentByteIndex) - self._fed, 1)
+            raise _Refused(f"its encoding cannot be read ({error})") from error
         except _Refused:
             self.stopped = int(self._parser.CurrentByteIndex) - self._fed
             raise
@@ -282,7 +285,7 @@ def read_mx(file: BinaryIO, pages: Pages) -> Iterator[Read]:
             except _Refused as error:
                 yield from _take(document)
                 yield _refuse(document, error)
-                at, is_lost = begin + max(document.stopped, 0 if document.stopped else 1), True
+                at, is_lost = begin + max(document.stopped, 1), True
                 document = _Document(document.line, pages)
                 continue
             yield from _take(document)

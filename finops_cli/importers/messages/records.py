@@ -216,7 +216,9 @@ def _read_counterparty(status: SettlementStatus, known: CounterpartyFile | None)
         found = _participant(party, known)
         if found is not None:
             return found
-    shown = ", ".join(f"{each.role} {each.dtc or each.bic or each.name}" for each in status.parties)
+    shown = ", ".join(
+        f"{each.role} {each.dtc or each.bic or each.name or '(neither)'}" for each in status.parties
+    )
     return unusable("schema.required", "95", shown, _PARTIES)
 
 

@@ -127,6 +127,16 @@ def test_document_after_a_damaged_one_is_read(finops: Finops, tmp_path: Path) ->
     assert (found.status, found.names) == (1, ["ORDER-2"]), found.said
 
 
+@pytest.mark.parametrize("encoding", ["EBCDIC-XX", "shift_jis", "idna", "hex", "undefined"])
+def test_encoding_that_cannot_be_read_is_reported(
+    encoding: str, finops: Finops, tmp_path: Path
+) -> None:
+    """A codec that XML cannot use refuses its document alone."""
+    declared = f"<?xml version='1.0' encoding='{encoding}'?>"
+    found = take(finops, tmp_path / "m", declared + sese024(ONE) + DECLARED + sese024(TWO))
+    assert (found.status, found.names) == (1, ["ORDER-2"]), found.said
+
+
 def test_transaction_without_details_is_reported(finops: Finops, tmp_path: Path) -> None:
     """A report may leave the details of a transaction out: it is rejected, not lost."""
     text = semt018(ONE, TWO).replace(transaction_xml(TWO, "Pstng"), "")
