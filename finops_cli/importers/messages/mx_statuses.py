@@ -324,7 +324,7 @@ def _find_begin(document: _Document, data: bytes, at: int) -> int | None:
     if found is None:
         return None
     declared = data.find(_DECLARATION, found.start())
-    if declared >= 0 and b"xmlns" not in data[found.start() : declared]:
+    if declared >= 0 and b"</" not in data[found.start() : declared]:
         return declared  # a mail address in brackets is no element
     return found.start()
 
