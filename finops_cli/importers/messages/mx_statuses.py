@@ -31,6 +31,8 @@ _FIRST_VERSION, _LAST_VERSION = 2, 12
 _TRANSACTION = "TxDtls"
 _HOLDERS = ("Tx", "Txs")
 """A transaction of a report; its details may be left out."""
+_GROUP = "Sts"
+"""The transactions of one status in a report."""
 _DOCUMENT = "Document"
 _DECLARATION = b"<?xml"
 _STATUS_KINDS = {"SttlmSts": "SETT", "MtchgSts": "MTCH", "IfrrdMtchgSts": "INMH", "PrcgSts": "IPRC"}
@@ -207,6 +209,8 @@ class _Document:
             self._stated_on = _day(next(node.words(), None))
         if self._root is not None and self._is_transaction(node):
             self._take_transaction(node)
+        if node.name == _GROUP and self._stack and self._stack[-1] is self._root:
+            self._root.children.pop()  # its transactions are read
         if node is self._root:
             self._end_message(node)
         if self._root is None:
