@@ -189,6 +189,7 @@ def _make(
     """Make the status of one instruction of the fields that concern it."""
     isin, cusip, description = _security(fields)
     quantities = _quantities(fields)
+    left, left_currency = _amount(fields, "RSTT")
     movement = _find(fields, "22H", "REDE")
     amount, currency = _amount(fields)
     stated = _find(general, "98", "STAT") or _find(general, "98", "PREP")
@@ -209,7 +210,7 @@ def _make(
         movement=movement,
         amount=amount,
         currency=currency,
-        remaining_amount=_amount(fields, "RSTT")[0],
+        remaining_amount=left if left_currency == currency else None,
         trade_date=_day(_find(fields, "98", "TRAD")),
         settlement_date=_day(_find(fields, "98", "SETT")),
         stated_on=_day(stated),

@@ -242,7 +242,8 @@ class _Document:
         movement = details.word("SctiesMvmntTp")
         amount = details.first("SttlmAmt") or details.first("PstngAmt")
         value = None if amount is None else amount.first("Amt") or amount
-        left = details.word("RmngToBeSttldAmt", "Amt")
+        left = details.first("RmngToBeSttldAmt", "Amt")
+        is_same = left is not None and value is not None and left.currency == value.currency
         at = stated or self._stated_on
         return SettlementStatus(
             message=str(self.message),
@@ -259,7 +260,7 @@ class _Document:
             movement=movement,
             amount=None if value is None else next(value.words(), None),
             currency=None if value is None else value.currency,
-            remaining_amount=left,
+            remaining_amount=next(left.words(), None) if left is not None and is_same else None,
             trade_date=_day(details.word("TradDt")),
             settlement_date=_day(details.word("SttlmDt")),
             stated_on=at,

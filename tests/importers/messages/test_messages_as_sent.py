@@ -176,6 +176,7 @@ def test_pages_may_be_in_files_of_their_own(
         (":36B::PSTT//UNIT/1200,", 1596000),
         (":36B::RSTT//UNIT/3800,", 1596000),
         (":36B::RSTT//UNIT/3800,\n:19A::RSTT//USD1590000,", 1590000),
+        (":36B::RSTT//UNIT/3800,\n:19A::RSTT//EUR1590000,", 1596000),
     ],
 )
 def test_amount_is_that_of_the_open_shares(
@@ -186,6 +187,20 @@ def test_amount_is_that_of_the_open_shares(
     [record] = take(finops, tmp_path / "m", text).records
     assert (record["qty"], record["market_value"]) == (3800, amount)
     assert record["origin"]["settled_qty"] == "1200"
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("USD", 1680000), ("EUR", 1680001)])
+def test_stated_rest_counts_in_the_currency_of_the_trade(
+    currency: str, amount: int, finops: Finops, tmp_path: Path
+) -> None:
+    """sese.024 states the rest of shares and amount; another currency is not taken for dollars."""
+    rest = (
+        "<RmngToBeSttldQty><Qty><Unit>4000</Unit></Qty></RmngToBeSttldQty><RmngToBeSttldAmt>"
+        f"<Amt Ccy='{currency}'>1680000</Amt></RmngToBeSttldAmt><SttlmDt>"
+    )
+    text = sese024(ONE.but(amount="2100001,25")).replace("<SttlmDt>", rest)
+    [record] = take(finops, tmp_path / "m", text).records
+    assert (record["qty"], record["market_value"]) == (4000, amount)
 
 
 @pytest.mark.parametrize(
