@@ -160,7 +160,8 @@ def surely_fits(value: Any, schema: dict[str, Any]) -> bool:
         return value is None and {"type": "null"} in schema.get("anyOf", ())
     if "enum" in schema:
         return (value is None or type(value) is str) and value in schema["enum"]
-    if not any(kind in schema["type"] for kind in _TYPES.get(type(value), ())):
+    types = schema.get("type", ())  # a schema without a type is left to jsonschema
+    if not any(kind in types for kind in _TYPES.get(type(value), ())):
         return False
     if type(value) is str:
         least, most = schema.get("minLength", 0), schema.get("maxLength", len(value))

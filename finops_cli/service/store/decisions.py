@@ -153,14 +153,14 @@ def list_decisions(connection: sqlite3.Connection, key: str) -> list[Decision]:
     """Return the decisions about a fail in their order, each with whether it stands."""
     rows = connection.execute("SELECT * FROM decisions WHERE key = ? ORDER BY n", (key,)).fetchall()
     contents = {row["n"]: _CONTENT.decode(row["body"]) for row in rows}
-    spoken = {
+    verdict = {
         content.of: row["kind"] for row in rows if (content := contents[row["n"]]).of is not None
     }
     return [
         Decision(
             n=row["n"],
             kind=row["kind"],
-            standing=_standing(bool(row["is_proposal"]), spoken.get(row["n"])),
+            standing=_standing(bool(row["is_proposal"]), verdict.get(row["n"])),
             at=row["at"],
             by=row["who"],
             role=row["role"],
@@ -226,12 +226,12 @@ def _outcome(outcome: Outcome, decision: Decision, change: Change | None) -> dic
     }
 
 
-def _standing(is_proposal: bool, spoken: str | None) -> Standing:
+def _standing(is_proposal: bool, verdict: str | None) -> Standing:
     if not is_proposal:
         return "stands"
-    if spoken is None:
+    if verdict is None:
         return "proposed"
-    return "accepted" if spoken == "accept" else "declined"
+    return "accepted" if verdict == "accept" else "declined"
 
 
 def _refuse_wrong_proposal(earlier: Sequence[Decision], new: NewDecision) -> None:
