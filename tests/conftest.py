@@ -39,11 +39,13 @@ settings.load_profile("finops")
 def pytest_configure() -> None:
     """Let the tests and the programs that they start be interrupted, and compile modules once.
 
-    A process started by `nohup`, by cron or in the background of a script ignores SIGINT, and so do
-    its children. Tests of an interrupt need the default. Where PYTHONDONTWRITEBYTECODE is set,
-    each of the hundreds of programs that the tests start would compile finops again.
+    A process started by `nohup` ignores SIGHUP, one started by cron or in the background of a
+    script ignores SIGINT, and so do its children. Tests of an interrupt need the defaults. Where
+    PYTHONDONTWRITEBYTECODE is set, each of the hundreds of programs that the tests start would
+    compile finops again.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
 

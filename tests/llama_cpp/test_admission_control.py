@@ -28,7 +28,7 @@ class FragileProcess:
     """
 
     def __init__(self, log: Counter[str]) -> None:
-        self.alive = True
+        self.alive, self.has_gpu = True, False
         self._log = log
         self._inside: list[str] = []
         self._changed = Condition()

@@ -15,7 +15,7 @@ import yaml
 pytest.importorskip("trl", reason="needs the extra: pip install -e '.[train]'")
 
 from finops_cli.datasets.grading import Scores
-from finops_cli.errors import Unfinished, UsageError
+from finops_cli.errors import MissingPiece, Unfinished
 from finops_cli.models.transformers.model_note import ModelNote, read_note
 from finops_cli.training.answer_eval import AnswerEvaluator
 from finops_cli.training.base_model import open_base, select_merge_base
@@ -104,7 +104,7 @@ def test_model_card_has_the_metadata_of_the_hub(base: Path, adapter: Path) -> No
     )
     assert "base_model" not in whole  # it began with random weights
     assert whole["library_name"] == "transformers"
-    assert part["base_model"] == "mistralai/Mistral-7B-Instruct-v0.3"
+    assert part["base_model"] == "Qwen/Qwen3-8B"
     assert part["base_model_relation"] == "adapter"
     for front in (whole, part):
         assert front["pipeline_tag"] == "text-generation"
@@ -342,7 +342,7 @@ def test_train_command_prints_result_plan_and_steps(finops: Finops, tmp_path: Pa
 
 def test_training_blockers_are_reported_at_once(sentences: Path, tmp_path: Path) -> None:
     """A missing base and a missing GPU are reported together, before anything is written."""
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(MissingPiece) as refused:
         run_training("sentiment", None, [f"data.folder={sentences}"], tmp_path / "out")
     assert "--base DIR" in str(refused.value)
     assert "needs a GPU" in str(refused.value)
