@@ -72,6 +72,7 @@ def assert_exact(monitor: SystemMonitor, records: int) -> None:
     assert stats.minute.records == records
 
 
+@pytest.mark.slow
 def test_counts_of_many_threads_are_exact(monitor: SystemMonitor) -> None:
     """No record and no request is lost or counted twice, while another thread reads."""
     count_in_threads(monitor, 8, 1_000)

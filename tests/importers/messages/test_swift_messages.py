@@ -290,7 +290,7 @@ instructions = st.builds(
 
 
 @given(wanted=st.lists(instructions, max_size=5, unique_by=lambda each: each.reference))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("make", [mt537_by_status, mt537_by_transaction, semt018])
 def test_written_instructions_are_read_back(
     make: Any, wanted: list[Instruction], finops: Finops, tmp_path: Path
@@ -307,7 +307,7 @@ def test_written_instructions_are_read_back(
 
 
 @given(position=st.integers(0, 10**6), noise=st.binary(min_size=1, max_size=8))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("content", [mt548(ONE), mt537_by_status(ONE, TWO), semt018(ONE, TWO)])
 def test_noise_in_a_message_never_ends_the_import(
     content: str, position: int, noise: bytes, finops: Finops, tmp_path: Path
