@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from finops_cli.commands.bad_lines import report_bad_lines
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import Overwrite, Quiet, kb_dir_of, path_or_standard
 from finops_cli.errors import UsageError
@@ -126,7 +127,7 @@ def letters(
         written = write_letters(spool, output, kb, files, day or found.as_of)
     if not quiet:
         _report(output, written)
-    _report_bad_lines(source, found)
+    report_bad_lines(source, found)
 
 
 def _choose_kinds(given: list[str] | None) -> frozenset[LetterKind]:
@@ -175,9 +176,9 @@ def _open_records(fails: Path) -> Iterator[InputLine]:
 
 def _refuse_other_file(source: str, found: Collected) -> None:
     if found.bad_lines and found.bad_lines == found.lines:
-        number, why = found.bad[0]
+        first = found.bad[0]
         raise UsageError(
-            f"{source}:{number}: is not an output line of finops ({why})",
+            f"{source}:{first.number}: is not an output line of finops ({first.reason})",
             "give the output of finops run or finops book, such as out.jsonl",
         )
 
@@ -195,13 +196,3 @@ def _report(folder: Path, written: Written) -> None:
         text = f"{written.without:,} times a fail gets none; the index says why"
         typer.echo(wrap_label("no letter", text), err=True)
     typer.echo(wrap_label("index", str(folder / INDEX)), err=True)
-
-
-def _report_bad_lines(source: str, found: Collected) -> None:
-    for number, why in found.bad:
-        typer.echo(f"{source}:{number}: not an output line ({why})", err=True)
-    more = found.bad_lines - len(found.bad)
-    if more:
-        typer.echo(f"and {more:,} more lines that finops did not write", err=True)
-    if found.bad_lines:
-        raise typer.Exit(1)

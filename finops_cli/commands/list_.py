@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from finops_cli.commands.bad_lines import report_bad_lines
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.list_exports import (
     FILE_FORMATS,
@@ -163,7 +164,7 @@ def list_(
             _write_lines(_list_lines(index, changes, asked), output, inputs, overwrite)
         for label, text in () if quiet else (*told, *_summarize(index, changes, asked)):
             typer.echo(wrap_label(label, text), err=True)
-    _report_bad_lines(source, index)
+    report_bad_lines(source, index)
 
 
 def _open_changes(index: AnswerIndex, since: Path, stack: ExitStack) -> Changes:
@@ -270,17 +271,6 @@ def _read(source: str, has_details: bool = False) -> AnswerIndex:
             "give the output of finops run or finops triage, such as out.jsonl",
         )
     return index
-
-
-def _report_bad_lines(source: str, index: AnswerIndex) -> None:
-    """Say which lines no run wrote, and exit with 1 if there are any."""
-    for line in index.bad:
-        typer.echo(f"{source}:{line.number}: not an output line ({line.reason})", err=True)
-    more = index.bad_lines - len(index.bad)
-    if more:
-        typer.echo(f"and {more:,} more lines that finops did not write", err=True)
-    if index.bad_lines:
-        raise typer.Exit(1)
 
 
 def _choose_format(given: str, output: str | None) -> str:

@@ -90,7 +90,7 @@ class CounterpartyFile:
         return _CODEC.read_line(rows[0][0]) if rows else None
 
     def find_bic(self, bic: str) -> Counterparty | None:
-        """Return the row of a BIC. One of 8 characters is that of the main office."""
+        """Return the row of a BIC. A BIC of 8 characters names the main office."""
         query = "SELECT body FROM parties WHERE bic = ?"
         rows = self._table.select(query, (_full_bic(bic),))
         return _CODEC.read_line(rows[0][0]) if rows else None

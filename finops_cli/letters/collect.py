@@ -15,27 +15,28 @@ from finops_cli.letters.rows import KINDS, NoLetter
 from finops_cli.letters.spool import Spool
 from finops_cli.pipeline.input_source import decode_input, input_fail_id
 from finops_cli.pipeline.parse import fail_id_of, parse_fail
+from finops_cli.views.answers import NotALine
 
 _SHOWN = 5
 _NO_FACTS = "the line lacks the facts of the fail; give the output of finops run or finops book"
 
 
 class Collected:
-    """What an output held: the moment, the lines that are none of finops, the counts."""
+    """The moment of an output, its number of lines, and the lines that finops did not write."""
 
     def __init__(self) -> None:
         self.as_of: str | None = None
         """The moment of the lines, in Eastern Time."""
         self.lines = 0
-        self.bad: list[tuple[int, str]] = []
-        """The first lines that no run wrote, and why."""
+        self.bad: list[NotALine] = []
+        """The first lines that no run wrote."""
         self.bad_lines = 0
 
     def refuse_line(self, number: int, why: str) -> None:
         """Count a line that no run wrote."""
         self.bad_lines += 1
         if len(self.bad) < _SHOWN:
-            self.bad.append((number, why))
+            self.bad.append(NotALine(number, why))
 
 
 def collect(

@@ -186,7 +186,7 @@ def _lost(read: Skipped) -> Problem:
 
 
 def _read_file(path: Path, pages: Pages) -> Iterator[Read]:
-    """Yield what a file states. Raises UsageError for a file that is none of messages."""
+    """Yield what a file states. Raises UsageError for a file that cannot be read as messages."""
     with _open(path) as file:
         head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]  # type: ignore[attr-defined]
         yield from read_mx(file, pages) if _is_xml(head) else read_mt(file, pages)

@@ -49,7 +49,7 @@ _CANCELLATION = "CANC"
 
 
 class _Scoped(NamedTuple):
-    """A field with the sequences that it stands in."""
+    """A field, and the sequences around it."""
 
     path: tuple[str, ...]
     field: MtField

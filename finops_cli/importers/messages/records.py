@@ -34,7 +34,7 @@ class NotAFail(NamedTuple):
 def judge(
     status: SettlementStatus, rules: MessageRules, moment: str | None = None
 ) -> NotAFail | None:
-    """Return None for a fail. `moment` is the day of --as-of, else that of the message counts."""
+    """Return None for a fail. `moment` is the day of --as-of (default: that of the message)."""
     meanings = [rules.statuses.get(each, "") for each in status.statuses]
     shown = ", ".join(status.statuses) or "no status"
     if "ended" in meanings:
@@ -289,7 +289,7 @@ def _describe(status: SettlementStatus, rules: MessageRules) -> Iterator[str]:
 
 
 def read_date(text: str | None, rules: MessageRules) -> str | None:
-    """Return a date, YYYY-MM-DD; None for one that stands for no date."""
+    """Return a date, YYYY-MM-DD; None for a placeholder such as 9999-12-31."""
     if text is None or not rules.first_year <= int(text[:4]) <= rules.last_year:
         return None
     return text
