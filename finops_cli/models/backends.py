@@ -7,9 +7,9 @@ modules only when it is called, so that `finops --help` stays fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from finops_cli.models.diagnosis import Diagnosis, LiveTest
     from finops_cli.models.protocol import Backend, TextModel
 
+T = TypeVar("T")
 AUTO = "auto"
 _GGUF = "--{stage}-gguf"
 
@@ -140,6 +141,22 @@ def _open_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
 
 
 def _find_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:
+    found = open_if_answering(request.hosts, kb, lambda: _open_ollama(request, kb))
+    if isinstance(found, NotApplicable):
+        return found
+    return found.opened._replace(why=f"Ollama answers at {found.servers} and has the models")
+
+
+class AnsweringOllama(NamedTuple, Generic[T]):
+    """A selection that was opened, and the servers that answer."""
+
+    opened: T
+    servers: str
+
+
+def open_if_answering(
+    hosts: Sequence[str], kb: KnowledgeBase, open_servers: Callable[[], T]
+) -> AnsweringOllama[T] | NotApplicable:
     """Open Ollama if it answers. Without a server, only the attempt to connect takes time.
 
     Hosts that the call names must work. Hosts from the environment need not.
@@ -147,19 +164,19 @@ def _find_ollama(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend 
     from finops_cli.models.ollama.hosts import is_reachable, judge_address, resolve_hosts
 
     try:
-        urls = resolve_hosts(request.hosts)
+        urls = resolve_hosts(hosts)
         for url in urls:
             judge_address(url, kb.models.external_servers)
         if not any(is_reachable(url, kb.models.timeouts["probe"]) for url in urls):
             return NotApplicable(f"no Ollama answers at {', '.join(urls)}")
-        selected = _open_ollama(request, kb)
+        opened = open_servers()
     except UsageError as error:
-        if request.hosts:
+        if hosts:
             raise
         return NotApplicable(error.one_line())
     except (MissingPiece, Unfinished) as error:
         return NotApplicable(error.one_line())
-    return selected._replace(why=f"Ollama answers at {', '.join(urls)} and has the models")
+    return AnsweringOllama(opened, ", ".join(urls))
 
 
 def _diagnose_ollama(

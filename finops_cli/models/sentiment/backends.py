@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
+from finops_cli.errors import FinopsError, MissingPiece, UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.backends import AUTO, NotApplicable
+from finops_cli.models.backends import AUTO, NotApplicable, open_if_answering
 from finops_cli.models.sentiment.classifier import Classifier
 from finops_cli.models.sentiment.request import SentimentRequest
 
@@ -99,23 +99,11 @@ def _open_ollama(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassi
 def _find_ollama(
     request: SentimentRequest, kb: KnowledgeBase
 ) -> SelectedClassifier | NotApplicable:
-    """Open Ollama if it answers and has the model. Hosts that the call names must work."""
-    from finops_cli.models.ollama.hosts import is_reachable, judge_address, resolve_hosts
-
-    try:
-        urls = resolve_hosts(request.hosts)
-        for url in urls:
-            judge_address(url, kb.models.external_servers)
-        if not any(is_reachable(url, kb.models.timeouts["probe"]) for url in urls):
-            return NotApplicable(f"no Ollama answers at {', '.join(urls)}")
-        selected = _open_ollama(request, kb)
-    except UsageError as error:
-        if request.hosts:
-            raise
-        return NotApplicable(error.one_line())
-    except (MissingPiece, Unfinished) as error:
-        return NotApplicable(error.one_line())
-    return selected._replace(why=f"Ollama answers at {', '.join(urls)} and has the model")
+    """Open Ollama if it answers and has the model."""
+    found = open_if_answering(request.hosts, kb, lambda: _open_ollama(request, kb))
+    if isinstance(found, NotApplicable):
+        return found
+    return found.opened._replace(why=f"Ollama answers at {found.servers} and has the model")
 
 
 def _open_llama_cpp(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
