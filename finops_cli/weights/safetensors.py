@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from finops_cli.domain import limits
 from finops_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LENGTH_BYTES = 8
 _LONGEST_HEAD = 100 * 1024 * 1024
@@ -50,6 +52,8 @@ class Tensor(NamedTuple):
 
         Raises UsageError for a type that cannot be read.
         """
+        import numpy as np
+
         if self.dtype not in _NUMPY:
             raise UsageError(
                 f"{self.path}: {self.name} is stored as {self.dtype}. Expected weights of 16 or 32"
@@ -59,6 +63,8 @@ class Tensor(NamedTuple):
 
     def as_float32(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Convert rows of `stored()` to float32, in memory of their own. Shape: that of `rows`."""
+        import numpy as np
+
         if self.dtype == "BF16":  # the upper half of a float32
             return (rows.astype(np.uint32) << np.uint32(16)).view(np.float32)
         return rows.astype(np.float32)
