@@ -84,7 +84,7 @@ def rejected_lines() -> dict[str, float]:
 def main(words: str) -> int:
     """Print the table; return 1 where something is over its limit."""
     over = 0
-    gc.freeze()  # what is loaded by now is no cost of an input
+    gc.freeze()  # the modules that are loaded by now are not a cost of an input
     print(f"{'shape':<62}{'slope':>6}{'seconds at 8':>14}")
     for shape in shapes():
         if words in shape.name:

@@ -1,4 +1,4 @@
-"""What the note beside an output recorded, and where its files are now."""
+"""The content of the note beside an output, and the present places of its files."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def open_recorded(
 ) -> RecordedRun:
     """Read the note of an output. `given` is its input, `rules` a folder that may have its rules.
 
-    Raises UsageError where there is no note.
+    Raises UsageError if the note is missing.
     """
     refuse_unreadable(output)
     path = note_path(output)

@@ -26,9 +26,9 @@ class ReplacedValue(Struct, frozen=True, kw_only=True):
     path: str
     """A JSON pointer into the answer."""
     model: Any
-    """What the model said."""
+    """The answer of the model."""
     rules: Any
-    """What the rules give."""
+    """The answer of the rules."""
     replies: list[str | None] | UnsetType = UNSET
     """Each reply of the model, where `--keep-raw` kept it."""
 

@@ -19,7 +19,7 @@ _UNKNOWN = "not recorded"
 
 
 class AuditReport(Struct, frozen=True, kw_only=True):
-    """Who made an output, when and with what, and whether anything of it has changed."""
+    """The report of an audit: author, time and means of an output, and changes since then."""
 
     output: str
     sound: bool

@@ -60,7 +60,7 @@ _COUNTED = msgspec.json.Decoder(_Counted)
 
 
 class Selection(NamedTuple):
-    """What is planned again, and the earlier plan that has all the rest."""
+    """The fails that are planned again, and the earlier plan that has the other ones."""
 
     cusips: frozenset[str]
     """The securities that are planned again."""
@@ -74,7 +74,7 @@ def find_again(before: Path, now: Fingerprint, settings: str) -> frozenset[str] 
     """Find the securities that an earlier plan does not decide; None: none of its lines can stay.
 
     The input, the rules, the options and the inventory file must be those of the earlier plan, and
-    its output as it was written. `settings` is that of the note of the run to come.
+    its output as it was written. `settings` are the settings in the note of the new run.
     """
     try:
         note = read_note(before)

@@ -74,7 +74,7 @@ class SentPart(NamedTuple):
 
 
 class SentShares(Protocol):
-    """What was sent out for the fails of a book."""
+    """The instructions that were sent for the fails of a book."""
 
     def find(self, fail: IndexedFail) -> list[SentPart] | None:
         """Return what was sent for a fail; None for a fail that was not planned before."""

@@ -29,7 +29,7 @@ class BookSource:
     other: tuple[Path, ...] = ()
     """The files of the plan, which an output must not replace."""
     note: BookNote | None = None
-    """What a later plan must know to copy lines of this one, once the book is planned."""
+    """The facts that a later plan needs to copy lines of this one."""
     copier: Copier | None = None
     """Has the lines that are copied; None: every line is made."""
 

@@ -226,7 +226,7 @@ def _missing_plan(given: dict[str, Any], fail: Any, kb: KnowledgeBase) -> list[F
 
 
 def _why_no_plan(given: dict[str, Any], obstacle: NotApplicable | None) -> list[Finding]:
-    """Compare the reason why a line has no plan with that of its record."""
+    """Compare the reason why a line has no plan with the reason in its record."""
     stated = given.get("resolution_skipped")
     if obstacle is None or stated == obstacle.reason:
         return []

@@ -85,7 +85,7 @@ class Alignment:
             return Answered(None, [_misplaced(None, given, "the input has no more lines")])
         self._read_ahead()
         later = self._ahead.find(given)
-        if later is None:  # the line stands in the place of this input
+        if later is None:  # the line is at the place of this input
             self.skip(asked)
             return Answered(None, [_misplaced(asked, given, "no line near it has this name")])
         return self._answer_later(asked, later, given)
@@ -169,7 +169,7 @@ class _Window:
 
     @property
     def first_number(self) -> int | None:
-        """The line of the first input; None where there is none."""
+        """The line of the first input; None without inputs."""
         return next(iter(self._records), None)
 
     def put_last(self, each: AskedRecord) -> None:
@@ -188,7 +188,7 @@ class _Window:
             del self._numbers[each.name]
 
     def pop_first(self) -> AskedRecord | None:
-        """Take the first input; None where there is none."""
+        """Take the first input; None without inputs."""
         if not self._records:
             return None
         each = next(iter(self._records.values()))

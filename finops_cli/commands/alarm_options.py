@@ -25,8 +25,8 @@ Hooks = Annotated[
     typer.Option(
         "--hooks",
         metavar="FILE",
-        help="File (TOML) of commands and webhooks of this machine that are told of drift, lack of"
-        " memory, latency and other events. With -o, OUT.hooks.jsonl keeps what was told.",
+        help="File (TOML) of commands and webhooks of this machine that get news of drift, lack of"
+        " memory, latency and other events. With -o, OUT.hooks.jsonl keeps each message.",
     ),
 ]
 DriftBaseline = Annotated[
@@ -42,7 +42,7 @@ DriftBaseline = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmOptions:
-    """Who is told of an event, and what the answers are compared with."""
+    """The receivers of an event, and the baseline of the answers."""
 
     hooks: Hooks = None
     drift_baseline: DriftBaseline = None

@@ -1,4 +1,4 @@
-"""Who gives a command, where and how, for the note beside an output."""
+"""The user, host and command line of a run, for the note beside its output."""
 
 from __future__ import annotations
 

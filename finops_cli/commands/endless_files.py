@@ -36,7 +36,7 @@ def _device_numbers() -> Iterator[int]:
 
 
 def _device_of(path: str) -> int:
-    """Return the number of a device; 0 for another file, and for a text that is none."""
+    """Return the number of a device; 0 for another file or for a text that is not a path."""
     try:
         return Path(path).stat().st_rdev
     except (OSError, ValueError):

@@ -139,7 +139,7 @@ Folder = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationOptions:
-    """What is measured, on which records, and where the report goes."""
+    """The subject of a measurement, its records, and the place of its report."""
 
     stage: Stages
     rows: Rows = None

@@ -172,5 +172,5 @@ def open_joined(
         source.receives = ReceivesIndex(kb)
         stack.callback(source.receives.close)
     elif options.receives:
-        source.notes.append("a pipe is read once, so its receives are no sources of its deliveries")
+        source.notes.append("a pipe is read once, so its receives are not sources of deliveries")
     return source

@@ -103,7 +103,7 @@ def diff(
 def open_rules(text: str, store: Path) -> KnowledgeBase:
     """Open rules by a folder, a digest, the output of a run, or the word bundled.
 
-    Raises UsageError where there are none.
+    Raises UsageError if no set of rules is kept.
     """
     from finops_cli.kb.load import load_kb
 

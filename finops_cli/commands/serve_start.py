@@ -70,7 +70,7 @@ def run_service(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """What a service needs, opened."""
+    """The open resources of a service."""
 
     answering: Answering
     source: TokenSource
@@ -181,7 +181,7 @@ def _open_classifier(models: ModelOptions, config: ServeConfig, kb: KnowledgeBas
 def _job_settings(
     models: ModelOptions, config: ServeConfig, backend: str, answering: Answering
 ) -> ServerSettings:
-    """Return what the command lines of jobs take from that of the service."""
+    """Return the options of the service that its jobs take over."""
     from finops_cli.kb.load import bundled_kb_dir
     from finops_cli.service.batch.commands import ServerSettings
 

@@ -1,4 +1,4 @@
-"""What a plan of the whole book gives to one fail: two members of an output line (book, 7.1)."""
+"""The allotment of one fail in a plan of the whole book (specification of the book, 7.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SourceKind = Literal["FTR", "BOX", "DEPOT", "RECALL", "BORROW"]
 SOURCE_KINDS: tuple[SourceKind, ...] = get_args(SourceKind)
 
 Change = Literal["new", "same", "changed"]
-"""How an allotment compares with that of an earlier plan."""
+"""The difference between an allotment and the one of an earlier plan."""
 
 
 class AllottedShares(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -25,7 +25,7 @@ TOML_LINE_DOTS: Final = 500
 PIPE_SECONDS: Final = 10
 """How long finops waits for the writer of a pipe that is given as a file of settings."""
 YAML_NODES: Final = 100_000
-"""The most values of a YAML file, with each alias counted as what it stands for."""
+"""The most values of a YAML file, where an alias counts as the values that it repeats."""
 STEPS: Final = 1_000
 FLAGS: Final = 100
 """The most flags of an answer: far more than there are kinds of them."""

@@ -17,7 +17,7 @@ class InputWatch:
     def refuse_changed(self, output: Path | None, is_same: Callable[[], bool] | None) -> None:
         """Raise InputChanged, which names each file that is not as it was.
 
-        `is_same` compares the contents, so that a file that was only touched is no change; None:
+        `is_same` compares the contents, so a file that was only touched is unchanged; None:
         the run took no digests.
         """
         changed = [str(path) for path, before in self._before.items() if _state(path) != before]

@@ -177,7 +177,7 @@ class Batch(NamedTuple):
     lines: list[InputLine]
     end: int
     attached: Sequence[Any] | None = None
-    """An object for each line that its pipeline takes with it; None: there are none."""
+    """An object for each line that its pipeline takes with it, or None."""
 
 
 class Batches(Iterator[Batch]):

@@ -247,7 +247,7 @@ def lock(file: BinaryIO | int, output: Path) -> None:
 def locked_folder(folder: Path) -> Iterator[None]:
     """Lock `folder` until the block ends, so that its files come from one command.
 
-    Raises ResumeRefused where another process has locked it. The lock is that of the folder itself:
+    Raises ResumeRefused where another process has locked it. The folder itself is locked:
     a killed process leaves nothing behind.
     """
     if _IS_WINDOWS:  # a folder cannot be opened there

@@ -26,7 +26,7 @@ _WIDE = (b"\xff\xfe", b"\xfe\xff")
 def read_settings(
     path: Path, most: int = limits.SETTINGS_BYTES, wait_s: float = limits.PIPE_SECONDS
 ) -> bytes:
-    """Return the content of `path`, at most `most` bytes. A pipe has `wait_s` seconds to its end.
+    """Return the content of `path`, at most `most` bytes. A pipe has `wait_s` seconds to end.
 
     Raises UsageError for a longer file, one that cannot be read, and a pipe that nobody writes.
     """
@@ -53,8 +53,7 @@ def _read_pipe(file: BinaryIO, path: Path, most: int, wait_s: float) -> bytes:
     while len(content) <= most:
         if not select.select([file], [], [], max(0, until - monotonic()))[0]:
             raise UsageError(
-                f"{path}: is a pipe, and nobody has written it to its end within"
-                f" {wait_s:g} seconds",
+                f"{path}: is a pipe, and its writer did not close it within {wait_s:g} seconds",
                 "start the program that writes it first, or give a file",
             )
         piece = os.read(file.fileno(), _PIECE)

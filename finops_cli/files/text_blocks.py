@@ -153,7 +153,7 @@ class PastedLines(Lines):
         if self._block is not None and self._ends_block(line, heading, is_blank=is_blank):
             self._end_block()
         if is_blank and (self._is_after_block or self._block is not None):
-            self.blank -= 1  # it ends a block, or follows its heading: it is no line of its own
+            self.blank -= 1  # it ends a block, or follows its heading: it does not count as a line
         elif self._block is not None:
             self._block.append(line)
             self._block.consumed += consumed

@@ -129,11 +129,11 @@ class _ValueLoader(_UniqueKeys, yaml.SafeLoader):
 
 
 def _count_nodes(node: Any, counted: dict[int, int]) -> int:
-    """Count the values under `node`, each alias as what it stands for."""
+    """Count the values under `node`; an alias counts as the values that it repeats."""
     number = counted.get(id(node))
     if number == 0:
         raise yaml.constructor.ConstructorError(
-            None, None, "an alias stands for a value that it is part of", node.start_mark
+            None, None, "an alias repeats a value that contains the alias", node.start_mark
         )
     if number is None:
         counted[id(node)] = 0  # it is being counted

@@ -101,7 +101,7 @@ class Vocabulary:
         return iter(sorted(found))
 
     def _kinds_of(self, name: str) -> frozenset[str]:
-        """Return the kinds that `name` names; a stem stands for all words that begin with it."""
+        """Return the kinds that `name` names; a stem matches all words that begin with it."""
         known = self._kinds.get(_squeeze(name))
         if known is None:
             known = frozenset().union(
@@ -178,7 +178,7 @@ class Surroundings:
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The kinds that any name or placeholder of the text stands for."""
+        """The kinds of all names and placeholders of the text."""
         return frozenset[str]().union(*(mark.kinds for mark in self._all))
 
     def pass_to(self, place: int) -> None:

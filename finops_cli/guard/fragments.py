@@ -100,7 +100,7 @@ _REGROUPED = (
 )
 """Groups of unusual sizes with one mark in all gaps: pairs, threes, fives."""
 _IN_TWO = rf"{ALONE}[2-6][0-9]{{5,7}}[-.:_][0-9]{{8,10}}{END}"
-"""Not after a comma: two order numbers stand in a list."""
+"""Not after a comma: two order numbers can be in a list."""
 
 CARDS = (
     rf"{ALONE}[2-6][0-9]{{3}}(?:{CARD_GAP}[0-9]{{4}}){{3}}{END}",

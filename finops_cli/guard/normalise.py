@@ -120,7 +120,7 @@ def _sign(character: str) -> str:
     """Normalise one character: nothing for an invisible one, a blank for an entity of several
     characters.
     """
-    if len(character) != 1:  # an entity of a control character stands for nothing
+    if len(character) != 1:  # an entity of a control character has no text
         return " " if character else ""
     if character in _ASCII_MARKS:
         return _ASCII_MARKS[character]

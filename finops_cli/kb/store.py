@@ -105,7 +105,7 @@ def list_rules(store: Path) -> list[RuleSet]:
 def find_rules(digits: str, store: Path) -> RuleSet | None:
     """Find rules by the first digits of their digest, among those kept and those that ship.
 
-    None: there are none. Raises KnowledgeError where files were changed since they were kept.
+    None if no set is kept. Raises KnowledgeError where files were changed since they were kept.
     """
     shipped = bundled_kb_dir()
     sha256 = digest_rules(shipped)
@@ -121,7 +121,7 @@ def find_rules(digits: str, store: Path) -> RuleSet | None:
 def require_rules(text: str, store: Path) -> RuleSet:
     """Find rules by their digest or by their name in an output line.
 
-    Raises UsageError where there are none.
+    Raises UsageError if no set is kept.
     """
     digits = text.strip().lower().rpartition("+")[2]
     if len(digits) < _SHORTEST or len(digits) > _LONGEST or not _HEX.issuperset(digits):

@@ -1,4 +1,4 @@
-"""Who sends the letters and who gets them: the files of --desk and --counterparties."""
+"""The sender and the receivers of letters: the files of --desk and --counterparties."""
 
 from __future__ import annotations
 

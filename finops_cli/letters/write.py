@@ -44,7 +44,7 @@ class LetterFiles(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What was written."""
+    """The letters that were written."""
 
     letters: Counter[str]
     """The letters of each kind."""

@@ -1,4 +1,4 @@
-"""What the monitor reports to hooks: names of events, figures and ids, never a text of a record."""
+"""The events that the monitor reports to hooks: names, figures, ids, never a text of a record."""
 
 from __future__ import annotations
 

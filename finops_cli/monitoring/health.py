@@ -8,7 +8,7 @@ from finops_cli.kb.chapters.evaluation import EvaluationSettings
 
 
 class Signals(NamedTuple):
-    """What the health is computed of. A signal that was not measured has no penalty."""
+    """The inputs of the health figure. A signal that was not measured has no penalty."""
 
     errors_pct: float = 0.0
     """Percent of the records, or of the requests, without an answer."""

@@ -19,7 +19,7 @@ _REPLACED = ("repaired", "fallback")
 
 
 class Counts:
-    """What was told in one part of a window."""
+    """The reports in one part of a window."""
 
     __slots__ = ("failures", "latency", "number", "requests", "statuses")
 

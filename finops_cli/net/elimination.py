@@ -118,7 +118,7 @@ def _contradict(state: _State, leg: int, counter: _Counter, depth: int) -> list[
             return steps
         chosen = _choose(state)
         if chosen is None:
-            raise _TooLong  # what is supposed settles by itself: this is no deadlock
+            raise _TooLong  # the assumption settles by itself: this is not a deadlock
         nested = _contradict(state.copy(), chosen, counter, depth + 1)
         counter.add(1)
         steps.append(Step(dead=net.legs[chosen].id, suppose=nested))

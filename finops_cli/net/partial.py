@@ -87,7 +87,7 @@ def _find_potentials(net: Net, quantities: Sequence[int]) -> list[tuple[str, int
     A party with room in a leg is worth a share more than the taker; where shares flow, not more.
     """
     potential = [0] * len(net.accounts)
-    bounds: list[tuple[int, int, int]] = []  # the potential of one is that of the other plus this
+    bounds: list[tuple[int, int, int]] = []  # from the potential of one to the other
     for leg, qty in enumerate(quantities):
         giver, taker = ends_of(net, leg)
         if qty < net.legs[leg].qty:

@@ -52,7 +52,7 @@ class AttachedPart(NamedTuple):
     part: bytes
     gridlock: bytes | None = None
     copied: bytes | None = None
-    """The output line, where it is that of an earlier plan."""
+    """The output line, if an earlier plan has it."""
 
 
 _DECODER = msgspec.json.Decoder(PlannedFail, dec_hook=exact, float_hook=Decimal)

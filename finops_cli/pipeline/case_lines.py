@@ -88,7 +88,7 @@ class FailLookup:
         """The fails so far that no triaged line asked for."""
 
     def find(self, name: str | None, masked: list[str]) -> Any:
-        """Return the decoded record that is called `name`; None: there is none.
+        """Return the decoded record that is called `name`, or None.
 
         `name` None takes the next record. `masked`: the kinds that the guard masked in the line,
         maybe in its name too.

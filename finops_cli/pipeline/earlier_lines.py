@@ -53,7 +53,7 @@ class Draw(NamedTuple):
 
 
 class Promised(NamedTuple):
-    """What a line shares with earlier lines."""
+    """The sources that a line shares with earlier lines."""
 
     finding: Finding
     twice: int
@@ -93,7 +93,7 @@ def count_held(inventory: Inventory, ftrs: Iterable[Ftr]) -> Shares:
 def draw_of(fail: Any, category: str | None, plan: Any, held: Shares) -> Draw | None:
     """Return what a line takes from the sources of its security; None for one that takes nothing.
 
-    `fail` and `plan` are members of an output line, `category` is that of its triage.
+    `fail` and `plan` are members of an output line, `category` is the category of its triage.
     """
     if not isinstance(fail, FailSummary) or not isinstance(plan, Resolution):
         return None

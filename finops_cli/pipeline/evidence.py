@@ -39,7 +39,7 @@ class OutputDigest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class RunPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run from its start or its resumption to its end or its interruption."""
+    """A run from its start or resumption until it ends or is interrupted."""
 
     user: str | None
     """Null with `--anonymous`."""
@@ -73,7 +73,7 @@ class Evidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution:
-    """Who gives a command, where, and with which program."""
+    """The user, the host and the program of a command."""
 
     user: str | None
     host: str | None

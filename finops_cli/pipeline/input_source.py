@@ -42,7 +42,7 @@ class InputDigest(NamedTuple):
     book: str | None = None
     """SHA-256 of the inventory, the sent plan and the options of a plan of the whole book."""
     note: resume.BookNote | None = None
-    """What a later plan of the book must know to copy lines of this one."""
+    """The facts that a later plan of the book needs to copy lines of this one."""
 
 
 class InputSource(Protocol):

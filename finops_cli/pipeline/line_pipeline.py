@@ -68,7 +68,7 @@ class RunIdentity(NamedTuple):
 
 
 class RunBackend(Protocol):
-    """What a run needs of a backend, whatever it answers."""
+    """The part of a backend that a run uses, for every kind of answer."""
 
     origin: Origin
 

@@ -76,7 +76,7 @@ _NAMES = {
 
 
 class BookNote(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a later plan of the book must know to copy lines of this one."""
+    """The facts that a later plan of the book needs to copy lines of this one."""
 
     settings: str
     """SHA-256 of the inventory and the options that the plan depends on."""
@@ -120,7 +120,7 @@ def write_note(output: Path, note: RunNote) -> None:
 def remove_note(output: Path) -> None:
     """Delete the note beside `output`, whose lines are no longer there.
 
-    A file of that name that is no note of finops stays.
+    A file of that name that finops did not write stays.
     """
     path = note_path(output)
     try:

@@ -59,7 +59,7 @@ class RunConfig:
     overwrite: bool = False
     """An earlier output may be lost."""
     attribution: Attribution | None = None
-    """Who runs it; None: the note says nothing about it."""
+    """The user who runs it; None: the note leaves it out."""
     spool: BinaryIO | None = None
     """Takes the lines in place of stdout: a view is made of them."""
     on_lines: Callable[[Sequence[bytes]], None] | None = None
@@ -358,7 +358,7 @@ def _count(
 def _refuse_other_origin(output: Path, number: int, line: Any, pipeline: LinePipeline) -> None:
     """Raise ResumeRefused for a line that the run of the note did not write.
 
-    The note may be that of an earlier output: another command can replace an output, but not know
+    The note may belong to an earlier output: another command can replace an output, but not know
     its note.
     """
     made, origin = line.provenance, pipeline.backend.origin

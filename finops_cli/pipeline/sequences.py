@@ -85,7 +85,7 @@ class StageOutcome(NamedTuple):
     summary: FailSummary | None = None
     """The facts of the record that its line shows; None for a case or an unusable line."""
     part: AttachedPart | None = None
-    """What a plan of the whole book says of the fail."""
+    """The part of a plan of the whole book that concerns the fail."""
     allotment: tuple[AllottedShares, ...] | None = None
     tone: Tone | None = None
     """The tone of its notes; None without notes, or where nobody asks for it."""

@@ -57,7 +57,7 @@ def count_line(summary: RunSummary, line: Line, owed: int, is_model: bool) -> No
 
 
 def _count_sides(summary: RunSummary, line: Line) -> None:
-    """Count what stands beside the answers: the origin of facts, the tone, and what was masked."""
+    """Count the additions to answers: the origin of facts, the tone, and masked kinds."""
     if isinstance(line.origin, Struct):
         summary.derived.update(line.origin.derived)
         summary.assumed.update(line.origin.assumed)

@@ -150,7 +150,7 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     """Why the line has no answer."""
     decision: str | None = None
-    """What a person decided about the answer; only in exports of a service."""
+    """The decision of a person about the answer; only in exports of a service."""
     decided_by: str | None = None
     decided_at: str | None = None
     decision_reason: str | None = None

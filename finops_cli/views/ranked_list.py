@@ -133,7 +133,7 @@ def list_notes(answer: Answer) -> list[str]:
 
 
 def _describe_place(answer: Answer) -> str:
-    """Say where a fail stands in the queue of its security, and what it lacks."""
+    """Give the place of a fail in the queue of its security, and the shares that it lacks."""
     place = f"Place {answer.place:,} of {answer.of:,} in the queue of {answer.pool}"
     lacks = [
         f"{qty:,} shares {what}"

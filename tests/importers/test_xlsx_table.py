@@ -179,7 +179,7 @@ def test_xlsx_merged_cells_are_faults_but_the_first(tmp_path: Path) -> None:
     rows, _, notes = read(path)
     fault = rows[2].cells[1]
     assert isinstance(fault, CellFault)
-    assert fault.why == "is part of the merged cells B2:B3, whose value stands in B2"
+    assert fault.why == "is part of the merged cells B2:B3, whose value is in B2"
     assert notes == ["merged cells A1:B1, B2:B3: only the first cell of each has the value"]
 
 
@@ -310,7 +310,7 @@ def test_xlsx_rows_out_of_order_are_refused(tmp_path: Path) -> None:
     """openpyxl passes over a row that stands after a later one: such a sheet is refused."""
     path = write_book(tmp_path / "f.xlsx", ["A"], [1], [2])
     change_part(path, SHEET, lambda xml: xml.replace('<row r="3"', '<row r="1"'))
-    with pytest.raises(UsageError, match="row 1 stands after row 2"):
+    with pytest.raises(UsageError, match="row 1 comes after row 2"):
         read(path)
 
 

@@ -42,7 +42,7 @@ class Blobs:
         path = self.path(digest)
         if path.exists():
             for _ in blocks:
-                """Read to its end, so that the connection can go on."""
+                """Read the whole body, so that the connection can go on."""
             return False
         arrived = hashlib.sha256()
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:

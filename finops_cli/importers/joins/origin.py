@@ -16,7 +16,7 @@ def note(record: dict[str, Any], how: Literal["derived", "assumed"], name: str) 
 def explain(record: dict[str, Any], name: str, source: dict[str, Any]) -> None:
     """Describe in `origin.joined` of a record the source of a joined field, in place.
 
-    An origin that is no object stays as it is: the schema reports it.
+    An origin that is not an object stays as it is: the schema reports it.
     """
     origin = record.get("origin")
     if origin is not None and not isinstance(origin, dict):

@@ -115,7 +115,7 @@ class _Spool:
         self._table.close()
 
     def take(self, file: int, path: str, read: Read) -> Iterator[Item]:
-        """Keep a status; yield what there is to say of anything else."""
+        """Keep a status; yield a remark about anything else."""
         if isinstance(read, Skipped):
             text = f"{read.message}: {read.why}"
             if read.is_damaged:
@@ -195,7 +195,7 @@ def _read_file(path: Path, pages: Pages) -> Iterator[Read]:
 def _is_xml(head: bytes) -> bool:
     """Return true for XML: markup before any block of an MT message.
 
-    A `<` of text before a block, such as the address of a mail, is no markup.
+    A `<` of text before a block, such as the address of a mail, is not markup.
     """
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, which no MT message has
         return True

@@ -103,7 +103,7 @@ class _Message:
 
     @property
     def key(self) -> tuple[str | None, ...]:
-        """What the pages of one statement have in common."""
+        """The common facts of the pages of one statement."""
         named = (("97A", "SAFE"), ("98", "STAT"), ("13A", "STAT"), ("22F", "STST"))
         return (self.name, *(_find(self._general, *each) for each in named))
 

@@ -235,7 +235,7 @@ class _Document:
         self._nodes, self._chars = len(self._stack), 0
 
     def _make(self, node: Node, parent: Node | None) -> SettlementStatus:
-        """Make the status of a transaction; in a report it may stand in `parent`."""
+        """Make the status of a transaction; in a report it may be in `parent`."""
         details = node.first(_TRANSACTION) or node
         holder = node if parent is None or any(_statuses(node)) else parent
         stated = None if self._root is None else _day(self._root.word("StmtGnlDtls", "StmtDtTm"))
@@ -330,7 +330,7 @@ def _find_begin(document: _Document, data: bytes, at: int) -> int | None:
         return None
     declared = data.find(_DECLARATION, found.start())
     if declared >= 0 and b"</" not in data[found.start() : declared]:
-        return declared  # a mail address in brackets is no element
+        return declared  # a mail address in brackets is not an element
     return found.start()
 
 
@@ -360,7 +360,7 @@ def _reasons(node: Node) -> Iterator[StatusReason]:
 
 
 def _quantity(details: Node, name: str) -> str | None:
-    """Return units or face amount of a quantity; an amortised value is none."""
+    """Return units or face amount of a quantity; None for an amortised value."""
     return details.word(name, "Unit") or details.word(name, "FaceAmt")
 
 

@@ -34,7 +34,7 @@ class NotAFail(NamedTuple):
 def judge(
     status: SettlementStatus, rules: MessageRules, moment: str | None = None
 ) -> NotAFail | None:
-    """Return None for a fail. `moment` is the day of --as-of (default: that of the message)."""
+    """Return None for a fail. `moment` is the day of --as-of (default: the day of the message)."""
     meanings = [rules.statuses.get(each, "") for each in status.statuses]
     shown = ", ".join(status.statuses) or "no status"
     if "ended" in meanings:

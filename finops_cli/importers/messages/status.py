@@ -28,7 +28,7 @@ class Party(Struct, frozen=True, kw_only=True):
 
 
 class SettlementStatus(Struct, frozen=True, kw_only=True):
-    """What a message says of one instruction. Texts are as the message has them."""
+    """The status of one instruction in a message. Texts are as the message has them."""
 
     message: str
     """MT548, MT537, sese.024 or semt.018."""
@@ -60,7 +60,7 @@ class SettlementStatus(Struct, frozen=True, kw_only=True):
     stated_on: str | None = None
     """The day of the message or of the statement."""
     stated_at: str | None = None
-    """The same moment as digits, YYYYMMDD or YYYYMMDDhhmmss, to tell which status is the later."""
+    """The moment as digits, YYYYMMDD or YYYYMMDDhhmmss, which orders statuses."""
     parties: tuple[Party, ...] = ()
 
 

@@ -132,7 +132,7 @@ def inspect_sheet(archive: zipfile.ZipFile, sheet: SheetPart, name: str) -> Shee
     for row in _rows_of(archive, sheet, around):
         before, number = number, int(row.get("r", number + 1))
         if number <= before:
-            raise UsageError(f"{name}: row {number} stands after row {before}", _SAVE_AGAIN)
+            raise UsageError(f"{name}: row {number} comes after row {before}", _SAVE_AGAIN)
         columns = _columns_in_use(row)
         if not columns:
             continue

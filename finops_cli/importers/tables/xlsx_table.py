@@ -37,7 +37,7 @@ from finops_cli.importers.tables.workbook_parts import (
 _NO_VALUE = "#N/A"
 """The error of a lookup that found nothing: the mapping's `blanks` decide."""
 _DIGITS = ".15g"
-"""Excel computes with 15 significant digits: what a double holds beyond them is no part of a cell,
+"""Excel computes with 15 significant digits: the further digits of a double are not part of a cell,
 such as the end of 1100.0000000000002.
 """
 _LARGEST_WHOLE = Decimal(10) ** 18
@@ -184,7 +184,7 @@ class XlsxTable:
         for area in covered:
             columns = range(area.first_column, min(area.last_column, width) + 1)
             place = f"{column_letters(area.first_column)}{area.first_row}"
-            why = f"is part of the merged cells {area.text}, whose value stands in {place}"
+            why = f"is part of the merged cells {area.text}, whose value is in {place}"
             _fill(cells, columns, CellFault("", why, _UNMERGE))
 
 

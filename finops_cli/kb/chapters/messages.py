@@ -1,4 +1,4 @@
-"""What statuses and reason codes of market messages mean (kb: `messages.*`)."""
+"""The meaning of statuses and reason codes of market messages (kb: `messages.*`)."""
 
 from __future__ import annotations
 

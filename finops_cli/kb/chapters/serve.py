@@ -47,7 +47,7 @@ _HIGHEST = 2**50
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class ServeSettings:
-    """What one request, one client and one connection may take."""
+    """The limits of one request, one client and one connection."""
 
     limits: Mapping[str, int]
     """Counts, and sizes in bytes (`serve.limits`)."""

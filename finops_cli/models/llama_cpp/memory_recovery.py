@@ -18,7 +18,7 @@ from finops_cli.models.recovery.ladder import IN_PROCESS, MemoryLadder, Rung, la
 
 
 class Recoverable(Protocol):
-    """What the recovery needs of a model."""
+    """The part of a model that the recovery uses."""
 
     admission: AdmissionControl
 
@@ -33,7 +33,7 @@ class Recoverable(Protocol):
         ...
 
     def make_room(self) -> bool:
-        """Unload the other models; false if there are none."""
+        """Unload the other models; false if no other model is loaded."""
         ...
 
 

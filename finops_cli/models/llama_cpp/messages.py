@@ -112,7 +112,7 @@ class GenerationResult(Struct, frozen=True, kw_only=True, tag=True):
     choice_logits: tuple[float, ...] = ()
     """The logit of each choice of the request, in order."""
     are_whole: bool = False
-    """True if each choice is a single token, so that its logit is that of the whole answer."""
+    """True if each choice is a single token, so its logit is the logit of the whole answer."""
 
 
 ToWorker = Load | Generate | Cancel

@@ -338,7 +338,7 @@ class Model:
         self.profile = msgspec.structs.replace(self.profile, load=load)
 
     def make_room(self) -> bool:
-        """Unload the other models; false if there are none."""
+        """Unload the other models; false if no other model is loaded."""
         return self.unload_others()
 
     def unload(self, for_good: bool = False) -> None:

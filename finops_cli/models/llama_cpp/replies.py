@@ -1,4 +1,4 @@
-"""The reply of a worker: whole, or the failure that it stands for."""
+"""The reply of a worker: an answer, or the failure that it reports."""
 
 from __future__ import annotations
 

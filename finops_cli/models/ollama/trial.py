@@ -36,7 +36,7 @@ class Trial(Struct, frozen=True):
 
     result: Literal["right", "wrong", "failed"]
     detail: str = ""
-    """The rules that the answer broke, or the reason why there is none."""
+    """The rules that the answer broke, or the reason why the trial has no answer."""
 
 
 def try_model(stage: StageName, name: str, url: str, kb: KnowledgeBase) -> Trial:

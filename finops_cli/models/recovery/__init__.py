@@ -1,1 +1,1 @@
-"""What happens to models while they answer, and how one without memory recovers."""
+"""Incidents of models while they answer, and the recovery of a model without memory."""

@@ -1,4 +1,4 @@
-"""What happens to models while they answer: lack of memory, recovery, a breaker that opens.
+"""Incidents of models while they answer: lack of memory, recovery, a breaker that opens.
 
 The models tell the board of the process; who watches, such as the monitor, subscribes. The board
 keeps this package below the monitor.

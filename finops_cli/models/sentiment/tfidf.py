@@ -25,7 +25,7 @@ FILE = "sentiment-baseline.json"
 
 
 class TrainingNote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a model was trained on: numbers of rows, and the digest of the grammar or the file."""
+    """The training data of a model: numbers of rows, and the digest of the grammar or the file."""
 
     train_rows: int
     calibration_rows: int

@@ -17,7 +17,7 @@ _OTHER_FOLDER = "name another folder, or none"
 def diagnose_folders(
     request: BackendRequest, kb: KnowledgeBase, live_test: LiveTest | None
 ) -> Iterator[Diagnosis]:
-    """Diagnose the folders of `request`; nothing is said if it names none."""
+    """Diagnose the folders of `request`; no line if it names no folder."""
     if not request.folders and not request.adapters:
         return
     stages = tuple(stage for stage in request.stages if stage in request.folders)

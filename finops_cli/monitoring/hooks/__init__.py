@@ -1,1 +1,1 @@
-"""Hooks: who is told of an event, and how. A hook that fails or hangs slows nothing."""
+"""Hooks: commands and webhooks that get events. A hook that fails or hangs slows nothing."""

@@ -30,7 +30,7 @@ class Hook(UserFileModel):
     secret: str | None = Field(default=None, min_length=_SECRET_CHARS)
     """Signs the body of a webhook: HMAC-SHA-256 in `X-Finops-Signature`."""
     events: tuple[EventName, ...] = EVENT_NAMES
-    """The events that it is told of (default: all)."""
+    """The events that it gets (default: all)."""
 
     @field_validator("command")
     @classmethod

@@ -221,7 +221,7 @@ class SentimentPipeline:
         )
 
     def _raw(self, text: str | None, parts: list[LabelledText]) -> dict[str, Any]:
-        """Return the masked text and the replies with --keep-raw, else a reply that is no label."""
+        """Return the masked text and the replies with --keep-raw, else a reply without a label."""
         kept = [
             part.reply
             for part in parts

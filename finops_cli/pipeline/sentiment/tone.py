@@ -19,7 +19,7 @@ from finops_cli.pipeline.sentiment.labeller import Labeller
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToneConfig:
-    """What a process needs to read the tone by the baseline."""
+    """The settings with which a process reads the tone by the baseline."""
 
     baseline: Path | None = None
 
@@ -89,7 +89,7 @@ class BackendWithTone:
         return self._backend.must_alternate
 
     def prepare(self, stage: StageName) -> None:
-        """Load the model of a stage, and once that of the tone."""
+        """Load the model of a stage, and once the model of the tone."""
         if not self._is_prepared:
             self._is_prepared = True
             self._tone.prepare(STAGE)

@@ -1,4 +1,4 @@
-"""The sentiment of a text from that of its parts, each weighted by its words."""
+"""The sentiment of a text from its parts, each weighted by its words."""
 
 from __future__ import annotations
 

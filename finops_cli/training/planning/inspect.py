@@ -81,7 +81,7 @@ class Inspection:
     """Those blockers that something to install, make or download removes."""
 
     def miss(self, *blockers: str) -> None:
-        """Add blockers that are no fault of the recipe."""
+        """Add blockers that the recipe does not cause."""
         self.blockers += blockers
         self.missing += blockers
 

@@ -35,7 +35,7 @@ _ENVIRONMENT = {
 
 
 class ClassifierTraining(NamedTuple):
-    """What is trained, on what, and where it is saved."""
+    """The model to train, its data, and its folder."""
 
     base: Path
     """A folder of a DistilBERT, or of another encoder."""

@@ -39,7 +39,7 @@ _AFTER_STEP = re.compile(r"(\bafter (?:the )?steps? )(\d{1,2}\b)", re.IGNORECASE
 _ORDERED_ACTIONS = (("action",),)
 _ORDERED_PARTIES = (("party:chase",), ("party:net",))
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-"""Letters and marks of full width, as the ASCII ones that they stand for."""
+"""Letters and marks of full width, as the ASCII ones of the same meaning."""
 _ENDED = re.compile(r"[.!?][)\"'\u201d\u2019]*\s*\Z")
 _COMPARISONS = {"above": gt, "below": lt, "at least": ge, "at most": le}
 _PRECISE = frozenset(

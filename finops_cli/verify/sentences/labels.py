@@ -34,7 +34,7 @@ SOURCES = {
     **{name: name for name in ("chase", "net", "box", "depot", "recall", "borrow")},
     "apply": "box",
 }
-"""The step that the words for a source of shares stand for."""
+"""The step that the words for a source of shares mean."""
 _OBJECTS = frozenset(("residual", "left", "owed", "total"))
 """Quantities that can be the object of a verb: "borrow the residual 4,000"."""
 _VERBS = frozenset(("chase", "net", "apply", "depot", "recall", "borrow", "cash", "escalate"))

@@ -87,7 +87,7 @@ def _add_actions_of_triage(truths: Truths, answer: Triage) -> None:
 
 
 def _is_lowest(answer: Triage, name: str, flag: Flag, kb: KnowledgeBase) -> bool | None:
-    """Return whether a factor is that of its lowest band; False with the flag, else None: open."""
+    """Return whether a factor has its lowest band; False with the flag, else None: open."""
     if flag in answer.flags:
         return False
     lowest = next(

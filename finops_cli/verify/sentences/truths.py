@@ -13,7 +13,7 @@ from finops_cli.verify.sentences.claims import Value
 
 @dataclass(slots=True)
 class Truths:
-    """What an answer bears out.
+    """The statements that an answer supports.
 
     A claim in a role without an entry, or whose value is in `undecided`, cannot be judged. Any
     other value that `true` does not have is wrong.

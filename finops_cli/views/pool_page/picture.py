@@ -171,7 +171,7 @@ def _end(placed: list[_Placed]) -> float:
 
 
 def _row_height(placed: _Placed) -> float:
-    """Return the height of a bar, or that of its texts."""
+    """Return the height of a bar, or of its texts if they are higher."""
     return max(placed.height, _LINE * (1 + len(placed.bar.notes)) + 2)
 
 
