@@ -96,8 +96,8 @@ def create(
     from finops_cli.kb.load import load_kb
     from finops_cli.models.ollama.create import Callbacks, create_model, default_names, preview
     from finops_cli.models.ollama.create_request import CreateOptions
-    from finops_cli.models.ollama.hosts import judge_address, resolve_hosts
     from finops_cli.models.ollama.trial import try_model
+    from finops_cli.models.servers.hosts import judge_address, resolve_hosts
     from finops_cli.pipeline.output import encode_value
 
     kb = load_kb(kb_dir_of(context))

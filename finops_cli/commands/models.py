@@ -40,8 +40,8 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
     from finops_cli.kb.load import load_kb
     from finops_cli.models.llama_cpp.inventory import bundled_models
     from finops_cli.models.ollama.create import default_names
-    from finops_cli.models.ollama.hosts import judge_address, resolve_hosts
     from finops_cli.models.ollama.inventory import inventory
+    from finops_cli.models.servers.hosts import judge_address, resolve_hosts
     from finops_cli.pipeline.output import encode_value
 
     kb = load_kb(kb_dir_of(context))

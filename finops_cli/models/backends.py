@@ -161,7 +161,7 @@ def open_if_answering(
 
     Hosts that the call names must work. Hosts from the environment need not.
     """
-    from finops_cli.models.ollama.hosts import is_reachable, judge_address, resolve_hosts
+    from finops_cli.models.servers.hosts import is_reachable, judge_address, resolve_hosts
 
     try:
         urls = resolve_hosts(hosts)

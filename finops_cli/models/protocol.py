@@ -158,6 +158,8 @@ class Completion(NamedTuple):
     """The likeliest first tokens with the logarithms of their probabilities."""
     prompt_tokens: int | None = None
     """Tokens of the prompt, where the backend counts them."""
+    is_unconstrained: bool = False
+    """True if the request has a schema that the server cannot hold the answer to."""
 
 
 class TextModel(Protocol):

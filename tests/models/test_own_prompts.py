@@ -15,8 +15,8 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import bundled
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.llama_cpp.connect import open_llama_cpp, select_relevant_options
-from finops_cli.models.ollama.connect import build_profile
 from finops_cli.models.prompts import common_prefix, prompt_sha256, prompts_sha256, triage_prompt
+from finops_cli.models.servers.profiles import build_profile
 from finops_cli.models.transformers.model_note import ModelNote, write_note
 from finops_cli.models.verified_backend import VerifiedBackend
 from finops_cli.weights.gguf_writer import write_gguf

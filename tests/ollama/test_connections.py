@@ -17,15 +17,16 @@ from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import failures
 from finops_cli.models.ollama import api, uploads
-from finops_cli.models.ollama.generate import Patience, generate
-from finops_cli.models.ollama.hosts import (
+from finops_cli.models.ollama.generate import generate
+from finops_cli.models.servers.answers import Patience
+from finops_cli.models.servers.hosts import (
     PublicAddress,
     is_reachable,
     judge_address,
     open_client,
     refuse_outside,
 )
-from finops_cli.models.ollama.timeouts import TimedTransport
+from finops_cli.models.servers.timeouts import TimedTransport
 from tests.support.ollama_models import select_backend_at
 from tests.support.program import Finops
 

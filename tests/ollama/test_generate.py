@@ -14,9 +14,10 @@ from contextlib import contextmanager
 import pytest
 
 from finops_cli.models import failures
-from finops_cli.models.ollama.generate import Generated, Patience, generate
-from finops_cli.models.ollama.hosts import open_client
-from finops_cli.models.ollama.timeouts import TimedTransport
+from finops_cli.models.ollama.generate import generate
+from finops_cli.models.servers.answers import Generated, Patience
+from finops_cli.models.servers.hosts import open_client
+from finops_cli.models.servers.timeouts import TimedTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
 DONE = b'{"response":"","done":true,"done_reason":"stop","prompt_eval_count":7}\n'

@@ -12,7 +12,8 @@ import pytest
 
 from finops_cli.devtools.fake_ollama import FakeOllama, Model
 from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
-from finops_cli.models.ollama import api, hosts
+from finops_cli.models.ollama import api
+from finops_cli.models.servers import hosts
 from tests.support.canned_server import CannedServer
 from tests.support.cures import cured_by
 from tests.support.program import Finops

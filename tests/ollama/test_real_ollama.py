@@ -11,7 +11,7 @@ import pytest
 
 from finops_cli.errors import FinopsError
 from finops_cli.models.ollama import api
-from finops_cli.models.ollama.hosts import is_reachable, resolve_hosts
+from finops_cli.models.servers.hosts import is_reachable, resolve_hosts
 from tests.support.program import EXAMPLES, Finops
 from tests.support.records import rows
 

@@ -15,7 +15,7 @@ from finops_cli.files.jsonl import Batch
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.circuit_breaker import CircuitBreaker
-from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
+from finops_cli.models.servers.endpoint_pool import Endpoint, EndpointPool
 from finops_cli.models.tasks import RUN_TASKS
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.scheduler import process_with_models

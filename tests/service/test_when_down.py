@@ -13,7 +13,7 @@ from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.circuit_breaker import CircuitBreaker
 from finops_cli.models.failures import EndpointsDown
-from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
+from finops_cli.models.servers.endpoint_pool import Endpoint, EndpointPool
 from tests.service.conftest import Server, start, stop
 from tests.support.records import a_fail
 

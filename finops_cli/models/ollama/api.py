@@ -21,10 +21,10 @@ from msgspec import Struct
 
 from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.models.bundled import MADE_FOR
-from finops_cli.models.ollama import hosts
 from finops_cli.models.ollama.package import import_ollama
-from finops_cli.models.ollama.timeouts import TimedTransport, bound_of, total_timeout
 from finops_cli.models.ollama_options import OPTIONS, Value
+from finops_cli.models.servers import hosts
+from finops_cli.models.servers.timeouts import TimedTransport, bound_of, total_timeout
 
 if TYPE_CHECKING:
     import ollama

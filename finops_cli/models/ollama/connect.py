@@ -7,38 +7,22 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from finops_cli.domain import exact_json
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import FinopsError, MissingPiece, Unfinished, UsageError
 from finops_cli.kb.chapters.models import ModelSettings
-from finops_cli.kb.load import bundled_dir
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models import bundled
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.circuit_breaker import CircuitBreaker
-from finops_cli.models.modelfile import typed_parameters
-from finops_cli.models.ollama import api, hosts, versions
-from finops_cli.models.ollama.endpoint_pool import Endpoint, EndpointPool
-from finops_cli.models.ollama.model import OllamaModel, Profile, settings_text
+from finops_cli.models.ollama import api, versions
+from finops_cli.models.ollama.model import OllamaModel
 from finops_cli.models.ollama.placement import find_placement
-from finops_cli.models.ollama.timeouts import TimedTransport
-from finops_cli.models.prompts import Conversation, prompts_sha256, sentiment_text
+from finops_cli.models.prompts import prompts_sha256
 from finops_cli.models.protocol import Origin, names_by_stage
-from finops_cli.models.sentiment.classifier import STAGE
-from finops_cli.models.tasks import RUN_TASKS
-from finops_cli.rules.handoff import NotApplicable
-from finops_cli.verify.codecs import FAIL
-
-_REQUIRED_OPTIONS = (
-    "num_ctx",
-    "num_predict",
-    "temperature",
-    "top_p",
-    "top_k",
-    "repeat_penalty",
-    "stop",
-)
-"""Options that finops always sends, because their defaults differ between versions of Ollama."""
+from finops_cli.models.servers import hosts
+from finops_cli.models.servers.endpoint_pool import Endpoint, EndpointPool
+from finops_cli.models.servers.model import settings_text
+from finops_cli.models.servers.profiles import build_profile
+from finops_cli.models.servers.timeouts import TimedTransport
 
 
 class Server(Struct, frozen=True):
@@ -82,54 +66,6 @@ def open_ollama(request: BackendRequest, kb: KnowledgeBase) -> tuple[OllamaModel
         changes_now=lambda: _find_model_changes(servers, request, kb),
     )
     return model, notices
-
-
-def build_profile(stage: StageName, declared: str | None, model: str, kb: KnowledgeBase) -> Profile:
-    """Build the request settings of `stage`: all parameters of the Modelfile that the model was
-    trained for.
-
-    `declared` is the name of that Modelfile in the model's card. Raises UsageError for an unknown
-    name.
-    """
-    name = bundled.find_prompt_modelfile(stage, declared, model)
-    path, options = bundled.modelfile(name).path, typed_parameters(bundled.modelfile(name))
-    missing = [name for name in _REQUIRED_OPTIONS if name not in options]
-    if missing:
-        raise UsageError(
-            f"{path}: PARAMETER {missing[0]} is missing; servers of different versions use"
-            " different defaults",
-            "add the PARAMETER line to the Modelfile",
-        )
-    reserve, context = kb.models.tokens[f"{stage}_reserve"], options["num_ctx"]
-    if isinstance(context, int) and reserve >= context:
-        raise UsageError(
-            f"kb entry model.tokens: {stage}_reserve {reserve:,} leaves no room for a prompt in"
-            f" num_ctx {context:,} of {path}",
-            "lower the reserve in the knowledge base, or raise num_ctx in the Modelfile",
-        )
-    return Profile(model=model, options=options, probe=_probe_text(stage, name, kb), modelfile=name)
-
-
-def _probe_text(stage: StageName, modelfile: str, kb: KnowledgeBase) -> str:
-    """Return the prompt that warms a model up: of a text, or of a record."""
-    own = {STAGE: sentiment_text}.get(stage)
-    return build_probe(stage, modelfile, kb).text if own is None else own(_PROBE_TEXT)
-
-
-_PROBE_TEXT = "Operating profit rose to $12.5 million, and the outlook was left unchanged."
-
-
-def build_probe(stage: StageName, modelfile: str, kb: KnowledgeBase) -> Conversation:
-    """Build the prompt of the bundled test record (`modelfiles/probe.json`)."""
-    fail = FAIL.read(exact_json.decode((bundled_dir("modelfiles") / "probe.json").read_bytes()))
-    if fail is None:
-        raise UsageError("modelfiles/probe.json is not a fail record", "install finops again")
-    record = RUN_TASKS[stage].record_of(fail, kb)
-    if isinstance(record, NotApplicable):
-        raise UsageError(
-            f"modelfiles/probe.json has no stage 2: {record.reason}", "install finops again"
-        )
-    return RUN_TASKS[stage].task(record, kb, modelfile).prompt
 
 
 def _find_usable_servers(

@@ -11,9 +11,10 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.bundled import find_prompt_modelfile
 from finops_cli.models.diagnosis import Diagnosis, LiveTest, State, diagnose_error
-from finops_cli.models.ollama import api, hosts, versions
-from finops_cli.models.ollama.connect import build_probe, build_profile
+from finops_cli.models.ollama import api, versions
 from finops_cli.models.ollama.placement import describe_sharing, fixed_threads, share_processor
+from finops_cli.models.servers import hosts
+from finops_cli.models.servers.profiles import build_probe, build_profile
 
 _EXCERPT_CHARS = 60
 _NOT_RENDERED = "the server does not report how it renders the prompt"

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import json
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from finops_cli.domain import limits
 from finops_cli.models import failures
-from finops_cli.models.ollama.hosts import PublicAddress
-from finops_cli.models.ollama.timeouts import shorten_timeout, total_timeout
-from finops_cli.models.prompts import neutralise
-from finops_cli.models.response_parser import CLOSED, OPENED
+from finops_cli.models.servers.answers import (
+    Generated,
+    Patience,
+    join_reasoning,
+    printable_error,
+    read_count,
+    read_error,
+    refusal,
+    timed_out,
+)
+from finops_cli.models.servers.hosts import PublicAddress
+from finops_cli.models.servers.timeouts import shorten_timeout, total_timeout
 
 if TYPE_CHECKING:
     import httpx
 
-_CONTEXT_WORDS = ("exceeds the available context", "longer than the context", "exceed_context")
-"""Parts of the messages of Ollama and of its llama-server about a prompt that is too long."""
 _STREAM_BYTES = 64 * limits.REPLY_CHARS
 """Maximum size of a stream. A token of four characters comes in a line of about 130 bytes."""
 
@@ -33,30 +39,6 @@ _DONE = b'"done":true'
 _GOODBYE_SECONDS = 1.0
 _LONGEST_NS = 86_400 * 10**9
 """One day in seconds, which is longer than any answer."""
-
-
-class Patience(NamedTuple):
-    """Timeouts in seconds: for a connection, for the whole answer, and between two pieces of it."""
-
-    connect: float
-    answer: float
-    silence: float
-    answer_setting: str = "kb entry model.timeouts"
-    """The option or kb entry that sets `answer`, for messages."""
-
-
-class Generated(NamedTuple):
-    """A finished answer, with the server's counts (None: not reported)."""
-
-    text: str
-    prompt_tokens: int | None
-    """Tokens read."""
-    tokens: int | None = None
-    """Tokens generated."""
-    generating_ms: float | None = None
-    """Time for generating, in milliseconds."""
-    first_logprobs: tuple[tuple[str, float], ...] = ()
-    """The likeliest first tokens with their logprobs; empty where the server lists none."""
 
 
 _NOT_REPORTED = msgspec.Raw(b"null")
@@ -114,7 +96,7 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
     except PublicAddress as error:  # the name of the server got another address during the run
         raise failures.Unreachable(str(error)) from error
     except httpx.TimeoutException as error:
-        overdue = _timed_out(patience, monotonic() - began)
+        overdue = timed_out(patience, monotonic() - began)
         return _finish_stream(received, instead=overdue, because=error)
     except httpx.TransportError as error:
         return _finish_stream(
@@ -126,20 +108,6 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
         flood = failures.TooLong(f"more than {limits.REPLY_CHARS:,} characters were received")
         return _finish_stream(received, instead=flood, because=error)
     return _finish_stream(received)
-
-
-def _timed_out(patience: Patience, passed: float) -> failures.TimedOut:
-    """Return the failure after `passed` seconds, with the setting that ended the wait."""
-    if passed >= patience.answer or patience.silence >= patience.answer:
-        return failures.TimedOut(
-            f"no complete answer within {patience.answer:g} s ({patience.answer_setting}); the"
-            " connection was closed"
-        )
-    return failures.Silent(
-        f"the server sent nothing for {patience.silence:g} s (kb entry model.timeouts, `silence`)"
-        f" in the middle of an answer; the connection was closed after {passed:.0f} s of"
-        f" {patience.answer:g} s"
-    )
 
 
 class _TooMuch(Exception):
@@ -163,7 +131,7 @@ def _receive(
         response = client.send(request, stream=True)
         try:
             if response.status_code != httpx.codes.OK:
-                raise refusal(response.status_code, _error_text(response))
+                raise refusal(response.status_code, read_error(response))
             request.extensions["timeout"]["read"] = min(
                 patience.answer, patience.silence
             )  # limits each of the following reads
@@ -203,10 +171,10 @@ def _finish_stream(
         del pieces[end + 1 :]  # text after the end does not belong to the answer
     response = "".join([piece.response or "" for piece in pieces])
     thinking = "".join([piece.thinking for piece in pieces if isinstance(piece.thinking, str)])
-    text = _join_reasoning(thinking, response, is_complete=end is not None)
+    text = join_reasoning(thinking, response, is_complete=end is not None)
     broken = next((piece.error for piece in pieces if piece.error is not None), None)
     if broken is not None:
-        raise failures.Crashed(f"the server broke off: {_printable_error(broken)}", text)
+        raise failures.Crashed(f"the server broke off: {printable_error(broken)}", text)
     if len(text) > limits.REPLY_CHARS:
         raise failures.TooLong(
             f"{len(text):,} characters were received", text[: limits.REPLY_CHARS]
@@ -252,18 +220,6 @@ def _decode_line(line: bytes) -> _Piece:
         return _DECODER.decode(msgspec.json.encode(content))
 
 
-def _join_reasoning(thinking: str, response: str, is_complete: bool) -> str:
-    """Return reasoning and answer as one text, as a model writes them.
-
-    Tokens of a chat template within the reasoning are neutralised: the server has separated the
-    two, so they cannot end the answer.
-    """
-    if not thinking.strip():
-        return response
-    closing = CLOSED if response.strip() or is_complete else ""
-    return f"{OPENED}{neutralise(thinking)}{closing}{response}"
-
-
 def _read_logprobs(pieces: list[_Piece]) -> tuple[tuple[str, float], ...]:
     """Return the likeliest tokens at the first place of the answer that is not blank or a mark."""
     for piece in pieces:
@@ -282,60 +238,18 @@ def _build_generated(
 ) -> Generated:
     if last.done_reason == "length":
         cut = failures.Truncated("the answer was cut at its length", text)
-        cut.prompt_tokens = _read_count(last.prompt_eval_count, _STREAM_BYTES)
+        cut.prompt_tokens = read_count(last.prompt_eval_count, _STREAM_BYTES)
         raise cut
     if last.done_reason != "stop":
         raise failures.EmptyGeneration(
             f"the server stopped because of {last.done_reason!r}, before the answer was complete",
             text,
         )
-    took_ns = _read_count(last.eval_duration, _LONGEST_NS)
+    took_ns = read_count(last.eval_duration, _LONGEST_NS)
     return Generated(
         text,
-        _read_count(last.prompt_eval_count, _STREAM_BYTES),
-        _read_count(last.eval_count, _STREAM_BYTES),
+        read_count(last.prompt_eval_count, _STREAM_BYTES),
+        read_count(last.eval_count, _STREAM_BYTES),
         round(took_ns / 1e6, 3) if took_ns else None,
         first_logprobs,
     )
-
-
-def _read_count(value: msgspec.Raw, highest: int) -> int | None:
-    """Return a whole number from 0 to `highest`; None for anything else."""
-    try:
-        count = msgspec.json.decode(value, type=int)
-    except (ValueError, RecursionError):
-        return None
-    return count if 0 <= count <= highest else None
-
-
-def refusal(status: int, detail: str) -> failures.ModelError:
-    """Return the failure for an HTTP status other than 200."""
-    message = f"HTTP {status}: {detail}"
-    if status >= 400 and any(words in detail for words in _CONTEXT_WORDS):
-        return failures.ContextExceeded(message)
-    if status == 404:
-        return failures.ModelMissing(message)
-    if status in (429, 503):
-        return failures.Busy(message)
-    return failures.Crashed(message) if status >= 500 else failures.Rejected(message)
-
-
-def _error_text(response: httpx.Response) -> str:
-    """Return the server's message, shortened."""
-    body = b""
-    for chunk in response.iter_raw():
-        body += chunk
-        if len(body) > limits.TEXT_CHARS:
-            break
-    try:
-        given = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        given = body.decode("utf-8", "replace")
-    return _printable_error(given.get("error", given) if isinstance(given, dict) else given)
-
-
-def _printable_error(error: Any) -> str:
-    """Format an error of Ollama: a text, or an object of its llama-server."""
-    text = error if isinstance(error, str) else msgspec.json.encode(error).decode()
-    text = text.encode("utf-8", "replace").decode()
-    return " ".join(text.split())[: 4 * limits.SHOWN_CHARS] or "no reason given"

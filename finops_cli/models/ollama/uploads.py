@@ -13,7 +13,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from finops_cli.errors import Unfinished
-from finops_cli.models.ollama import api, hosts
+from finops_cli.models.ollama import api
+from finops_cli.models.servers import hosts
 
 if TYPE_CHECKING:
     import httpx
@@ -46,7 +47,7 @@ def connect(url: str) -> httpx.Client:
     """Open a client that waits as long as creating a model takes."""
     import httpx
 
-    from finops_cli.models.ollama.timeouts import TimedTransport
+    from finops_cli.models.servers.timeouts import TimedTransport
 
     timeout = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
     transport = TimedTransport(hosts.allows_public(url))

@@ -27,6 +27,8 @@ ON_SERVER: tuple[Rung, ...] = ("reload", "halve", "next server", "give way")
 """The rungs of a model on a server: unload and warm it up, half the requests at once, another
 server.
 """
+ON_FOREIGN_SERVER: tuple[Rung, ...] = ("halve", "next server", "give way")
+"""The rungs of a model on a server whose protocol cannot unload it."""
 _MINUTE_SECONDS = 60
 
 

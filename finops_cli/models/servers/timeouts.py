@@ -16,7 +16,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from finops_cli.models.ollama.hosts import resolve_judged
+from finops_cli.models.servers.hosts import resolve_judged
 
 _due = threading.local()
 

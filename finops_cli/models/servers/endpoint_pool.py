@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     import httpx
 
 
-BACKEND = "ollama"
-"""The name of the backend in incidents."""
-
-
 @dataclass(slots=True)
 class Endpoint:
     """A server."""
@@ -42,7 +38,7 @@ class Endpoint:
     client: httpx.Client
     breaker: CircuitBreaker
     slots: Mapping[StageName, int]
-    """Maximum number of requests at once, by stage."""
+    """Maximum number of requests at once, by stage; without the stages of other servers."""
     capacity: dict[StageName, float] = field(default_factory=dict)
     """The current maximum; lower than `slots` after the server reported a full queue (503)."""
     busy: dict[StageName, int] = field(default_factory=dict)
@@ -51,7 +47,11 @@ class Endpoint:
     """Of the models that share the server's processor; None if they need none."""
 
     def free_slots(self, stage: StageName, others_wait: bool) -> int:
-        """Return the free slots of `stage`; none while it is the turn of another model."""
+        """Return the free slots of `stage`; none while it is the turn of another model, or on a
+        server without the model.
+        """
+        if stage not in self.slots:
+            return 0
         if self.turns is not None and not self.turns.admits(stage, others_wait):
             return 0
         return int(self.capacity.get(stage, self.slots[stage])) - self.busy.get(stage, 0)
@@ -93,9 +93,13 @@ class EndpointPool:
         endpoints: list[Endpoint],
         clock: Callable[[], float] = monotonic,
         *,
+        backend: str = "ollama",
         waits: bool = True,
     ) -> None:
-        """Keep the endpoints. `waits` False, for a service: no request waits for a breaker."""
+        """Keep the endpoints. `backend` is their name in incidents. `waits` False, for a service:
+        no request waits for a breaker.
+        """
+        self.backend = backend
         self.endpoints = endpoints
         self._clock = clock
         self._waits = waits
@@ -104,7 +108,7 @@ class EndpointPool:
 
     def slots(self, stage: StageName) -> int:
         """Return the maximum number of requests of `stage` at once."""
-        return sum(endpoint.slots[stage] for endpoint in self.endpoints)
+        return sum(endpoint.slots.get(stage, 0) for endpoint in self.endpoints)
 
     @contextmanager
     def slot(self, stage: StageName) -> Iterator[Endpoint]:
@@ -126,7 +130,7 @@ class EndpointPool:
             endpoint.record_outcome(stage, outcome, self._clock(), age)
             after = endpoint.breaker.state
             self._changed.notify_all()
-        tell_breaker(BACKEND, endpoint.url, before, after)
+        tell_breaker(self.backend, endpoint.url, before, after)
 
     def take_turns(self, urls: Collection[str], longest: int) -> None:
         """Let the models of the endpoints at `urls` take turns, of up to `longest` requests, if
@@ -146,7 +150,7 @@ class EndpointPool:
             before = endpoint.breaker.state
             endpoint.breaker.succeeded()
             self._changed.notify_all()
-        tell_breaker(BACKEND, endpoint.url, before, "closed")
+        tell_breaker(self.backend, endpoint.url, before, "closed")
 
     def failed(self, endpoint: Endpoint, failure: ModelError) -> None:
         """Record that a warm-up outside of any slot failed."""
@@ -165,10 +169,13 @@ class EndpointPool:
             return endpoint.capacity != before
 
     def has_others(self, endpoint: Endpoint) -> bool:
-        """Return true if another server can be asked."""
+        """Return true if other servers can be asked for everything that this one answers."""
         with self._changed:
             others = [one for one in self.endpoints if one is not endpoint]
-            return any(one.breaker.state != "given up" for one in others)
+            return all(
+                any(stage in one.slots and one.breaker.state != "given up" for one in others)
+                for stage in endpoint.slots
+            )
 
     def trip(self, endpoint: Endpoint) -> None:
         """Open the breaker of a server at once: the next request would fail too."""
@@ -177,7 +184,7 @@ class EndpointPool:
             endpoint.breaker.trip(self._clock())
             after = endpoint.breaker.state
             self._changed.notify_all()
-        tell_breaker(BACKEND, endpoint.url, before, after)
+        tell_breaker(self.backend, endpoint.url, before, after)
 
     def _acquire(self, stage: StageName) -> tuple[Endpoint, int]:
         ticket = object()
@@ -191,10 +198,11 @@ class EndpointPool:
                     if endpoint is not None:
                         endpoint.start(stage)
                         return endpoint, endpoint.breaker.age
-                    if all(one.breaker.state == "given up" for one in self.endpoints):
-                        raise self._describe_failures()
+                    able = [one for one in self.endpoints if stage in one.slots]
+                    if all(one.breaker.state == "given up" for one in able):
+                        raise _describe_failures(able)
                     if not self._waits:
-                        self._refuse_to_wait(now)
+                        _refuse_to_wait(able, now)
                     self._changed.wait(
                         self._seconds_to_retry(stage, now) if queue[0] is ticket else None
                     )
@@ -228,20 +236,22 @@ class EndpointPool:
         with self._changed:
             return {endpoint.url: endpoint.breaker.state for endpoint in self.endpoints}
 
-    def _refuse_to_wait(self, now: float) -> None:
-        """Raise EndpointsDown if every breaker is open, or tests its server."""
-        if any(one.breaker.state == "closed" for one in self.endpoints):
-            return
-        waits = [one.breaker.wait(now) for one in self.endpoints]
-        seconds = min((wait for wait in waits if wait is not None), default=1.0)
-        found = self._describe_failures()
-        raise EndpointsDown(str(found), found.cure, seconds)
 
-    def _describe_failures(self) -> NoEndpointLeft:
-        failures = [(endpoint.url, endpoint.last_failure) for endpoint in self.endpoints]
-        seen = "; ".join(f"{url}: {failure.text}" for url, failure in failures)
-        cures = dict.fromkeys(failure.cure for _, failure in failures)
-        return NoEndpointLeft(
-            f"no model answers any more. {seen}",
-            "; ".join((*filter(None, cures), "`finops doctor` shows the state of every server")),
-        )
+def _refuse_to_wait(endpoints: list[Endpoint], now: float) -> None:
+    """Raise EndpointsDown if every breaker is open, or tests its server."""
+    if any(one.breaker.state == "closed" for one in endpoints):
+        return
+    waits = [one.breaker.wait(now) for one in endpoints]
+    seconds = min((wait for wait in waits if wait is not None), default=1.0)
+    found = _describe_failures(endpoints)
+    raise EndpointsDown(str(found), found.cure, seconds)
+
+
+def _describe_failures(endpoints: list[Endpoint]) -> NoEndpointLeft:
+    failures = [(endpoint.url, endpoint.last_failure) for endpoint in endpoints]
+    seen = "; ".join(f"{url}: {failure.text}" for url, failure in failures)
+    cures = dict.fromkeys(failure.cure for _, failure in failures)
+    return NoEndpointLeft(
+        f"no model answers any more. {seen}",
+        "; ".join((*filter(None, cures), "`finops doctor` shows the state of every server")),
+    )

@@ -1,0 +1,1 @@
+"""What every backend on servers needs: addresses, connections, breakers, recovery."""
