@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from finops_cli.service.records.answering import Answering
     from finops_cli.service.store.database import Database
 
-_MODULES = ("fastapi", "uvicorn", "httptools", "prometheus_client")
+_MODULES = ("fastapi", "uvicorn", "httptools", "prometheus_client", "jinja2")
 
 
 def require_packages() -> None:
@@ -226,6 +226,8 @@ def _show_address(config: ServeConfig, token: str | None) -> None:
     typer.echo(f"serve        {address}")
     if token is not None:
         typer.echo(f"token        {token}")
+        if config.socket is None:
+            typer.echo(f"desk         {address}/?token={token}")
     if config.has_access_log:
         typer.echo("stop         Ctrl-C", err=True)
     sys.stdout.flush()

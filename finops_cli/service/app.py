@@ -28,6 +28,8 @@ from finops_cli.service.batch.commands import ServerSettings
 from finops_cli.service.batch.runner import JobRunner
 from finops_cli.service.config import ServeConfig
 from finops_cli.service.demo import add_demo
+from finops_cli.service.desk.error_page import answer_error
+from finops_cli.service.desk.pages import desk_state, list_pages
 from finops_cli.service.doors.access_door import AccessDoor
 from finops_cli.service.doors.identity import DENIED, IdentityDoor
 from finops_cli.service.doors.load import LoadDoor
@@ -68,6 +70,7 @@ class Service:
     demo: Callable[[], Awaitable[None]] | None
     """Adds the example of `--demo`."""
     routes: tuple[NamedRoute, ...]
+    """Those of the API."""
 
     async def start(self) -> None:
         """Begin to work, in the event loop of the server."""
@@ -112,6 +115,7 @@ def build_service(
         alarms=alarms,
         system=SystemRoutes(answering, metrics, load, config.data),
         audit=audit,
+        access=Access(tokens, kb.serve, now, is_secure=config.has_tls),
         database=database,
         idempotency=Idempotency(database, kb.serve, now),
         runner=JobRunner(config.data, database, jobs, alarms, now),
@@ -120,11 +124,9 @@ def build_service(
         four_eyes=config.four_eyes,
         now=now,
     )
-    routes = list_routes(parts)
-    inner.router.routes.extend(routes)
-    app = _add_doors(load, config, tokens, kb, ServiceLog(metrics, log), audit, now)
+    routes = _add_routes(inner, parts)
     return Service(
-        app=app,
+        app=_add_doors(load, config, parts, ServiceLog(metrics, log)),
         answering=answering,
         database=database,
         audit=audit,
@@ -135,6 +137,14 @@ def build_service(
         demo=_demo(config, parts),
         routes=tuple(routes),
     )
+
+
+def _add_routes(inner: FastAPI, parts: Parts) -> list[NamedRoute]:
+    """Add the routes of the API and the pages of the desk; return those of the API."""
+    routes, pages = list_routes(parts), list_pages(parts)
+    inner.router.routes.extend([*routes, *pages])
+    inner.state.desk = desk_state(parts, pages)
+    return routes
 
 
 def _open_streams(
@@ -169,18 +179,14 @@ def _demo(config: ServeConfig, parts: Parts) -> Callable[[], Awaitable[None]] | 
 def _add_doors(
     load: LoadDoor,
     config: ServeConfig,
-    tokens: TokenSource,
-    kb: KnowledgeBase,
+    parts: Parts,
     log: ServiceLog,
-    audit: AuditLog,
-    now: Now,
 ) -> ASGIApp:
     """Put the doors before the application, the outermost last."""
-    access = Access(tokens, kb.serve, now, is_secure=config.has_tls)
     hosts = allowed_hosts(config.host, config.port, config.allow_hosts)
-    app: ASGIApp = AccessDoor(load, access)
+    app: ASGIApp = AccessDoor(load, parts.access)
     app = OriginDoor(app, hosts, is_socket=config.socket is not None)
-    return IdentityDoor(app, log, audit)
+    return IdentityDoor(app, log, parts.audit)
 
 
 def _make_application(kb: KnowledgeBase, audit: AuditLog) -> FastAPI:
@@ -214,7 +220,7 @@ async def _as_problem(request: Request, error: Exception) -> Response:
     problem = ServiceError(
         HTTPStatus(found.status_code), name, detail, headers=dict(found.headers or {})
     )
-    return problem.response(request.url.path, facts_of(request).request_id)
+    return answer_error(request, problem)
 
 
 async def _as_answer(request: Request, error: Exception) -> Response:
@@ -226,7 +232,7 @@ async def _as_answer(request: Request, error: Exception) -> Response:
     elif isinstance(error, FinopsError):
         error = ServiceError(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", error.one_line())
     problem = cast("ServiceError", error)
-    return problem.response(request.url.path, facts_of(request).request_id)
+    return answer_error(request, problem)
 
 
 async def _as_full_disk(request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from typing import get_args
 from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.alarms.routes import DriftRoutes
 from finops_cli.service.audit_routes import AuditLog
+from finops_cli.service.auth.access import Access
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.batch.routes import JobRoutes
 from finops_cli.service.batch.runner import JobRunner
@@ -35,6 +36,7 @@ class Parts:
     streams: Streams
     system: SystemRoutes
     audit: AuditLog
+    access: Access
     database: Database
     idempotency: Idempotency
     runner: JobRunner
@@ -46,7 +48,7 @@ class Parts:
 
 
 def list_routes(parts: Parts) -> list[NamedRoute]:
-    """Return every route of the API."""
+    """Return every route of the API. The pages of the desk are a list of their own."""
     return [*_data_routes(parts), *_work_routes(parts), *_system_routes(parts)]
 
 

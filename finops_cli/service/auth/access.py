@@ -50,6 +50,11 @@ class Access:
         self.is_secure = is_secure
         self.cookie = "__Host-finops" if is_secure else "finops"
 
+    @property
+    def session_seconds(self) -> int:
+        """Return how long a session lasts."""
+        return self._settings.times["session"]
+
     def owner_of(self, connection: HTTPConnection) -> tuple[TokenOwner, str | None]:
         """Return the owner behind a request, and the session if it has one.
 

@@ -12,14 +12,23 @@ from finops_cli.service.auth.roles import Right
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.requests import facts_of
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/sign-in"})
 """Paths without a token: whether the service runs, and the form that takes the token."""
+START_PATH, _START_FIELD = "/", b"token="
+"""The link that the service prints at its start; the page itself reads its token."""
 OPEN_FOLDERS = ("/static/", "/problems/")
 
 
 def is_open(path: str) -> bool:
     """Return true for a path that needs no token."""
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
+
+
+def _is_start(scope: Scope) -> bool:
+    is_asked = scope["method"] == "GET" and scope["path"] == START_PATH
+    return is_asked and any(
+        each.startswith(_START_FIELD) for each in scope["query_string"].split(b"&")
+    )
 
 
 class AccessDoor:
@@ -30,7 +39,7 @@ class AccessDoor:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not is_open(scope["path"]):
+        if scope["type"] == "http" and not (is_open(scope["path"]) or _is_start(scope)):
             connection = HTTPConnection(scope)
             facts = facts_of(connection)
             owner, facts.session = self._access.owner_of(connection)

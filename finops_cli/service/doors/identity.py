@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from finops_cli.service.audit_routes import AuditLog
+from finops_cli.service.desk.error_page import answer_error
 from finops_cli.service.log import ServiceLog
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.requests import RequestFacts, keep_facts, new_request_id
@@ -69,7 +70,8 @@ class IdentityDoor:
                 raise
             if error.status in DENIED:
                 await self._audit.denied(HTTPConnection(scope), error)
-            await error.response(scope["path"], request_id)(scope, receive, send_with_headers)
+            answer = answer_error(HTTPConnection(scope), error)
+            await answer(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass  # nobody is there to answer
         finally:

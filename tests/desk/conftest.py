@@ -1,0 +1,56 @@
+"""A service with Monday's blotter, and people who have signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.conftest import TOKENS, Server, start, stop
+
+HAS_PACKAGES = find_spec("fastapi") is not None
+HERE = Path(__file__).parent
+collect_ignore = [] if HAS_PACKAGES else [each.name for each in HERE.glob("test_*.py")]
+"""The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""
+PAGE = {"Accept": "text/html,application/xhtml+xml"}
+"""What a browser says that it wants."""
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service whose newest job is Monday's blotter with a record that cannot be used."""
+    from tests.service.test_fails import BROKEN
+    from tests.service.test_jobs import begin, finish, upload
+
+    running = start(tmp_path_factory.mktemp("desk"), "--guard", "off")
+    with running.client("operator") as client:
+        job = finish(client, begin(client, "run", upload(client, BROKEN)))
+    assert job["state"] == "completed"
+    yield running
+    stop(running)
+
+
+@contextmanager
+def sign_in(server: Server, role: str = "analyst", **headers: str) -> Iterator[httpx.Client]:
+    """Open a browser without scripts that has signed in."""
+    with open_browser(server, **headers) as browser:
+        answer = browser.post("/sign-in", data={"token": TOKENS[role], "next": "/"})
+        assert answer.status_code == 303, answer.text
+        yield browser
+
+
+def open_browser(server: Server, **headers: str) -> httpx.Client:
+    """Return a browser without scripts and without a session. It does not follow redirects."""
+    given = PAGE | {"Sec-Fetch-Site": "same-origin"} | headers
+    return httpx.Client(base_url=server.url, headers=given, timeout=30)
+
+
+@pytest.fixture
+def analyst(desk: Server) -> Iterator[httpx.Client]:
+    """A signed-in analyst."""
+    with sign_in(desk) as browser:
+        yield browser
