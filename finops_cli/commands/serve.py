@@ -34,6 +34,7 @@ from finops_cli.commands.serve_options import (
     ModelHosts,
     Port,
     ServeGuard,
+    Store,
     Tokens,
     UnixSocket,
     WhenDownOption,
@@ -64,6 +65,7 @@ def serve(
     port: Port = _PORT,
     socket: UnixSocket = None,
     data: Data = None,
+    store: Store = None,
     tokens: Tokens = None,
     allow_hosts: AllowHosts = None,
     certificate: Certificate = None,
@@ -88,6 +90,7 @@ def serve(
         port=0 if demo and not is_typed(context, "port") else port,
         socket=socket,
         data=data or Path("finops-data"),
+        store=store,
         tokens=tokens,
         allow_hosts=tuple(allow_hosts or ()),
         tls_certificate=certificate,
@@ -101,10 +104,7 @@ def serve(
         keep_days=keep_days,
         has_access_log=not quiet,
     )
-    with ExitStack() as stack:
-        if demo:
-            config = _open_demo(stack, config, has_data=data is not None)
-        _start(context, models, config, backend, alarms)
+    _start(context, models, config, backend, alarms, is_demo=demo)
 
 
 def _start(
@@ -113,13 +113,18 @@ def _start(
     config: ServeConfig,
     backend: str,
     alarms: AlarmOptions,
+    *,
+    is_demo: bool,
 ) -> None:
     from finops_cli.commands.serve_start import require_packages, run_service
 
-    config.refuse_open_doors()
-    require_packages()
-    guarded = replace(models, guard=config.guard)
-    run_service(context, guarded, config, backend, alarms)
+    with ExitStack() as stack:
+        if is_demo:
+            config = _open_demo(stack, config, has_data=is_typed(context, "data"))
+        config.refuse_open_doors()
+        require_packages()
+        guarded = replace(models, guard=config.guard)
+        run_service(context, guarded, config, backend, alarms)
 
 
 def _open_demo(stack: ExitStack, config: ServeConfig, has_data: bool) -> ServeConfig:

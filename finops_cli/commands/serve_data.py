@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from finops_cli.commands.help_examples import Example, show_examples
+from finops_cli.commands.serve_options import Store
 from finops_cli.errors import UsageError
 
 _DATA = Path("finops-data")
@@ -50,19 +51,17 @@ def backup(target: Target, data: DataOfService = _DATA) -> None:
     Example("finops serve verify-audit", needs=_NEEDS),
     Example("finops serve verify-audit --heads audit-heads.jsonl", needs=_NEEDS),
 )
-def verify_audit(data: DataOfService = _DATA, heads: Heads = None) -> None:
+def verify_audit(data: DataOfService = _DATA, heads: Heads = None, store: Store = None) -> None:
     """Check the chain of the audit log, also while the service runs.
 
     Each entry has the hash of the one before it. The log shows tampering; it cannot prevent it.
     """
     from finops_cli.service.store.audit import BrokenChain, verify
-    from finops_cli.service.store.backup import find_database
-    from finops_cli.service.store.database import open_to_read
     from finops_cli.service.store.heads import last_entry, read_heads
+    from finops_cli.service.store.opening import address_of, snapshot
 
     known = None if heads is None else read_heads(heads)
-    with closing(open_to_read(find_database(data))) as connection:
-        connection.execute("BEGIN")
+    with snapshot(address_of(data, store)) as connection:
         found, last = verify(connection, known), last_entry(connection)
     if isinstance(found, BrokenChain):
         typer.echo(f"audit        entry {found.seq:,} {found.reason}")
@@ -99,19 +98,20 @@ def gc(
     """
     from finops_cli.kb.load import bundled_kb_dir, load_kb
     from finops_cli.service.store.backup import find_database
-    from finops_cli.service.store.database import Database, open_to_read
+    from finops_cli.service.store.opening import snapshot
     from finops_cli.service.store.retention import delete_old, find_old
+    from finops_cli.service.store.sqlite import SqliteDatabase
 
     now = datetime.now(UTC)
     default = load_kb(bundled_kb_dir()).serve.limits["keep_days"]
     days = default if keep_days is None else keep_days
     before = now - timedelta(days=days) if days else None
-    with closing(open_to_read(find_database(data))) as connection:
+    with snapshot(str(find_database(data))) as connection:
         old = find_old(connection, data, before)
         size = old.bytes(data)
     if not dry_run:
         try:
-            with closing(Database(data)) as database:
+            with closing(SqliteDatabase(data)) as database:
                 delete_old(database, data, old, now)
         except UsageError as error:
             raise UsageError(

@@ -31,6 +31,18 @@ Data = Annotated[
         help="Folder of the service's data (default: finops-data in this folder).",
     ),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="ADDRESS",
+        envvar="FINOPS_STORE",
+        show_envvar=False,
+        help="PostgreSQL database of the service, such as postgresql://finops@db.example/finops"
+        " (default: FINOPS_STORE, else SQLite in the folder of --data). libpq finds the password"
+        " in ~/.pgpass or PGPASSWORD.",
+    ),
+]
 Tokens = Annotated[
     Path | None,
     typer.Option(

@@ -46,13 +46,13 @@ def run_service(
     alarms: AlarmOptions,
 ) -> None:
     """Open everything, and serve until a signal ends it."""
-    from finops_cli.service.store.database import Database
+    from finops_cli.service.store.opening import open_database
 
     config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     source, token = _open_tokens(config)
     answering = _open_answering(context, models, config, backend)
     baseline = None if alarms.drift_baseline is None else read_drift_baseline(alarms.drift_baseline)
-    database = Database(config.data)
+    database = open_database(config.data, config.store)
     try:
         opened = Opened(
             answering=answering,

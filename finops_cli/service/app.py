@@ -38,7 +38,7 @@ from finops_cli.service.idempotency import Idempotency
 from finops_cli.service.log import ServiceLog
 from finops_cli.service.metrics import Metrics
 from finops_cli.service.openapi import openapi_document
-from finops_cli.service.problems import ServiceError
+from finops_cli.service.problems import ServiceError, database_lost
 from finops_cli.service.records.answering import Answering
 from finops_cli.service.records.spool import SpoolBudget
 from finops_cli.service.records.streams import Streams
@@ -46,7 +46,7 @@ from finops_cli.service.records.when_down import model_down
 from finops_cli.service.requests import facts_of
 from finops_cli.service.route_table import Parts, list_routes
 from finops_cli.service.routes import NamedRoute
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Database, DatabaseLost
 from finops_cli.service.system_routes import SystemRoutes
 from finops_cli.service.upkeep import Upkeep, Watch
 from finops_cli.service.uploads.mask_pool import MaskPool
@@ -113,7 +113,7 @@ def build_service(
         answering=answering,
         streams=_open_streams(answering, metrics, config, alarms),
         alarms=alarms,
-        system=SystemRoutes(answering, metrics, load, config.data),
+        system=SystemRoutes(answering, metrics, load, database),
         audit=audit,
         access=Access(tokens, kb.serve, now, is_secure=config.has_tls),
         database=database,
@@ -197,7 +197,10 @@ def _make_application(kb: KnowledgeBase, audit: AuditLog) -> FastAPI:
 
     async def refuse(request: Request, error: Exception) -> Response:
         if isinstance(error, ServiceError) and error.status in DENIED:
-            await audit.denied(request, error)
+            try:
+                await audit.denied(request, error)
+            except DatabaseLost as lost:  # nothing is refused without a trace
+                error = lost
         return await _as_answer(request, error)
 
     inner.add_exception_handler(ServiceError, refuse)
@@ -229,6 +232,8 @@ async def _as_answer(request: Request, error: Exception) -> Response:
         error = model_down(error)
     elif isinstance(error, Unfinished) or is_disk_full(error):
         error = disk_full()
+    elif isinstance(error, DatabaseLost):
+        error = database_lost()
     elif isinstance(error, FinopsError):
         error = ServiceError(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", error.one_line())
     problem = cast("ServiceError", error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,8 @@ class ServeConfig:
     """A Unix socket in place of host and port."""
     data: Path
     """The folder of the service's data."""
+    store: str | None = field(default=None, repr=False)
+    """The address of a PostgreSQL database; it may hold a password. None: SQLite in `data`."""
     tokens: Path | None = None
     """The file of tokens; None: one token is made at the start."""
     allow_hosts: tuple[str, ...] = ()

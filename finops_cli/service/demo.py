@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from pathlib import Path
 
 from finops_cli.files.safe_io import for_owner_unlinked
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.batch.runner import JobRunner
 from finops_cli.service.store.audit import SERVICE, append
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.files import StoredFile, files_folder, insert_file
 from finops_cli.service.store.jobs import insert_job, latest_queue
 
@@ -41,7 +40,7 @@ async def add_demo(
         masked_lines=0,
     )
 
-    def store(connection: sqlite3.Connection) -> None:
+    def store(connection: Connection) -> None:
         insert_file(connection, file)
         append(connection, at, SERVICE, "upload", _ID, {"bytes": file.bytes, "sha256": sha256})
         job = insert_job(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -23,7 +22,7 @@ from finops_cli.service.store.answers import (
     answer_once,
     find_answer,
 )
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotency-Replayed"
 _MOST_CHARACTERS = 255
@@ -73,7 +72,7 @@ class Idempotency:
             raise _other_content(claim) from error
 
     async def answer(
-        self, claim: Claim | None, work: Callable[[sqlite3.Connection], KeptAnswer]
+        self, claim: Claim | None, work: Callable[[Connection], KeptAnswer]
     ) -> KeptAnswer:
         """Do `work` once, in one transaction with its answer. Raises as `find` does."""
         at, seconds = self._now(), self._settings.times["idempotency"]

@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from finops_cli.domain.finding import Problem as RecordProblem
 
+_DATABASE_SECONDS = 2
+"""The wait that is proposed while the database does not answer."""
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -91,4 +93,15 @@ def wrong_value(name: str, value: str, accepted: str) -> ServiceError:
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "wrong-value",
         f"{name} is {value}; accepted: {accepted}",
+    )
+
+
+def database_lost() -> ServiceError:
+    """Return the error while the database does not answer. Its address stays in the messages."""
+    return ServiceError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "not-ready",
+        "the database of the service does not answer, or takes no changes; send the request again,"
+        " with the same Idempotency-Key if it had one",
+        retry_after=_DATABASE_SECONDS,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from http import HTTPStatus
-from pathlib import Path
 
 import msgspec
 from starlette.requests import Request
@@ -19,6 +18,7 @@ from finops_cli.service.openapi import encode_document, openapi_document
 from finops_cli.service.records.answering import Answering
 from finops_cli.service.records.bodies import JSON
 from finops_cli.service.records.when_down import is_down, states_of
+from finops_cli.service.store.database import Database
 from finops_cli.version import __version__
 
 
@@ -26,13 +26,13 @@ class SystemRoutes:
     """Answers the paths about the service itself."""
 
     def __init__(
-        self, answering: Answering, metrics: Metrics, load: LoadDoor, folder: Path
+        self, answering: Answering, metrics: Metrics, load: LoadDoor, database: Database
     ) -> None:
         self._answering = answering
         self._kb: KnowledgeBase = answering.kb
         self._metrics = metrics
         self._load = load
-        self._folder = folder
+        self._database = database
         self._document = encode_document(openapi_document(answering.kb))
 
     async def health(self, request: Request) -> Response:
@@ -40,9 +40,11 @@ class SystemRoutes:
         return _json({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """Name what is not ready: `stopping`, `disk`, `backend`; 503 if there is anything."""
+        """Name what is not ready: `stopping`, `store`, `disk`, `backend`; 503 if anything is."""
         missing = ["stopping"] if self._load.is_stopping else []
-        if shutil.disk_usage(self._folder).free < self._kb.serve.limits["free_bytes"]:
+        if not await self._database.is_ready():
+            missing.append("store")
+        if shutil.disk_usage(self._database.folder).free < self._kb.serve.limits["free_bytes"]:
             missing.append("disk")
         if is_down(self._answering.backend):
             missing.append("backend")

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from finops_cli.service.auth.tokens import token_entry, utc_now
+from tests.support.postgres import Postgres, running_postgres
 from tests.support.program import ROOT
 
 HAS_PACKAGES = find_spec("fastapi") is not None
@@ -90,3 +91,23 @@ def client(server: Server) -> Iterator[httpx.Client]:
     """A client with the role analyst."""
     with server.client() as opened:
         yield opened
+
+
+STORES = ("sqlite", pytest.param("postgres", marks=pytest.mark.slow))
+"""The databases that the tests of the store run on."""
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server of PostgreSQL, without databases."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> str | None:
+    """The address of a new database; None for SQLite."""
+    if request.param == "sqlite":
+        return None
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.create()

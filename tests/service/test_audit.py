@@ -12,15 +12,17 @@ import pytest
 
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.service.store.audit import Actor, BrokenChain, append, read_entries, verify
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database
+from finops_cli.service.store.opening import open_database
+from finops_cli.service.store.sqlite import SqliteDatabase
 
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
 ANNA = Actor("anna", "analyst", "r-1")
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path)
+def database(tmp_path: Path, store: str | None) -> Iterator[Database]:
+    opened = open_database(tmp_path, store)
     yield opened
     opened.close()
 
@@ -48,7 +50,7 @@ def test_entries_are_neither_changed_nor_deleted(database: Database) -> None:
     """The database itself refuses to change or delete an entry."""
     write_entries(database, 2)
     for statement in ("UPDATE audit SET who = 'x'", "DELETE FROM audit"):
-        with pytest.raises(sqlite3.DatabaseError, match="audit log is not"):
+        with pytest.raises(Exception, match="audit log is not"):
             database.write_now(lambda db, sql=statement: db.execute(sql))
     assert verdict_of(database) == 2
 
@@ -62,19 +64,20 @@ def test_entries_are_neither_changed_nor_deleted(database: Database) -> None:
         ("UPDATE audit SET prev = 'x' WHERE seq = 4", 4, "does not name the hash"),
     ],
 )
-def test_tampering_breaks_the_chain(tmp_path: Path, statement: str, seq: int, reason: str) -> None:
+def test_tampering_breaks_the_chain(
+    database: Database, statement: str, seq: int, reason: str
+) -> None:
     """A changed or removed entry is found, also without the triggers."""
-    database = Database(tmp_path)
     write_entries(database, 5)
-    database.close()
-    raw = sqlite3.connect(tmp_path / "finops.sqlite")
-    raw.executescript(
-        f"DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_deleted; {statement};"
-    )
-    raw.close()
-    again = Database(tmp_path)
-    found = verdict_of(again)
-    again.close()
+
+    def tamper(connection: Connection) -> None:
+        for trigger in ("audit_is_not_changed", "audit_is_not_deleted"):
+            of = " ON audit" if database.is_shared else ""
+            connection.execute(f"DROP TRIGGER {trigger}{of}")
+        connection.execute(statement)
+
+    database.write_now(tamper)
+    found = verdict_of(database)
     assert isinstance(found, BrokenChain)
     assert found.seq == seq
     assert reason in found.reason
@@ -90,7 +93,7 @@ def test_cut_off_log_is_found_by_a_kept_hash(database: Database) -> None:
 def test_failed_work_undoes_itself_alone(database: Database) -> None:
     """Work that fails in the middle leaves nothing, and the work beside it stands."""
 
-    def fail(db: sqlite3.Connection) -> None:
+    def fail(db: Connection) -> None:
         append(db, NOW, ANNA, "decision", "F-0", {})
         raise ValueError("broken")
 
@@ -100,17 +103,19 @@ def test_failed_work_undoes_itself_alone(database: Database) -> None:
     assert verdict_of(database) == 1
 
 
-def test_second_service_on_a_folder_is_refused(database: Database) -> None:
-    """Two services never share a data folder."""
+def test_second_service_on_a_folder_is_refused(tmp_path: Path) -> None:
+    """Two services never share a database of SQLite."""
+    first = SqliteDatabase(tmp_path)
     with pytest.raises(ResumeRefused, match="another finops"):
-        Database(database.folder)
+        SqliteDatabase(tmp_path)
+    first.close()
 
 
 def test_database_of_a_newer_finops_is_refused(tmp_path: Path) -> None:
     """Tables with a higher number are not touched."""
-    Database(tmp_path).close()
+    SqliteDatabase(tmp_path).close()
     raw = sqlite3.connect(tmp_path / "finops.sqlite")
     raw.execute("PRAGMA user_version=99")
     raw.close()
     with pytest.raises(UsageError, match="a newer finops"):
-        Database(tmp_path)
+        SqliteDatabase(tmp_path)

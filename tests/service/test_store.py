@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from finops_cli.service.auth.tokens import utc_now
 from finops_cli.service.store.answers import Claim, KeptAnswer, OtherContent, answer_once
 from finops_cli.service.store.audit import Actor
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import (
     Change,
     Content,
@@ -42,6 +41,9 @@ from finops_cli.service.store.jobs import (
     read_job,
     update_job,
 )
+from finops_cli.service.store.opening import open_database
+from finops_cli.service.store.postgres_connection import PostgresConnection, read_address
+from finops_cli.service.store.sqlite import DATABASE_FILE, connect
 from finops_cli.views.answer_index import AnswerIndex
 from finops_cli.views.answers import Answer, read_answer
 from tests.support.program import ROOT
@@ -52,11 +54,14 @@ ANNA, BEN = Actor("anna", "analyst", "r-1"), Actor("ben", "analyst", "r-2")
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+def db(tmp_path: Path, store: str | None) -> Iterator[Connection]:
     """A connection to a new database, with one uploaded file."""
-    Database(tmp_path).close()
-    connection = sqlite3.connect(tmp_path / "finops.sqlite")
-    connection.row_factory = sqlite3.Row
+    open_database(tmp_path, store).close()
+    connection = (
+        connect(tmp_path / DATABASE_FILE)
+        if store is None
+        else PostgresConnection(read_address(store))
+    )
     insert_file(
         connection,
         StoredFile(
@@ -77,7 +82,7 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-def a_job(db: sqlite3.Connection, command: str = "run") -> Job:
+def a_job(db: Connection, command: str = "run") -> Job:
     return insert_job(
         db,
         at=NOW,
@@ -90,7 +95,7 @@ def a_job(db: sqlite3.Connection, command: str = "run") -> Job:
     )
 
 
-def a_queue(db: sqlite3.Connection) -> Job:
+def a_queue(db: Connection) -> Job:
     """Add a job whose output are the expected lines of Monday."""
     job, start, rows = a_job(db), 0, []
     for number, line in enumerate(LINES, start=1):
@@ -131,7 +136,7 @@ OVERRIDE = {"change": Change(tier="LOW"), "reason": "delivered by hand"}
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
-def test_pages_by_rank_have_the_order_of_list(db: sqlite3.Connection, size: int) -> None:
+def test_pages_by_rank_have_the_order_of_list(db: Connection, size: int) -> None:
     """Pages of any size give every fail once, in the order of `finops list`."""
     job = a_queue(db)
     index = AnswerIndex(LINES)
@@ -147,7 +152,7 @@ def test_pages_by_rank_have_the_order_of_list(db: sqlite3.Connection, size: int)
     assert found == expected
 
 
-def test_pages_by_score_begin_with_the_highest(db: sqlite3.Connection) -> None:
+def test_pages_by_score_begin_with_the_highest(db: Connection) -> None:
     """The order by score falls, and lines without an answer come last."""
     page = read_page(db, a_queue(db).id)
     scores = [row.answer.score for row in page.rows]
@@ -171,7 +176,7 @@ def test_pages_by_score_begin_with_the_highest(db: sqlite3.Connection) -> None:
     ],
 )
 def test_filter_takes_the_fails_that_it_names(
-    db: sqlite3.Connection, wanted: FailFilter, test: object
+    db: Connection, wanted: FailFilter, test: object
 ) -> None:
     """A filter takes exactly the fails with its values, and the counts agree with the page."""
     job = a_queue(db)
@@ -183,14 +188,14 @@ def test_filter_takes_the_fails_that_it_names(
 
 
 @pytest.mark.parametrize("cursor", ["x", "", "bm8", "W10", "WyJyYW5rIiwxLCJGIiwxXQ"])
-def test_damaged_cursor_is_refused(db: sqlite3.Connection, cursor: str) -> None:
+def test_damaged_cursor_is_refused(db: Connection, cursor: str) -> None:
     """A cursor that is not one of this order is refused, and never read as another page."""
     order: Order = "score"
     with pytest.raises(BadCursor):
         read_page(db, a_queue(db).id, order=order, cursor=cursor)
 
 
-def test_fail_is_found_by_id_and_by_name(db: sqlite3.Connection) -> None:
+def test_fail_is_found_by_id_and_by_name(db: Connection) -> None:
     """A fail is found by the id of its row, and by its name in a job; nothing else is found."""
     job = a_queue(db)
     row = read_page(db, job.id).rows[0]
@@ -200,7 +205,7 @@ def test_fail_is_found_by_id_and_by_name(db: sqlite3.Connection) -> None:
         assert find_fail(db, wrong, job.id) is None
 
 
-def test_same_fail_of_a_later_job_is_found(db: sqlite3.Connection) -> None:
+def test_same_fail_of_a_later_job_is_found(db: Connection) -> None:
     """A fail with the same name, CUSIP and counterparty keeps its key in the next job."""
     first, second = a_queue(db), a_queue(db)
     row = read_page(db, second.id).rows[0]
@@ -208,7 +213,7 @@ def test_same_fail_of_a_later_job_is_found(db: sqlite3.Connection) -> None:
     assert latest_queue(db) == read_job(db, second.id)
 
 
-def test_interrupted_job_goes_first(db: sqlite3.Connection) -> None:
+def test_interrupted_job_goes_first(db: Connection) -> None:
     """A job that was interrupted goes on before those that wait, and then the oldest."""
     first, second, third = a_job(db), a_job(db), a_job(db)
     update_job(db, third.id, state="interrupted")
@@ -220,7 +225,7 @@ def test_interrupted_job_goes_first(db: sqlite3.Connection) -> None:
     assert next_job(db, "engine") is None
 
 
-def test_state_follows_from_all_decisions(db: sqlite3.Connection) -> None:
+def test_state_follows_from_all_decisions(db: Connection) -> None:
     """The last outcome, assignment and comment stand; each decision raises the version."""
     decide(db, new("assign", assignee="ben"))
     decide(db, new("comment", comment="called"))
@@ -236,7 +241,7 @@ def test_state_follows_from_all_decisions(db: sqlite3.Connection) -> None:
     assert (state.version, state.assignee, state.comments, state.is_closed) == (5, "ben", 1, True)
 
 
-def test_decision_on_an_old_version_is_refused(db: sqlite3.Connection) -> None:
+def test_decision_on_an_old_version_is_refused(db: Connection) -> None:
     """Whoever decides on what another person has changed meanwhile gets the present state."""
     decide(db, new("accept", expected=0))
     with pytest.raises(VersionConflict) as caught:
@@ -245,7 +250,7 @@ def test_decision_on_an_old_version_is_refused(db: sqlite3.Connection) -> None:
     assert len(list_decisions(db, "k")) == 1
 
 
-def test_proposal_stands_when_another_person_accepts(db: sqlite3.Connection) -> None:
+def test_proposal_stands_when_another_person_accepts(db: Connection) -> None:
     """With four eyes the engine's answer stands until another person accepts the override."""
     made, _, state = decide(db, new("override", proposal=True, **OVERRIDE))
     assert (made.standing, state.has_proposal, state.outcome) == ("proposed", True, None)
@@ -257,7 +262,7 @@ def test_proposal_stands_when_another_person_accepts(db: sqlite3.Connection) -> 
         decide(db, new("accept", BEN, of=made.n))
 
 
-def test_declined_proposal_changes_nothing(db: sqlite3.Connection) -> None:
+def test_declined_proposal_changes_nothing(db: Connection) -> None:
     """A proposal that somebody declined does not stand."""
     made, _, _ = decide(db, new("override", proposal=True, **OVERRIDE))
     _, _, state = decide(db, new("decline", BEN, of=made.n, reason="no"))
@@ -265,7 +270,7 @@ def test_declined_proposal_changes_nothing(db: sqlite3.Connection) -> None:
     assert list_decisions(db, "k")[0].standing == "declined"
 
 
-def test_deleted_decision_gives_way_to_the_earlier(db: sqlite3.Connection) -> None:
+def test_deleted_decision_gives_way_to_the_earlier(db: Connection) -> None:
     """What stood before a deleted decision stands again, under a new version and number."""
     decide(db, new("accept"))
     made, _, _ = decide(db, new("override", **OVERRIDE))
@@ -279,13 +284,13 @@ def test_deleted_decision_gives_way_to_the_earlier(db: sqlite3.Connection) -> No
     assert delete_decision(db, "k", made.n) is None
 
 
-def test_request_with_a_key_is_done_once(db: sqlite3.Connection) -> None:
+def test_request_with_a_key_is_done_once(db: Connection) -> None:
     """The same key gives the kept answer; another content under it is refused; a day later the
     key is free.
     """
     done: list[int] = []
 
-    def work(connection: sqlite3.Connection) -> KeptAnswer:
+    def work(connection: Connection) -> KeptAnswer:
         done.append(1)
         return KeptAnswer(201, {"Location": "/x"}, b"{}")
 
@@ -299,6 +304,6 @@ def test_request_with_a_key_is_done_once(db: sqlite3.Connection) -> None:
     assert len(done) == 2
 
 
-def test_state_of_no_decision_is_untouched(db: sqlite3.Connection) -> None:
+def test_state_of_no_decision_is_untouched(db: Connection) -> None:
     """A fail that nobody decided about has version 0."""
     assert read_state(db, "k") == State()

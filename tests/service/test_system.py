@@ -63,11 +63,11 @@ def test_openapi_document_has_every_route(tmp_path: Path) -> None:
     from finops_cli.service.config import ServeConfig
     from finops_cli.service.operations import ALL_OPERATIONS
     from finops_cli.service.records.answering import Answering
-    from finops_cli.service.store.database import Database
+    from finops_cli.service.store.sqlite import SqliteDatabase
 
     kb = load_kb(bundled_kb_dir())
     answering = Answering(kb, Engine(kb), bundled_kb_dir(), "off")
-    database = Database(tmp_path)
+    database = SqliteDatabase(tmp_path)
     jobs = ServerSettings(None, None, "off", "engine", "baseline")
     service = build_service(
         ServeConfig(data=tmp_path), answering, SingleToken("x"), database, jobs=jobs

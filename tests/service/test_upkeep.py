@@ -14,10 +14,10 @@ import pytest
 
 from finops_cli.service.store.audit import SERVICE, append
 from finops_cli.service.store.backup import back_up
-from finops_cli.service.store.database import Database
 from finops_cli.service.store.files import StoredFile, files_folder, insert_file, read_file
 from finops_cli.service.store.jobs import insert_job, job_folder, read_job, update_job
 from finops_cli.service.store.retention import delete_old, find_old
+from finops_cli.service.store.sqlite import SqliteDatabase
 from tests.support.program import Finops
 
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
@@ -72,7 +72,7 @@ def data(tmp_path: Path) -> Path:
     """A data folder with an old and a new job, files that jobs need, and strays."""
     folder = tmp_path / "data"
     folder.mkdir()
-    with closing(Database(folder)) as database:
+    with closing(SqliteDatabase(folder)) as database:
 
         def fill(db: sqlite3.Connection) -> None:
             for id in ("file-old", "file-shared", "file-book", "file-waits"):
@@ -94,7 +94,7 @@ def test_old_data_goes_and_what_is_needed_stays(data: Path) -> None:
     """Outputs of jobs that ended long ago go, and files that no kept job names; the rows stay and
     say what was deleted, and the audit log has it.
     """
-    with closing(Database(data)) as database:
+    with closing(SqliteDatabase(data)) as database:
         old = database.write_now(lambda db: find_old(db, data, NOW - timedelta(days=90)))
         assert old.jobs == ["job-1", "job-2"]
         assert old.files == ["file-old"]
@@ -134,7 +134,7 @@ def test_backup_is_a_data_folder(data: Path, tmp_path: Path, finops: Finops) -> 
         expected = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == expected, path
     assert (copy / "jobs" / "job-3" / "out.jsonl").read_bytes() == b"{}\n"
-    with closing(Database(copy)) as database:
+    with closing(SqliteDatabase(copy)) as database:
         assert database.write_now(lambda db: read_job(db, "job-4")) is not None
     again = finops("serve", "backup", "--data", data, copy)
     assert (again.returncode, b"holds something" in again.stderr) == (2, True)

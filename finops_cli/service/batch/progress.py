@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.fails import Place, insert_fails
 from finops_cli.service.store.jobs import (
     WITH_FAILS,
@@ -103,7 +102,7 @@ class JobProgress:
         rows, statuses = await asyncio.to_thread(_read_lines, self.job.command, chunk)
         id, end, count = self.job.id, chunk.end, len(chunk.lines)
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Connection) -> bool:
             job = read_job(connection, id)
             if job is None or job.deleted is not None or job.output_bytes != chunk.start:
                 return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -29,7 +28,7 @@ from finops_cli.service.records.bodies import JSON, read_object
 from finops_cli.service.requests import actor_of
 from finops_cli.service.store.answers import KeptAnswer
 from finops_cli.service.store.audit import append
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.jobs import (
     ENDED,
     Job,
@@ -91,7 +90,7 @@ class JobRoutes:
                 await find_file(self._database, other)
             actor, at = actor_of(request), self._now()
 
-            def work(connection: sqlite3.Connection) -> KeptAnswer:
+            def work(connection: Connection) -> KeptAnswer:
                 self._refuse_more(count_waiting(connection))
                 job = insert_job(
                     connection,
@@ -158,7 +157,7 @@ class JobRoutes:
     async def cancel(self, request: Request) -> Response:
         """Stop a job; what it has written stays. Raises ServiceError 409 for one that has ended."""
 
-        def work(connection: sqlite3.Connection, job: Job, at: str) -> None:
+        def work(connection: Connection, job: Job, at: str) -> None:
             if job.state in ("queued", "interrupted"):
                 update_job(connection, job.id, state="cancelled", ended=at)
             elif job.state == "in_progress":
@@ -174,7 +173,7 @@ class JobRoutes:
     async def resume(self, request: Request) -> Response:
         """Go on with a job that failed or was cancelled. Raises ServiceError 409 for another."""
 
-        def work(connection: sqlite3.Connection, job: Job, at: str) -> None:
+        def work(connection: Connection, job: Job, at: str) -> None:
             if job.state not in ("failed", "cancelled"):
                 raise _wrong_state(job, "a job that failed or was cancelled")
             self._refuse_more(count_waiting(connection))
@@ -187,7 +186,7 @@ class JobRoutes:
     async def delete(self, request: Request) -> Response:
         """Delete the output of a job and its rows; decisions stay. Raises ServiceError 409."""
 
-        def work(connection: sqlite3.Connection, job: Job, at: str) -> None:
+        def work(connection: Connection, job: Job, at: str) -> None:
             if job.state not in ENDED:
                 raise _wrong_state(job, "a job that has ended")
             update_job(connection, job.id, deleted=at)
@@ -201,7 +200,7 @@ class JobRoutes:
         self,
         request: Request,
         action: str,
-        work: Callable[[sqlite3.Connection, Job, str], None],
+        work: Callable[[Connection, Job, str], None],
     ) -> Job:
         """Change a job and the audit log together; return the job as it is then."""
         require_right(request, "operate")
@@ -209,7 +208,7 @@ class JobRoutes:
         await find_job(self._database, id)
         actor, at = actor_of(request), self._now()
 
-        def change(connection: sqlite3.Connection) -> Job | None:
+        def change(connection: Connection) -> Job | None:
             job = read_job(connection, id)
             if job is None or job.deleted is not None:
                 return None

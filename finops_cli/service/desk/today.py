@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +16,7 @@ from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.requests import facts_of
 from finops_cli.service.route_table import Parts
 from finops_cli.service.routes import NamedRoute
+from finops_cli.service.store.database import Connection
 from finops_cli.service.store.fail_query import FailFilter, count_fails
 from finops_cli.service.store.fails import SEVEREST_FIRST
 from finops_cli.service.store.jobs import Job, latest_queue
@@ -69,7 +69,7 @@ def queue_link(**query: Any) -> str:
     return f"{QUEUE}?{urlencode(query, doseq=True)}" if query else QUEUE
 
 
-def view_today(connection: sqlite3.Connection, person: str) -> Today | None:
+def view_today(connection: Connection, person: str) -> Today | None:
     """Return the values of the page; None where no job has fails yet."""
     job = latest_queue(connection)
     if job is None:
@@ -99,7 +99,7 @@ def view_today(connection: sqlite3.Connection, person: str) -> Today | None:
     )
 
 
-def _list_tiers(connection: sqlite3.Connection, job: str, by_tier: dict[str, int]) -> list[TierRow]:
+def _list_tiers(connection: Connection, job: str, by_tier: dict[str, int]) -> list[TierRow]:
     urgent = count_fails(connection, job, FailFilter(within_days=1))["tier"]
     undecided = count_fails(connection, job, FailFilter(decided="none"))["tier"]
     return [
@@ -113,7 +113,7 @@ def _list_tiers(connection: sqlite3.Connection, job: str, by_tier: dict[str, int
     ]
 
 
-def _list_due(connection: sqlite3.Connection, job: str) -> list[Figure]:
+def _list_due(connection: Connection, job: str) -> list[Figure]:
     due = count_due(connection, job)
     return [
         Figure(due.late, "late", queue_link(within_days=-1), "The deadline is past."),
@@ -126,7 +126,7 @@ def _list_due(connection: sqlite3.Connection, job: str) -> list[Figure]:
     ]
 
 
-def _list_decided(connection: sqlite3.Connection, job: str) -> list[Figure]:
+def _list_decided(connection: Connection, job: str) -> list[Figure]:
     done = count_decided(connection, job)
     return [
         Figure(done.accepted, "accepted", queue_link(decided="accepted")),

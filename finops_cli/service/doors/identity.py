@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.desk.error_page import answer_error
 from finops_cli.service.log import ServiceLog
-from finops_cli.service.problems import ServiceError
+from finops_cli.service.problems import ServiceError, database_lost
 from finops_cli.service.requests import RequestFacts, keep_facts, new_request_id
+from finops_cli.service.store.database import DatabaseLost
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -68,11 +69,24 @@ class IdentityDoor:
         except ServiceError as error:
             if status:
                 raise
-            if error.status in DENIED:
-                await self._audit.denied(HTTPConnection(scope), error)
-            answer = answer_error(HTTPConnection(scope), error)
+            refused = await self._record(scope, error)
+            answer = answer_error(HTTPConnection(scope), refused)
+            await answer(scope, receive, send_with_headers)
+        except DatabaseLost:
+            if status:
+                raise
+            answer = answer_error(HTTPConnection(scope), database_lost())
             await answer(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass  # nobody is there to answer
         finally:
             self._log.request(scope, request_id, status, self._log.now() - began)
+
+    async def _record(self, scope: Scope, error: ServiceError) -> ServiceError:
+        """Record a refusal in the audit log; return what is answered."""
+        if error.status in DENIED:
+            try:
+                await self._audit.denied(HTTPConnection(scope), error)
+            except DatabaseLost:
+                return database_lost()
+        return error

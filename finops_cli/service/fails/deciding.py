@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from finops_cli.pipeline.redaction import RedactionPolicy
 from finops_cli.service.fails.views import describe_state
 from finops_cli.service.problems import ServiceError, wrong_value
 from finops_cli.service.store.audit import Actor
+from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import (
     Change,
     Content,
@@ -99,7 +99,7 @@ def read_content(
 
 
 def make_decision(
-    connection: sqlite3.Connection,
+    connection: Connection,
     row: FailRow,
     asked: DecisionRequest,
     content: Content,

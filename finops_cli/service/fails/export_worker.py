@@ -5,7 +5,6 @@ A workbook of 100,000 fails takes a minute of processor time; the service answer
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,12 +19,13 @@ from finops_cli.domain import exact_json
 from finops_cli.files.safe_io import for_owner_unlinked
 from finops_cli.kb.load import load_kb
 from finops_cli.service.fails.views import view_fail
-from finops_cli.service.store.database import open_to_read
+from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import UNTOUCHED, State, read_state
 from finops_cli.service.store.fail_query import FailFilter, Order, stream_fails
 from finops_cli.service.store.fails import FailRow, read_fail_line
 from finops_cli.service.store.files import read_file
 from finops_cli.service.store.jobs import read_job
+from finops_cli.service.store.opening import snapshot
 from finops_cli.views.answer_index import AnswerIndex
 from finops_cli.views.answers import Answer
 from finops_cli.views.exports.cells import DECISION_COLUMNS
@@ -57,7 +57,7 @@ class ExportOrder(Struct, frozen=True, kw_only=True):
 class _Source:
     """The fails of an export, one by one, each with what stands for it."""
 
-    def __init__(self, connection: sqlite3.Connection, asked: ExportOrder) -> None:
+    def __init__(self, connection: Connection, asked: ExportOrder) -> None:
         self._connection, self._asked = connection, asked
         self._state = UNTOUCHED
         self.rows = 0
@@ -117,8 +117,7 @@ def describe_decision(state: State) -> str | None:
 
 def write_export(asked: ExportOrder, out: BinaryIO) -> int:
     """Write an export, and return the number of its fails."""
-    with closing(open_to_read(Path(asked.database))) as connection:
-        connection.execute("BEGIN")  # one state of the database for the whole export
+    with snapshot(asked.database) as connection:
         source = _Source(connection, asked)
         if asked.format == "jsonl":
             out.writelines(
@@ -132,7 +131,7 @@ def write_export(asked: ExportOrder, out: BinaryIO) -> int:
 
 
 def _write_report(
-    asked: ExportOrder, connection: sqlite3.Connection, source: _Source, out: BinaryIO
+    asked: ExportOrder, connection: Connection, source: _Source, out: BinaryIO
 ) -> None:
     kb = load_kb(Path(asked.kb_dir))
     is_workbook = asked.format == "xlsx"
@@ -150,9 +149,7 @@ def _write_report(
         (write_workbook if is_workbook else write_html)(report, out)
 
 
-def _name_origins(
-    asked: ExportOrder, connection: sqlite3.Connection, rows: int
-) -> list[tuple[str, str]]:
+def _name_origins(asked: ExportOrder, connection: Connection, rows: int) -> list[tuple[str, str]]:
     job = read_job(connection, asked.job)
     if job is None:
         return []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sqlite3
 import sys
 from http import HTTPStatus
 from importlib.util import find_spec
@@ -26,7 +25,7 @@ from finops_cli.service.file_parts import FilePart
 from finops_cli.service.problems import ServiceError, not_found, wrong_value
 from finops_cli.service.requests import actor_of
 from finops_cli.service.store.audit import append
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.jobs import Job
 
 _MODULE = "finops_cli.service.fails.export_worker"
@@ -97,7 +96,7 @@ class Exports:
     async def _write(self, asked: QueueQuery, job: Job, format_: ExportFormat, path: Path) -> int:
         """Let a process write the export; return the number of its fails."""
         order = ExportOrder(
-            database=str(self._database.path),
+            database=self._database.address,
             data=str(self._data),
             kb_dir=str(self._kb_dir),
             job=job.id,
@@ -145,7 +144,7 @@ class Exports:
             "sha256": sha256,
         }
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             append(connection, at, actor, "export", job.id, details)
 
         await self._database.write(work)

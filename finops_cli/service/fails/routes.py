@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from http import HTTPStatus
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from finops_cli.service.records.bodies import JSON, read_object
 from finops_cli.service.requests import actor_of
 from finops_cli.service.store.answers import KeptAnswer
 from finops_cli.service.store.audit import append
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.decisions import Decision, delete_decision, list_decisions
 from finops_cli.service.store.fails import FailRow, read_fail_line
 
@@ -70,7 +69,7 @@ class FailRoutes:
         require_right(request, "see")
         id: str = request.path_params["id"]
 
-        def look(connection: sqlite3.Connection) -> tuple[FailRow, FailView, list[Decision]]:
+        def look(connection: Connection) -> tuple[FailRow, FailView, list[Decision]]:
             row, view = view_located(connection, id)
             return row, view, list_decisions(connection, row.key)
 
@@ -105,7 +104,7 @@ class FailRoutes:
             content = read_content(asked, line, options.kb, options.redaction)
             actor, at = actor_of(request), options.now()
 
-            def work(connection: sqlite3.Connection) -> KeptAnswer:
+            def work(connection: Connection) -> KeptAnswer:
                 answer, details = make_decision(
                     connection,
                     row,
@@ -128,7 +127,7 @@ class FailRoutes:
         n = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
         actor, at = actor_of(request), self._options.now()
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             row = locate_fail(connection, id)
             deleted = delete_decision(connection, row.key, n)
             if deleted is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +10,7 @@ from msgspec import Struct
 
 from finops_cli.service.fails.query import QueueQuery
 from finops_cli.service.problems import ServiceError, not_found, wrong_value
+from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import (
     UNTOUCHED,
     Decision,
@@ -87,7 +87,7 @@ def view_fail(row: FailRow, state: State) -> FailView:
     )
 
 
-def find_queue(connection: sqlite3.Connection, job: str | None) -> Job | None:
+def find_queue(connection: Connection, job: str | None) -> Job | None:
     """Return the job of a queue; None where no job has fails yet. Raises ServiceError 404, 410."""
     if job is None:
         return latest_queue(connection)
@@ -99,7 +99,7 @@ def find_queue(connection: sqlite3.Connection, job: str | None) -> Job | None:
     return found
 
 
-def view_queue(connection: sqlite3.Connection, asked: QueueQuery) -> QueueView:
+def view_queue(connection: Connection, asked: QueueQuery) -> QueueView:
     """Return a page of the queue. Raises ServiceError 404, 410, 422."""
     job = find_queue(connection, asked.job)
     if job is None:
@@ -114,7 +114,7 @@ def view_queue(connection: sqlite3.Connection, asked: QueueQuery) -> QueueView:
     )
 
 
-def _read_page(connection: sqlite3.Connection, job: Job, asked: QueueQuery) -> FailPage:
+def _read_page(connection: Connection, job: Job, asked: QueueQuery) -> FailPage:
     try:
         return read_page(
             connection,
@@ -130,7 +130,7 @@ def _read_page(connection: sqlite3.Connection, job: Job, asked: QueueQuery) -> F
         ) from error
 
 
-def locate_fail(connection: sqlite3.Connection, id: str) -> FailRow:
+def locate_fail(connection: Connection, id: str) -> FailRow:
     """Return a fail by its id, else by its `fail_id` in the newest queue.
 
     Raises ServiceError 404.
@@ -142,13 +142,13 @@ def locate_fail(connection: sqlite3.Connection, id: str) -> FailRow:
     return found
 
 
-def view_located(connection: sqlite3.Connection, id: str) -> tuple[FailRow, FailView]:
+def view_located(connection: Connection, id: str) -> tuple[FailRow, FailView]:
     """Return a fail and how it is shown. Raises ServiceError 404."""
     row = locate_fail(connection, id)
     return row, view_fail(row, read_state(connection, row.key))
 
 
-def view_history(connection: sqlite3.Connection, id: str) -> FailHistory:
+def view_history(connection: Connection, id: str) -> FailHistory:
     """Return what was answered and decided about a fail. Raises ServiceError 404."""
     row = locate_fail(connection, id)
     answers = [

@@ -7,10 +7,11 @@ tells about: after a crash, either both are there or neither.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
+
+from finops_cli.service.store.database import Connection
 
 
 class Claim(NamedTuple):
@@ -34,7 +35,7 @@ class OtherContent(Exception):
     """The key of the claim belongs to a request with another content."""
 
 
-def find_answer(connection: sqlite3.Connection, claim: Claim) -> KeptAnswer | None:
+def find_answer(connection: Connection, claim: Claim) -> KeptAnswer | None:
     """Return the answer to an earlier request with this key. Raises OtherContent."""
     row = connection.execute(
         "SELECT * FROM answers WHERE who = ? AND key = ?", (claim.who, claim.key)
@@ -47,7 +48,7 @@ def find_answer(connection: sqlite3.Connection, claim: Claim) -> KeptAnswer | No
 
 
 def keep_answer(
-    connection: sqlite3.Connection, claim: Claim, answer: KeptAnswer, at: datetime, seconds: int
+    connection: Connection, claim: Claim, answer: KeptAnswer, at: datetime, seconds: int
 ) -> None:
     """Keep an answer, and forget those that are older than `seconds`."""
     oldest = (at - timedelta(seconds=seconds)).isoformat()
@@ -62,11 +63,11 @@ def keep_answer(
 
 
 def answer_once(
-    connection: sqlite3.Connection,
+    connection: Connection,
     claim: Claim | None,
     at: datetime,
     seconds: int,
-    work: Callable[[sqlite3.Connection], KeptAnswer],
+    work: Callable[[Connection], KeptAnswer],
 ) -> KeptAnswer:
     """Do `work` and keep its answer, or return the answer that is kept. Raises OtherContent.
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from finops_cli.service.store.database import Connection, Row
+
+_PART = "SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT 1000"
 FIRST = "0" * 64
 """The hash before the first entry."""
 
@@ -54,7 +56,7 @@ SERVICE = Actor("service", "", "")
 
 
 def append(
-    connection: sqlite3.Connection,
+    connection: Connection,
     at: datetime,
     actor: Actor,
     action: str,
@@ -77,9 +79,7 @@ def hash_of(prev: str, fields: tuple[Any, ...]) -> str:
     return hashlib.sha256((prev + _canonical(fields)).encode()).hexdigest()
 
 
-def read_entries(
-    connection: sqlite3.Connection, after: int = 0, at_most: int = 100
-) -> list[AuditEntry]:
+def read_entries(connection: Connection, after: int = 0, at_most: int = 100) -> list[AuditEntry]:
     """Return up to `at_most` entries after the entry `after`."""
     rows = connection.execute(
         "SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, at_most)
@@ -87,9 +87,7 @@ def read_entries(
     return [AuditEntry(**{**dict(row), "details": json.loads(row["details"])}) for row in rows]
 
 
-def verify(
-    connection: sqlite3.Connection, heads: Mapping[int, str] | None = None
-) -> BrokenChain | int:
+def verify(connection: Connection, heads: Mapping[int, str] | None = None) -> BrokenChain | int:
     """Return the number of entries of an unbroken chain, else the first entry that does not fit.
 
     `heads` are hashes of entries that were kept elsewhere.
@@ -113,8 +111,12 @@ def verify(
     return count
 
 
-def _rows(connection: sqlite3.Connection) -> Iterator[sqlite3.Row]:
-    yield from connection.execute("SELECT * FROM audit ORDER BY seq")
+def _rows(connection: Connection) -> Iterator[Row]:
+    """Yield every entry; a part at a time, so that a long log is not held in memory."""
+    last = 0
+    while rows := connection.execute(_PART, (last,)).fetchall():
+        yield from rows
+        last = rows[-1]["seq"]
 
 
 def _canonical(value: Any) -> str:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from finops_cli.errors import UsageError
 from finops_cli.files.safe_io import for_owner_unlinked
 from finops_cli.service.store.audit import BrokenChain, verify
-from finops_cli.service.store.database import DATABASE_FILE, open_to_read
 from finops_cli.service.store.heads import HEADS_FILE
+from finops_cli.service.store.sqlite import DATABASE_FILE, open_to_read
 
 _FOLDERS = ("files", "jobs")
 

@@ -5,12 +5,13 @@ A decision is a row that stays; what stands now follows from all of them (`fold`
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import Struct
+
+from finops_cli.service.store.database import Connection, Row
 
 Kind = Literal["accept", "override", "assign", "comment", "close", "reopen", "decline"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -109,7 +110,7 @@ class NewDecision(Struct, frozen=True, kw_only=True):
     """The version that its author saw; None: any."""
 
 
-def decide(connection: sqlite3.Connection, new: NewDecision) -> tuple[Decision, State, State]:
+def decide(connection: Connection, new: NewDecision) -> tuple[Decision, State, State]:
     """Store a decision. Return it, and what stood before and stands after it.
 
     Raises VersionConflict, and NoProposal for an accept or decline of something else than the
@@ -138,7 +139,7 @@ def decide(connection: sqlite3.Connection, new: NewDecision) -> tuple[Decision, 
     return made, before, after
 
 
-def delete_decision(connection: sqlite3.Connection, key: str, n: int) -> Decision | None:
+def delete_decision(connection: Connection, key: str, n: int) -> Decision | None:
     """Delete a decision for good; what stood before it stands again. None: there is none."""
     found = [each for each in list_decisions(connection, key) if each.n == n]
     if not found:
@@ -149,7 +150,7 @@ def delete_decision(connection: sqlite3.Connection, key: str, n: int) -> Decisio
     return found[0]
 
 
-def list_decisions(connection: sqlite3.Connection, key: str) -> list[Decision]:
+def list_decisions(connection: Connection, key: str) -> list[Decision]:
     """Return the decisions about a fail in their order, each with whether it stands."""
     rows = connection.execute("SELECT * FROM decisions WHERE key = ? ORDER BY n", (key,)).fetchall()
     contents = {row["n"]: _CONTENT.decode(row["body"]) for row in rows}
@@ -171,23 +172,25 @@ def list_decisions(connection: sqlite3.Connection, key: str) -> list[Decision]:
     ]
 
 
-def read_state(connection: sqlite3.Connection, key: str) -> State:
+def read_state(connection: Connection, key: str) -> State:
     """Return what stands for a fail."""
     return read_states(connection, [key]).get(key, UNTOUCHED)
 
 
-def read_states(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, State]:
+def read_states(connection: Connection, keys: Sequence[str]) -> dict[str, State]:
     """Return what stands for each fail that somebody decided about."""
+    if not keys:
+        return {}
     places = ", ".join("?" * len(keys))
     query = f"SELECT key, body FROM states WHERE key IN ({places})"  # noqa: S608 - no value is in the text
     return {row["key"]: _STATE.decode(row["body"]) for row in connection.execute(query, keys)}
 
 
-def list_proposals(connection: sqlite3.Connection, at_most: int = 100) -> list[sqlite3.Row]:
+def list_proposals(connection: Connection, at_most: int = 100) -> list[Row]:
     """Return fail_id, job and line of each override that waits for a second person."""
     return connection.execute(
         "SELECT d.fail_id, d.job, d.line, d.n, d.who FROM decisions d JOIN states s ON s.key ="
-        " d.key WHERE s.has_proposal AND d.is_proposal ORDER BY d.at LIMIT ?",
+        " d.key WHERE s.has_proposal = 1 AND d.is_proposal = 1 ORDER BY d.at LIMIT ?",
         (at_most,),
     ).fetchall()
 
@@ -245,11 +248,14 @@ def _refuse_wrong_proposal(earlier: Sequence[Decision], new: NewDecision) -> Non
 
 
 def _keep_state(
-    connection: sqlite3.Connection, key: str, decisions: Sequence[Decision], version: int
+    connection: Connection, key: str, decisions: Sequence[Decision], version: int
 ) -> State:
     state = fold(decisions, version)
     connection.execute(
-        "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO states VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+        " version = excluded.version, decision = excluded.decision, has_proposal ="
+        " excluded.has_proposal, is_closed = excluded.is_closed, assignee = excluded.assignee,"
+        " body = excluded.body",
         (
             *(key, version, state.outcome, state.has_proposal, state.is_closed, state.assignee),
             msgspec.json.encode(state).decode(),

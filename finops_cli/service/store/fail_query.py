@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import sqlite3
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import Struct
 
+from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import State, read_states
 from finops_cli.service.store.fails import SEVEREST_FIRST, FailRow, row_of
 from finops_cli.service.store.jobs import job_number
@@ -20,17 +20,18 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 DecidedWord = Literal["none", "accepted", "overridden", "proposed", "closed", "any"]
 DECIDED: tuple[DecidedWord, ...] = get_args(DecidedWord)
 _COLUMNS = {"score": "by_score", "rank": "by_rank"}
+_PART = 1000
 _LAST_CHARACTER = "\U0010ffff"
 _ESCAPED = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 _DECIDED_STATES: dict[str, str] = {
     "accepted": "decision = 'accepted'",
     "overridden": "decision = 'overridden'",
-    "proposed": "has_proposal",
-    "closed": "is_closed",
-    "any": "(decision IS NOT NULL OR has_proposal OR is_closed)",
+    "proposed": "has_proposal = 1",
+    "closed": "is_closed = 1",
+    "any": "(decision IS NOT NULL OR has_proposal = 1 OR is_closed = 1)",
 }
 
-_OF_STATES = "id IN (SELECT f.id FROM states s CROSS JOIN fails f ON f.key = s.key WHERE {})"
+_OF_STATES = "id IN (SELECT f.id FROM states s CROSS JOIN fails f WHERE f.key = s.key AND {})"
 """The fails of some states. CROSS JOIN: SQLite begins with the states, which are few."""
 
 
@@ -81,8 +82,8 @@ class FailFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
             parts.append("days_left <= ?")
             values.append(self.within_days)
         if self.text is not None:
-            parts.append(r"fail_id LIKE ? ESCAPE '\'")
-            values.append(f"%{self.text.translate(_ESCAPED)}%")
+            parts.append(r"lower(fail_id) LIKE ? ESCAPE '\'")
+            values.append(f"%{_lower(self.text).translate(_ESCAPED)}%")
         if self.assignee is not None:
             parts.append(_OF_STATES.format("assignee = ?"))
             values.append(self.assignee)
@@ -117,7 +118,7 @@ EVERY_FAIL = FailFilter()
 
 
 def read_page(
-    connection: sqlite3.Connection,
+    connection: Connection,
     job: str,
     wanted: FailFilter = EVERY_FAIL,
     *,
@@ -149,20 +150,23 @@ def read_page(
 
 
 def stream_fails(
-    connection: sqlite3.Connection, job: str, wanted: FailFilter, order: Order
+    connection: Connection, job: str, wanted: FailFilter, order: Order
 ) -> Iterator[FailRow]:
-    """Yield every fail of `job` that `wanted` takes, in order."""
+    """Yield every fail of `job` that `wanted` takes, in order; a part at a time."""
     where, values = wanted.conditions(job)
+    column = _COLUMNS[order]
+    place: tuple[Any, ...] = (-1, "", 0)
     query = (
-        f"SELECT * FROM fails WHERE {where}"  # noqa: S608 - the same
-        f" ORDER BY {_COLUMNS[order]}, fail_id, id"
+        f"SELECT * FROM fails WHERE {where} AND ({column}, fail_id, id) > (?, ?, ?)"  # noqa: S608 - the same
+        f" ORDER BY {column}, fail_id, id LIMIT {_PART}"
     )
-    for row in connection.execute(query, values):
-        yield row_of(row)
+    while rows := connection.execute(query, [*values, *place]).fetchall():
+        yield from map(row_of, rows)
+        place = (rows[-1][column], rows[-1]["fail_id"], rows[-1]["id"])
 
 
 def count_fails(
-    connection: sqlite3.Connection, job: str, wanted: FailFilter = EVERY_FAIL
+    connection: Connection, job: str, wanted: FailFilter = EVERY_FAIL
 ) -> dict[str, dict[str, int]]:
     """Count the fails that `wanted` takes, by tier, category and status."""
     where, values = wanted.conditions(job)
@@ -182,6 +186,11 @@ def _decided_condition(word: DecidedWord) -> str:
     if word == "none":
         return f"key NOT IN (SELECT key FROM states WHERE {_DECIDED_STATES['any']})"  # noqa: S608 - the same
     return _OF_STATES.format(_DECIDED_STATES[word])
+
+
+def _lower(text: str) -> str:
+    """Return the text with the letters from A to Z in lower case, as `lower` of the database."""
+    return text.encode().lower().decode()
 
 
 def _tier_number(name: str) -> int:

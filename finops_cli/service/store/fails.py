@@ -5,7 +5,6 @@ A row has what a list shows; the line itself stays in the output of the job, at 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple, get_args
 import msgspec
 
 from finops_cli.domain.enums import Tier
+from finops_cli.service.store.database import Connection, Row
 from finops_cli.service.store.jobs import job_id, job_number, output_path
 from finops_cli.views.answers import Answer
 from finops_cli.views.matching import has_name
@@ -57,15 +57,13 @@ class FailRow(NamedTuple):
     place: Place
 
 
-def insert_fails(
-    connection: sqlite3.Connection, job: str, answers: Iterable[tuple[Answer, Place]]
-) -> None:
+def insert_fails(connection: Connection, job: str, answers: Iterable[tuple[Answer, Place]]) -> None:
     """Add lines of the output of a job."""
     number = job_number(job)
     connection.executemany(_INSERT, [_values(number, each, place) for each, place in answers])
 
 
-def find_fail(connection: sqlite3.Connection, id: str, job: str | None) -> FailRow | None:
+def find_fail(connection: Connection, id: str, job: str | None) -> FailRow | None:
     """Return a fail by its id, such as `job-3.17`; else by its `fail_id` in `job`."""
     number = _row_number(id)
     row = None
@@ -80,7 +78,7 @@ def find_fail(connection: sqlite3.Connection, id: str, job: str | None) -> FailR
     return None if row is None else row_of(row)
 
 
-def same_fail(connection: sqlite3.Connection, key: str, at_most: int = 50) -> list[FailRow]:
+def same_fail(connection: Connection, key: str, at_most: int = 50) -> list[FailRow]:
     """Return the rows of one fail in all jobs, the newest first."""
     rows = connection.execute(
         "SELECT * FROM fails WHERE key = ? ORDER BY id DESC LIMIT ?", (key, at_most)
@@ -95,7 +93,7 @@ def read_fail_line(data: Path, row: FailRow) -> bytes:
         return file.read(row.place.length)
 
 
-def row_of(row: sqlite3.Row) -> FailRow:
+def row_of(row: Row) -> FailRow:
     """Turn a row of the table into a fail."""
     seq, line = divmod(row["id"], _LINES)
     job = job_id(seq)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 from msgspec import Struct
+
+from finops_cli.service.store.database import Connection
 
 _FIELDS = (
     "id, created, who AS by, name, media_type, bytes, sha256, stored_bytes, stored_sha256, lines,"
@@ -42,7 +43,7 @@ def files_folder(data: Path) -> Path:
     return data / "files"
 
 
-def insert_file(connection: sqlite3.Connection, file: StoredFile) -> None:
+def insert_file(connection: Connection, file: StoredFile) -> None:
     """Add an uploaded file."""
     connection.execute(
         "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
@@ -53,14 +54,14 @@ def insert_file(connection: sqlite3.Connection, file: StoredFile) -> None:
     )
 
 
-def read_file(connection: sqlite3.Connection, id: str) -> StoredFile | None:
+def read_file(connection: Connection, id: str) -> StoredFile | None:
     """Return the facts of a file, a deleted one too; None for an unknown id."""
     query = f"SELECT {_FIELDS} FROM files WHERE id = ?"  # noqa: S608 - no value is in the text
     row = connection.execute(query, (id,)).fetchone()
     return None if row is None else StoredFile(**dict(row))
 
 
-def list_files(connection: sqlite3.Connection, at_most: int = 100) -> list[StoredFile]:
+def list_files(connection: Connection, at_most: int = 100) -> list[StoredFile]:
     """Return the files that are kept, the newest first."""
     query = (
         f"SELECT {_FIELDS} FROM files WHERE deleted IS NULL"  # noqa: S608 - the same
@@ -69,16 +70,16 @@ def list_files(connection: sqlite3.Connection, at_most: int = 100) -> list[Store
     return [StoredFile(**dict(row)) for row in connection.execute(query, (at_most,))]
 
 
-def mark_deleted(connection: sqlite3.Connection, id: str, at: str) -> None:
+def mark_deleted(connection: Connection, id: str, at: str) -> None:
     """Record that the bytes of a file are gone."""
     connection.execute("UPDATE files SET deleted = ? WHERE id = ?", (at, id))
 
 
-def is_in_use(connection: sqlite3.Connection, id: str, states: tuple[str, ...]) -> bool:
+def is_in_use(connection: Connection, id: str, states: tuple[str, ...]) -> bool:
     """Return true if a job in one of `states` reads the file."""
     places = ", ".join("?" * len(states))
     query = (
-        "SELECT 1 FROM jobs WHERE (input = ? OR instr(options, ?))"  # noqa: S608 - the same
+        "SELECT 1 FROM jobs WHERE (input = ? OR options LIKE '%' || ? || '%')"  # noqa: S608 - the same
         f" AND state IN ({places}) LIMIT 1"
     )
     return connection.execute(query, (id, id, *states)).fetchone() is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -10,6 +9,7 @@ from msgspec import Struct
 
 from finops_cli.errors import UsageError
 from finops_cli.files.safe_io import for_owner_unlinked, refuse_unreadable
+from finops_cli.service.store.database import Connection
 
 HEADS_FILE = "audit-heads.jsonl"
 
@@ -46,7 +46,7 @@ def append_head(folder: Path, head: AuditHead) -> None:
         file.write(msgspec.json.encode(head) + b"\n")
 
 
-def last_entry(connection: sqlite3.Connection) -> tuple[int, str] | None:
+def last_entry(connection: Connection) -> tuple[int, str] | None:
     """Return the number and the hash of the last entry of the audit log."""
     row = connection.execute("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     return None if row is None else (row["seq"], row["hash"])

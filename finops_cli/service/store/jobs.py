@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from msgspec import Struct
+
+from finops_cli.service.store.database import Connection, Row
 
 JobState = Literal[
     "queued",
@@ -88,7 +89,7 @@ def output_path(data: Path, id: str) -> Path:
 
 
 def insert_job(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     at: str,
     who: str,
@@ -99,24 +100,21 @@ def insert_job(
     total: int,
 ) -> Job:
     """Add a job to the end of its queue."""
-    cursor = connection.execute(
+    row = connection.execute(
         "INSERT INTO jobs (created, who, command, input, options, queue, state, total)"
-        " VALUES (?, ?, ?, ?, ?, ?, 'queued', ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, 'queued', ?) RETURNING *",
         (at, who, command, input, json.dumps(dict(options)), queue, total),
-    )
-    row = connection.execute("SELECT * FROM jobs WHERE seq = ?", (cursor.lastrowid,)).fetchone()
+    ).fetchone()
     return _job(row)
 
 
-def read_job(connection: sqlite3.Connection, id: str) -> Job | None:
+def read_job(connection: Connection, id: str) -> Job | None:
     """Return a job, a deleted one too; None for an unknown id."""
     row = connection.execute("SELECT * FROM jobs WHERE seq = ?", (job_number(id),)).fetchone()
     return None if row is None else _job(row)
 
 
-def list_jobs(
-    connection: sqlite3.Connection, before: int | None = None, at_most: int = 100
-) -> list[Job]:
+def list_jobs(connection: Connection, before: int | None = None, at_most: int = 100) -> list[Job]:
     """Return the jobs that are not deleted, the newest first; those before number `before`."""
     rows = connection.execute(
         "SELECT * FROM jobs WHERE deleted IS NULL AND seq < ? ORDER BY seq DESC LIMIT ?",
@@ -125,7 +123,7 @@ def list_jobs(
     return [_job(row) for row in rows]
 
 
-def jobs_in(connection: sqlite3.Connection, *states: JobState) -> list[Job]:
+def jobs_in(connection: Connection, *states: JobState) -> list[Job]:
     """Return the jobs in one of `states`, the oldest first."""
     places = ", ".join("?" * len(states))
     rows = connection.execute(
@@ -135,17 +133,17 @@ def jobs_in(connection: sqlite3.Connection, *states: JobState) -> list[Job]:
     return [_job(row) for row in rows]
 
 
-def next_job(connection: sqlite3.Connection, queue: str) -> Job | None:
+def next_job(connection: Connection, queue: str) -> Job | None:
     """Return the oldest job of a queue that waits; one that was interrupted goes first."""
     row = connection.execute(
         "SELECT * FROM jobs WHERE queue = ? AND state IN ('interrupted', 'queued')"
-        " ORDER BY state = 'queued', seq LIMIT 1",
+        " ORDER BY state = 'queued', seq LIMIT 1 /*postgres: FOR UPDATE SKIP LOCKED */",
         (queue,),
     ).fetchone()
     return None if row is None else _job(row)
 
 
-def take_next_job(connection: sqlite3.Connection, queue: str, at: str) -> Job | None:
+def take_next_job(connection: Connection, queue: str, at: str) -> Job | None:
     """Begin the next job of a queue, and return it as it is then; None: none waits."""
     job = next_job(connection, queue)
     if job is None:
@@ -155,7 +153,7 @@ def take_next_job(connection: sqlite3.Connection, queue: str, at: str) -> Job | 
     return read_job(connection, job.id)
 
 
-def count_waiting(connection: sqlite3.Connection) -> int:
+def count_waiting(connection: Connection) -> int:
     """Return the number of jobs that wait."""
     [count] = connection.execute(
         "SELECT count(*) FROM jobs WHERE state IN ('interrupted', 'queued')"
@@ -163,7 +161,7 @@ def count_waiting(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def latest_queue(connection: sqlite3.Connection) -> Job | None:
+def latest_queue(connection: Connection) -> Job | None:
     """Return the newest complete job with fails, else the newest that has begun; None: no job."""
     places = ", ".join("?" * len(WITH_FAILS))
     row = connection.execute(
@@ -174,7 +172,7 @@ def latest_queue(connection: sqlite3.Connection) -> Job | None:
     return None if row is None else _job(row)
 
 
-def update_job(connection: sqlite3.Connection, id: str, **fields: Any) -> None:
+def update_job(connection: Connection, id: str, **fields: Any) -> None:
     """Change columns of a job."""
     changes = ", ".join(f"{name} = ?" for name in fields)
     statement = f"UPDATE jobs SET {changes} WHERE seq = ?"  # noqa: S608 - names are our own
@@ -182,7 +180,7 @@ def update_job(connection: sqlite3.Connection, id: str, **fields: Any) -> None:
 
 
 def count_lines(
-    connection: sqlite3.Connection, id: str, statuses: Mapping[str, int], lines: int, end: int
+    connection: Connection, id: str, statuses: Mapping[str, int], lines: int, end: int
 ) -> None:
     """Count `lines` more lines of the output, which now ends at byte `end`."""
     row = connection.execute("SELECT counts FROM jobs WHERE seq = ?", (job_number(id),)).fetchone()
@@ -195,12 +193,12 @@ def count_lines(
     )
 
 
-def forget_lines(connection: sqlite3.Connection, id: str) -> None:
+def forget_lines(connection: Connection, id: str) -> None:
     """Begin to count the lines of a job again."""
     update_job(connection, id, counts="{}", done=0, done_bytes=0)
 
 
-def delete_rows(connection: sqlite3.Connection, id: str, at_most: int = _ROWS) -> int:
+def delete_rows(connection: Connection, id: str, at_most: int = _ROWS) -> int:
     """Delete some fails of a job, and return how many: others may write between two parts."""
     return connection.execute(
         "DELETE FROM fails WHERE id IN (SELECT id FROM fails WHERE job = ? LIMIT ?)",
@@ -208,7 +206,7 @@ def delete_rows(connection: sqlite3.Connection, id: str, at_most: int = _ROWS) -
     ).rowcount
 
 
-def deleted_with_rows(connection: sqlite3.Connection) -> list[str]:
+def deleted_with_rows(connection: Connection) -> list[str]:
     """Return the deleted jobs whose fails are not all deleted yet."""
     rows = connection.execute(
         "SELECT seq FROM jobs WHERE deleted IS NOT NULL"
@@ -217,7 +215,7 @@ def deleted_with_rows(connection: sqlite3.Connection) -> list[str]:
     return [job_id(row["seq"]) for row in rows]
 
 
-def _job(row: sqlite3.Row) -> Job:
+def _job(row: Row) -> Job:
     return Job(
         id=job_id(row["seq"]),
         command=row["command"],

@@ -6,14 +6,13 @@ Decisions and the audit log stay. So do the rows of jobs and files, which say wh
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from finops_cli.service.store.audit import SERVICE, append
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.files import files_folder, mark_deleted
 from finops_cli.service.store.jobs import (
     ENDED,
@@ -42,7 +41,7 @@ class Old(NamedTuple):
         return sum(map(_size, paths))
 
 
-def find_old(connection: sqlite3.Connection, data: Path, before: datetime | None) -> Old:
+def find_old(connection: Connection, data: Path, before: datetime | None) -> Old:
     """Return what ended before a moment, and what nobody owns; None: only what nobody owns."""
     return Old(
         jobs=[] if before is None else _old_jobs(connection, before.isoformat()),
@@ -55,7 +54,7 @@ def delete_old(database: Database, data: Path, old: Old, at: datetime) -> None:
     """Delete it, and record that in the audit log. Call it from a thread without an event loop."""
     for id in old.jobs:
 
-        def forget(connection: sqlite3.Connection, id: str = id) -> None:
+        def forget(connection: Connection, id: str = id) -> None:
             update_job(connection, id, deleted=at.isoformat())
             append(connection, at, SERVICE, "expire", id, {})
 
@@ -66,7 +65,7 @@ def delete_old(database: Database, data: Path, old: Old, at: datetime) -> None:
             pass
     for id in old.files:
 
-        def drop(connection: sqlite3.Connection, id: str = id) -> None:
+        def drop(connection: Connection, id: str = id) -> None:
             mark_deleted(connection, id, at.isoformat())
             append(connection, at, SERVICE, "expire", id, {})
 
@@ -79,7 +78,7 @@ def delete_old(database: Database, data: Path, old: Old, at: datetime) -> None:
             stray.unlink(missing_ok=True)
 
 
-def _old_jobs(connection: sqlite3.Connection, before: str) -> list[str]:
+def _old_jobs(connection: Connection, before: str) -> list[str]:
     query = (
         f"SELECT seq FROM jobs WHERE deleted IS NULL AND state IN ({_ENDED})"  # noqa: S608 - constants
         " AND ended < ? ORDER BY seq"
@@ -87,11 +86,11 @@ def _old_jobs(connection: sqlite3.Connection, before: str) -> list[str]:
     return [job_id(row["seq"]) for row in connection.execute(query, (before,))]
 
 
-def _old_files(connection: sqlite3.Connection, before: str) -> list[str]:
+def _old_files(connection: Connection, before: str) -> list[str]:
     """Return the files that no job will read again: none that runs, and none of later."""
     needed = (
         f"SELECT 1 FROM jobs WHERE NOT (state IN ({_ENDED}) AND ended < ?)"  # noqa: S608 - the same
-        " AND (input = files.id OR instr(options, files.id))"
+        " AND (input = files.id OR options LIKE '%' || files.id || '%')"
     )
     query = (
         "SELECT id FROM files WHERE deleted IS NULL AND created < ?"  # noqa: S608 - the same
@@ -100,7 +99,7 @@ def _old_files(connection: sqlite3.Connection, before: str) -> list[str]:
     return [row["id"] for row in connection.execute(query, (before, before))]
 
 
-def _strays(connection: sqlite3.Connection, data: Path) -> list[Path]:
+def _strays(connection: Connection, data: Path) -> list[Path]:
     files = {row["id"] for row in connection.execute("SELECT id FROM files WHERE deleted IS NULL")}
     jobs = {
         job_id(row["seq"])

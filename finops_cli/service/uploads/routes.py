@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import shutil
-import sqlite3
 from http import HTTPStatus
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from finops_cli.service.records.bodies import JSON, media_type_of, refuse_announ
 from finops_cli.service.requests import actor_of
 from finops_cli.service.store.answers import KeptAnswer
 from finops_cli.service.store.audit import append
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.files import (
     StoredFile,
     files_folder,
@@ -126,7 +125,7 @@ class FileRoutes:
                     masked_lines=got.masked_lines,
                 )
 
-                def store(connection: sqlite3.Connection) -> KeptAnswer:
+                def store(connection: Connection) -> KeptAnswer:
                     insert_file(connection, file)
                     details = {"bytes": file.bytes, "sha256": file.sha256}
                     append(connection, at, actor, "upload", id, details)
@@ -154,7 +153,7 @@ class FileRoutes:
         await find_file(self._database, id)
         actor, at = actor_of(request), self._now()
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             if is_in_use(connection, id, ACTIVE):
                 raise ServiceError(
                     HTTPStatus.CONFLICT,

@@ -1,0 +1,112 @@
+"""The one thread that writes: what has gathered is committed together, and short work goes first.
+
+Writers that compete for a database wait for each other, for seconds while a long import runs. One
+writer that commits what has gathered, and takes short work first, keeps a decision at milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import PriorityQueue
+from threading import Thread
+from typing import Any, NamedTuple, TypeVar
+
+from finops_cli.service.store.database import Connection, Work
+
+T = TypeVar("T")
+_SOON, _LATER, _LAST = 0, 1, 2
+_AT_ONCE = 64
+"""Works that are committed together at most."""
+
+
+class Waiting(NamedTuple):
+    """A work, and who waits for its result."""
+
+    work: Work[Any]
+    future: Future[Any]
+
+
+class Outcome(NamedTuple):
+    """What became of one work: its result, or the error that undid it."""
+
+    future: Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class GroupCommit:
+    """The queue of the writer, and its thread."""
+
+    def __init__(self, commit: Callable[[Sequence[Waiting]], None]) -> None:
+        """Begin. `commit` runs works in one transaction and settles their futures."""
+        self._commit = commit
+        self._queue: PriorityQueue[tuple[int, int, Waiting | None]] = PriorityQueue()
+        self._count = 0
+        self._thread = Thread(target=self._run, name="finops-writer")
+        self._thread.start()
+
+    async def write(self, work: Work[T], soon: bool = True) -> T:
+        """Run `work`, and wait for it in an event loop."""
+        return await asyncio.wrap_future(self._submit(work, _SOON if soon else _LATER))
+
+    def write_now(self, work: Work[T]) -> T:
+        """Run `work`, and wait for it in a thread."""
+        return self._submit(work, _SOON).result()
+
+    def close(self) -> None:
+        """Finish what is queued, and end the thread."""
+        self._submit(lambda connection: None, _LAST).exception()
+        self._queue.put((_LAST + 1, 0, None))
+        self._thread.join()
+
+    def _submit(self, work: Work[T], priority: int) -> Future[T]:
+        future: Future[T] = Future()
+        self._count += 1
+        self._queue.put((priority, self._count, Waiting(work, future)))
+        return future
+
+    def _run(self) -> None:
+        while True:
+            gathered = [self._queue.get()]
+            while len(gathered) < _AT_ONCE and not self._queue.empty():
+                if gathered[-1][0] >= _LATER:
+                    break
+                gathered.append(self._queue.get())
+            works = [waiting for _, _, waiting in gathered if waiting is not None]
+            if works:
+                self._commit(works)
+            if gathered[-1][2] is None:
+                return
+
+
+def run_works(connection: Connection, works: Sequence[Waiting]) -> list[Outcome]:
+    """Run works in an open transaction; one that fails undoes itself alone."""
+    outcomes: list[Outcome] = []
+    for work, future in works:
+        connection.execute("SAVEPOINT work")
+        try:
+            outcomes.append(Outcome(future, work(connection)))
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the work
+            connection.execute("ROLLBACK TO SAVEPOINT work")
+            outcomes.append(Outcome(future, error=error))
+        connection.execute("RELEASE SAVEPOINT work")
+    return outcomes
+
+
+def settle(outcomes: Sequence[Outcome]) -> None:
+    """Tell everybody who waits what became of the work."""
+    for future, result, error in outcomes:
+        if not future.set_running_or_notify_cancel():  # whoever asked has gone away
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+
+def fail_all(works: Sequence[Waiting], outcomes: Sequence[Outcome], error: Exception) -> None:
+    """Tell everybody that the transaction was not committed: who failed alone keeps its error."""
+    failed = {id(each.future): each for each in outcomes if each.error is not None}
+    settle([failed.get(id(work.future), Outcome(work.future, error=error)) for work in works])
