@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.service.conftest import TOKENS, Server, start, stop
+from tests.support.browsers import Visitor, open_chromium
 
 HAS_PACKAGES = find_spec("fastapi") is not None
 HERE = Path(__file__).parent
@@ -54,3 +56,31 @@ def analyst(desk: Server) -> Iterator[httpx.Client]:
     """A signed-in analyst."""
     with sign_in(desk) as browser:
         yield browser
+
+
+Visit = Callable[..., Visitor]
+"""Opens a browser of a person: `visit("analyst", color_scheme="dark")`."""
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A real browser, started once."""
+    with open_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(chromium: Any, desk: Server) -> Iterator[Visit]:
+    """Open windows of people who have signed in; at the end, each of them had no error."""
+    opened: list[Visitor] = []
+
+    def visit_as(role: str = "analyst", server: Server = desk, **options: Any) -> Visitor:
+        visitor = Visitor(chromium, server.url, **options)
+        opened.append(visitor)
+        visitor.sign_in(TOKENS[role])
+        return visitor
+
+    yield visit_as
+    for visitor in opened:
+        visitor.check()
+        visitor.close()

@@ -1,0 +1,72 @@
+"""Every page in a real Chromium: no error, no other host, accessible, and narrow enough."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.desk.conftest import Visit
+from tests.service.conftest import Server
+from tests.support.browsers import SCHEMES, is_too_wide, list_violations
+
+pytestmark = pytest.mark.slow
+PAGES = ("/",)
+"""The pages that anybody who has signed in may see. A new page gets its line here."""
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("path", PAGES)
+def test_page_is_accessible(visit: Visit, path: str, scheme: str) -> None:
+    """A page breaks no rule of axe, wide and narrow, and does not scroll sideways on a phone."""
+    page = visit("admin", color_scheme=scheme).page
+    for width in (1440, 420):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(path)
+        assert list_violations(page) == [], f"{path} at {width}"
+        assert not is_too_wide(page), f"{path} at {width}"
+
+
+def test_sign_in_form_is_accessible(visit: Visit, desk: Server) -> None:
+    """The form breaks no rule of axe, and its key begins in the field."""
+    page = visit().open_tab()
+    page.goto("/sign-in")
+    assert list_violations(page) == []
+    assert page.evaluate("document.activeElement.id") == "token"
+
+
+def test_link_of_another_site_opens_the_page(visit: Visit, desk: Server) -> None:
+    """A link that a colleague sent opens, although the cookie is strict: no form in between."""
+    visitor = visit()
+    page = visitor.page
+    page.set_content(f'<a href="{desk.url}/?view=mine">a link</a>')
+    page.click("a")
+    page.wait_for_url("**/?view=mine")
+    assert page.title() == "Today \N{MIDDLE DOT} finops"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_works_without_scripts(visit: Visit, path: str) -> None:
+    """A page is whole without JavaScript."""
+    page = visit(java_script_enabled=False).page
+    page.goto(path)
+    assert page.locator("main h1").count() == 1
+    assert page.locator("nav a").count() >= 1
+
+
+def test_keys_open_the_list_and_go(visit: Visit) -> None:
+    """`?` lists the keys, `g t` goes to today; keys that are typed into a field do nothing."""
+    page = visit().page
+    page.goto("/?x=1")
+    page.keyboard.press("?")
+    assert page.locator("#keys").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("t")
+    page.wait_for_url("**/")
+
+
+def test_moment_is_in_the_zone_of_the_reader(visit: Visit) -> None:
+    """A moment is written in the reader's zone and locale; its title keeps UTC."""
+    page = visit(timezone_id="America/New_York").page
+    moment = page.locator("time[data-moment]").first
+    assert moment.get_attribute("title").endswith("UTC")
+    assert "UTC" not in moment.inner_text()
