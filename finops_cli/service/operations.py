@@ -321,6 +321,7 @@ _FILTERS = (
     _parameter("cusip", "The beginning of the CUSIP.", _TEXT),
     _parameter("counterparty", "The DTC participant.", _TEXT),
     _parameter("within_days", "Settlement days to the deadline at most; 0: due.", _DAYS),
+    _parameter("residual", "Whether shares stay uncovered.", {"type": "boolean"}),
     _parameter("q", "A part of the fail_id.", _TEXT),
     _parameter("assignee", "Who takes the fails.", _TEXT),
     _parameter("decided", "What was decided.", {"type": "string", "enum": list(DECIDED)}),

@@ -27,10 +27,12 @@ class _Triage(Struct, frozen=True):
     lifecycle_state: str
     deadline: str | None
     reason: str
+    flags: tuple[str, ...] = ()
 
 
 class _Plan(Struct, frozen=True):
     narrative: str
+    residual_short: int | None = None
 
 
 class _Clock(Struct, frozen=True):
@@ -124,6 +126,10 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Settlement days."""
     category: str | None = None
     escalation: EscalationLevel | None = None
+    flags: tuple[str, ...] = ()
+    """The flags of the triage, such as HIGH_VALUE."""
+    residual: int | None = None
+    """Shares that no step and no fallback of the plan covers; null without a plan."""
     settlement_date: str | None = None
     age_factor: Decimal | None = None
     """The factor of the age; another one is another band (kb: `score.age_factor`)."""
@@ -191,6 +197,7 @@ def read_answer(line: bytes, number: int) -> Answer | NotALine:
         settlement_date=None if clock is None else clock.settlement_date,
         warnings=sum(each.rule != PROMISED for each in given.warnings),
         promised_before=any(each.rule == PROMISED for each in given.warnings),
+        residual=None if given.resolution is None else given.resolution.residual_short,
         assumed=", ".join(given.origin.assumed) if given.origin and given.origin.assumed else None,
         tone=_write_tone(given.tone),
         error=None if given.error is None else given.error.message,
@@ -241,6 +248,7 @@ def _judgement(triage: _Triage) -> dict[str, Any]:
         "action": triage.action,
         "category": triage.category,
         "escalation": triage.escalation_level,
+        "flags": triage.flags,
         "age_factor": triage.score_components.age_factor,
     }
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from finops_cli.service.auth.tokens import utc_now
@@ -31,7 +33,16 @@ from finops_cli.service.store.fail_query import (
     count_fails,
     read_page,
 )
-from finops_cli.service.store.fails import Place, find_fail, insert_fails, same_fail
+from finops_cli.service.store.fails import (
+    CHANGES,
+    FLAGS,
+    Place,
+    find_fail,
+    insert_fails,
+    mark_bits,
+    mark_gone,
+    same_fail,
+)
 from finops_cli.service.store.files import StoredFile, insert_file
 from finops_cli.service.store.jobs import (
     Job,
@@ -133,6 +144,85 @@ def new(
 
 
 OVERRIDE = {"change": Change(tier="LOW"), "reason": "delivered by hand"}
+
+
+EASED, RAISED, SAME = "F-1001", "F-1002", "F-1003"
+SECOND = {EASED: "LOW", RAISED: "CRITICAL", SAME: None}
+
+
+def a_second_queue(db: Connection) -> Job:
+    """Add a job with three fails of Monday, two of them in another tier, and one that is new."""
+    job, rows = a_job(db), []
+    for number, line in enumerate(LINES, start=1):
+        answer = read_answer(line, number)
+        assert isinstance(answer, Answer)
+        if answer.fail_id in SECOND:
+            tier = SECOND[answer.fail_id] or answer.tier
+            rows.append((msgspec.structs.replace(answer, tier=tier), Place(number, 0, 1)))
+    newcomer = msgspec.structs.replace(rows[0][0], fail_id="F-NEW", warnings=1)
+    insert_fails(db, job.id, [*rows, (newcomer, Place(99, 0, 1))])
+    assert not mark_gone(db, job.id, 1, 100)
+    update_job(db, job.id, state="completed")
+    return job
+
+
+def names(db: Connection, job: str, **wanted: Any) -> list[str]:
+    return [row.answer.fail_id for row in read_page(db, job, FailFilter(**wanted)).rows]
+
+
+def test_changes_since_the_queue_before_are_marked(db: Connection) -> None:
+    """A fail is new, or its tier rose or fell; what is not there any more is gone."""
+    first, second = a_queue(db), a_second_queue(db)
+    assert names(db, first.id, changes=("NEW",)) == []
+    assert names(db, second.id, changes=("NEW",)) == ["F-NEW"]
+    assert names(db, second.id, changes=("RAISED",)) == [RAISED]
+    assert names(db, second.id, changes=("EASED",)) == [EASED]
+    every, left = names(db, first.id), names(db, second.id)
+    assert set(names(db, first.id, changes=("GONE",))) == set(every) - set(left)
+
+
+def test_gone_fails_are_marked_in_parts(db: Connection) -> None:
+    """Each part marks its own lines and says whether more follow."""
+    first, second = a_queue(db), a_job(db)
+    assert mark_gone(db, second.id, 1, 3)
+    assert len(names(db, first.id, changes=("GONE",))) == 3
+    assert not mark_gone(db, second.id, 4, len(LINES))
+    assert len(names(db, first.id, changes=("GONE",))) == len(LINES)
+
+
+def test_flags_and_residuals_are_filters(db: Connection) -> None:
+    """A filter by flags takes the fails that have one of them, one by residual those with shares
+    that nothing covers.
+    """
+    job = a_queue(db)
+    answers = [row.answer for row in read_page(db, job.id).rows]
+    flagged = [each.fail_id for each in answers if {"HIGH_VALUE", "AGED_FAIL"} & set(each.flags)]
+    assert flagged
+    assert names(db, job.id, flags=("HIGH_VALUE", "AGED_FAIL")) == flagged
+    uncovered = [each.fail_id for each in answers if each.residual]
+    assert uncovered
+    assert names(db, job.id, has_residual=True) == uncovered
+    assert len(names(db, job.id, has_residual=False)) == len(LINES) - len(uncovered)
+    second = a_second_queue(db)
+    assert "F-NEW" in names(db, second.id, flags=("WARNING",))
+
+
+def test_places_of_marks_never_change() -> None:
+    """The bits are in databases: a new mark comes last."""
+    assert {name: mark_bits((name,)) for name in (*FLAGS, *CHANGES)} == {
+        "THRESHOLD_SECURITY": 1,
+        "REG_SHO_CLOSEOUT": 2,
+        "PROBLEM_CP": 4,
+        "HIGH_VALUE": 8,
+        "AGED_FAIL": 16,
+        "WARNING": 32,
+        "PROMISED_BEFORE": 64,
+        "ASSUMED": 128,
+        "NEW": 256,
+        "RAISED": 512,
+        "EASED": 1024,
+        "GONE": 2048,
+    }
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from finops_cli.service.store.database import Connection, Database
-from finops_cli.service.store.fails import Place, insert_fails
+from finops_cli.service.store.fails import Place, insert_fails, mark_gone
 from finops_cli.service.store.jobs import (
     WITH_FAILS,
     Job,
@@ -31,6 +31,7 @@ from finops_cli.views.answers import Answer, read_answer
 CHUNK_LINES = 256
 _READ_BYTES = 256 * 1024
 _PAUSE_FACTOR = 0.5
+_GONE_LINES = 4_096
 """The writer is free for a third of the time of an import: half as long as a chunk takes."""
 
 
@@ -123,6 +124,17 @@ async def delete_all_rows(database: Database, id: str) -> None:
     """Delete the fails of a job, in parts that let others write."""
     while await database.write(lambda connection: delete_rows(connection, id), soon=False):
         pass
+
+
+async def mark_all_gone(database: Database, id: str) -> None:
+    """Mark the fails of the queue before a job that are not in it, in parts as above."""
+    first = 1
+
+    def work(connection: Connection) -> bool:
+        return mark_gone(connection, id, first, first + _GONE_LINES - 1)
+
+    while await database.write(work, soon=False):
+        first += _GONE_LINES
 
 
 def _settle(file: BinaryIO) -> int:

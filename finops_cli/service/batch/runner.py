@@ -24,11 +24,12 @@ from finops_cli.service.batch.commands import (
     command_line,
 )
 from finops_cli.service.batch.process import JobProcess
-from finops_cli.service.batch.progress import JobProgress, delete_all_rows
+from finops_cli.service.batch.progress import JobProgress, delete_all_rows, mark_all_gone
 from finops_cli.service.store.audit import SERVICE, append
 from finops_cli.service.store.database import Database
 from finops_cli.service.store.files import files_folder
 from finops_cli.service.store.jobs import (
+    WITH_FAILS,
     Job,
     JobState,
     deleted_with_rows,
@@ -195,6 +196,8 @@ class JobRunner:
         elif status in (0, _UNVERIFIED):
             await self._set(job, "finalizing")
             await progress.advance()
+            if job.command in WITH_FAILS:
+                await mark_all_gone(self._database, job.id)
             await self._end(job, "completed", verified=status == 0)
         elif self._is_stopping:
             await progress.advance()

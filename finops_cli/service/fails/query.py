@@ -11,16 +11,19 @@ from finops_cli.domain.enums import Action, Category, Status, Tier
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.problems import wrong_value
 from finops_cli.service.store.fail_query import DECIDED, ORDERS, DecidedWord, FailFilter, Order
+from finops_cli.service.store.fails import CHANGES, FLAGS
 
 LISTS: dict[str, tuple[str, ...]] = {
     "tier": get_args(Tier),
     "category": get_args(Category),
     "action": get_args(Action),
     "status": get_args(Status),
+    "flag": FLAGS,
+    "change": CHANGES,
 }
 """The parameters that may be repeated, and their values."""
 _TEXTS = ("cusip", "counterparty", "q", "assignee")
-FILTERS = (*LISTS, *_TEXTS, "within_days", "decided")
+FILTERS = (*LISTS, *_TEXTS, "within_days", "residual", "decided")
 """The parameters that choose fails."""
 _QUEUE = (*FILTERS, "job", "order", "cursor", "limit", "counts")
 _DEFAULT_ROWS = 100
@@ -60,7 +63,7 @@ def read_queue_query(
         order=cast("Order", _read_word(query, "order", ORDERS) or "score"),
         cursor=query.get("cursor"),
         rows=_DEFAULT_ROWS if rows is None else rows,
-        has_counts=_read_word(query, "counts", ("true", "false")) == "true",
+        has_counts=_read_bool(query, "counts") is True,
     )
 
 
@@ -80,6 +83,9 @@ def read_filter(query: QueryParams) -> FailFilter:
         categories=lists["category"],
         actions=lists["action"],
         statuses=lists["status"],
+        flags=lists["flag"],
+        changes=lists["change"],
+        has_residual=_read_bool(query, "residual"),
         cusip=texts["cusip"],
         counterparty=texts["counterparty"],
         within_days=_read_whole(query, "within_days"),
@@ -94,6 +100,11 @@ def _read_word(query: QueryParams, name: str, words: tuple[str, ...]) -> str | N
     if text is not None and text not in words:
         raise wrong_value(name, text[:_MOST_CHARACTERS], ", ".join(words))
     return text
+
+
+def _read_bool(query: QueryParams, name: str) -> bool | None:
+    word = _read_word(query, name, ("true", "false"))
+    return None if word is None else word == "true"
 
 
 def _read_whole(query: QueryParams, name: str) -> int | None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import State, read_states
-from finops_cli.service.store.fails import SEVEREST_FIRST, FailRow, row_of
+from finops_cli.service.store.fails import SEVEREST_FIRST, FailRow, mark_bits, row_of
 from finops_cli.service.store.jobs import job_number
 
 Order = Literal["score", "rank"]
@@ -46,6 +46,12 @@ class FailFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     categories: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    """Any of these marks (`fails.FLAGS`)."""
+    changes: tuple[str, ...] = ()
+    """Any of these differences to the queue before (`fails.CHANGES`)."""
+    has_residual: bool | None = None
+    """True: only fails with shares that nothing covers."""
     cusip: str | None = None
     """The beginning of it."""
     counterparty: str | None = None
@@ -81,6 +87,12 @@ class FailFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.within_days is not None:
             parts.append("days_left <= ?")
             values.append(self.within_days)
+        for names in (self.flags, self.changes):
+            if names:
+                parts.append("marks & ? <> 0")
+                values.append(mark_bits(names))
+        if self.has_residual is not None:
+            parts.append("residual > 0" if self.has_residual else "coalesce(residual, 0) = 0")
         if self.text is not None:
             parts.append(r"lower(fail_id) LIKE ? ESCAPE '\'")
             values.append(f"%{_lower(self.text).translate(_ESCAPED)}%")

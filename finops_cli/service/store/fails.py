@@ -5,20 +5,20 @@ A row has what a list shows; the line itself stays in the output of the job, at 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, get_args
 
 import msgspec
 
-from finops_cli.domain.enums import Tier
+from finops_cli.domain.enums import Flag, Tier
 from finops_cli.service.store.database import Connection, Row
-from finops_cli.service.store.jobs import job_id, job_number, output_path
+from finops_cli.service.store.jobs import WITH_FAILS, job_id, job_number, output_path
 from finops_cli.views.answers import Answer
 from finops_cli.views.matching import has_name
 
-_INSERT = "INSERT INTO fails VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = f"INSERT INTO fails VALUES ({', '.join('?' * 18)})"  # noqa: S608 - no value is in the text
 _LINES = 2**32
 """More lines than any file has: the id of a row is that of its job times this, plus its line."""
 SEVEREST_FIRST: tuple[str, ...] = tuple(reversed(get_args(Tier)))
@@ -35,6 +35,25 @@ _DECODER = msgspec.json.Decoder(Answer)
 _BETWEEN = "\x1f"
 _MASKED = "["
 """The beginning of a placeholder, such as [EMAIL]: two names may have become one."""
+
+
+FLAGS: tuple[str, ...] = (
+    *get_args(Flag),
+    "WARNING",  # the record contradicts itself
+    "PROMISED_BEFORE",  # earlier lines promise the same shares
+    "ASSUMED",  # fields of the record were assumed
+)
+"""What a fail can be marked with; each has a bit of the column `marks`."""
+CHANGES = ("NEW", "RAISED", "EASED", "GONE")
+"""What is not as in the queue before: a fail that came, whose tier rose or fell; and one of that
+queue which is not in the next.
+"""
+_MARKS = (*FLAGS, *CHANGES)
+
+
+def mark_bits(names: Iterable[str]) -> int:
+    """Return the marks called `names` as bits. Their places never change."""
+    return sum(1 << _MARKS.index(name) for name in names)
 
 
 class Place(NamedTuple):
@@ -58,9 +77,70 @@ class FailRow(NamedTuple):
 
 
 def insert_fails(connection: Connection, job: str, answers: Iterable[tuple[Answer, Place]]) -> None:
-    """Add lines of the output of a job."""
+    """Add lines of the output of a job, marked with what changed since the queue before it."""
     number = job_number(job)
-    connection.executemany(_INSERT, [_values(number, each, place) for each, place in answers])
+    given = [(key_of(number, each, place.line), each, place) for each, place in answers]
+    earlier = _EarlierTiers(connection, number, [key for key, _, _ in given])
+    connection.executemany(
+        _INSERT,
+        [
+            _values(number, key, each, place, earlier.change(key, each))
+            for key, each, place in given
+        ],
+    )
+
+
+class _EarlierTiers:
+    """The tiers that some fails had in the queue before."""
+
+    def __init__(self, connection: Connection, job: int, keys: Sequence[str]) -> None:
+        before = queue_before(connection, job)
+        self._has_before = before is not None
+        places = ", ".join("?" * len(keys))
+        query = f"SELECT key, tier FROM fails WHERE key IN ({places}) AND job = ?"  # noqa: S608 - no value is in the text
+        rows = connection.execute(query, [*keys, before]).fetchall() if keys else ()
+        self._tiers: dict[str, int] = {row["key"]: row["tier"] for row in rows}
+
+    def change(self, key: str, answer: Answer) -> int:
+        """Return how a fail differs from what it was, as a mark; 0 where it does not."""
+        if not self._has_before:
+            return 0
+        before, now = self._tiers.get(key), _tier_number(answer)
+        if before is None:
+            return mark_bits(("NEW",))
+        if before == now or len(SEVEREST_FIRST) in (before, now):
+            return 0
+        return mark_bits(("RAISED",) if now < before else ("EASED",))
+
+
+def queue_before(connection: Connection, job: int) -> int | None:
+    """Return the number of the last complete queue before a job; None where it is the first."""
+    places = ", ".join("?" * len(WITH_FAILS))
+    row = connection.execute(
+        f"SELECT max(seq) AS seq FROM jobs WHERE seq < ? AND command IN ({places})"  # noqa: S608 - the same
+        " AND deleted IS NULL AND state = 'completed'",
+        (job, *WITH_FAILS),
+    ).fetchone()
+    return None if row["seq"] is None else int(row["seq"])
+
+
+def mark_gone(connection: Connection, job: str, first: int, last: int) -> bool:
+    """Mark the fails of the queue before `job` that are not in it, of its lines `first` to `last`.
+
+    Return true while that queue has later lines.
+    """
+    number = job_number(job)
+    before = queue_before(connection, number)
+    if before is None:
+        return False
+    bit, base = mark_bits(("GONE",)), before * _LINES
+    connection.execute(
+        "UPDATE fails SET marks = marks | ? WHERE id BETWEEN ? AND ? AND marks & ? = 0"
+        " AND NOT EXISTS (SELECT 1 FROM fails later WHERE later.key = fails.key AND later.job = ?)",
+        (bit, base + first, base + last, bit, number),
+    )
+    row = connection.execute("SELECT max(id) AS id FROM fails WHERE job = ?", (before,)).fetchone()
+    return row["id"] is not None and int(row["id"]) > base + last
 
 
 def find_fail(connection: Connection, id: str, job: str | None) -> FailRow | None:
@@ -118,8 +198,8 @@ def key_of(job: int, answer: Answer, line: int) -> str:
     return _BETWEEN.join((answer.fail_id, answer.cusip, answer.counterparty or ""))
 
 
-def _values(job: int, answer: Answer, place: Place) -> tuple[object, ...]:
-    tier = len(SEVEREST_FIRST) if answer.tier is None else SEVEREST_FIRST.index(answer.tier)
+def _values(job: int, key: str, answer: Answer, place: Place, change: int) -> tuple[object, ...]:
+    tier = _tier_number(answer)
     kind = _KINDS.get(answer.status, 0)
     score = 0 if answer.score is None else min(int(answer.score * _SCALE), _MOST_SCORE)
     days = _days_number(answer.days_left)
@@ -128,10 +208,26 @@ def _values(job: int, answer: Answer, place: Place) -> tuple[object, ...]:
         (kind, 2), (tier, _TIER_BITS), (days, _DAYS_BITS), (_MOST_SCORE - score, _SCORE_BITS)
     )
     return (
-        *(job * _LINES + place.line, job, key_of(job, answer, place.line), answer.fail_id),
+        *(job * _LINES + place.line, job, key, answer.fail_id),
         *(answer.status, tier, answer.category, answer.action, answer.cusip, answer.counterparty),
         *(answer.days_left, by_score, by_rank, place.start, place.length, _ENCODER.encode(answer)),
+        *(change | mark_bits(_list_flags(answer)), answer.residual),
     )
+
+
+def _list_flags(answer: Answer) -> Iterator[str]:
+    yield from (flag for flag in answer.flags if flag in FLAGS)
+    if answer.warnings:
+        yield "WARNING"
+    if answer.promised_before:
+        yield "PROMISED_BEFORE"
+    if answer.assumed is not None:
+        yield "ASSUMED"
+
+
+def _tier_number(answer: Answer) -> int:
+    """Return the place of the tier, the severest first; fails without a tier come last."""
+    return len(SEVEREST_FIRST) if answer.tier is None else SEVEREST_FIRST.index(answer.tier)
 
 
 def _days_number(days: int | None) -> int:

@@ -200,9 +200,27 @@ CREATE TABLE facts (
 ALTER TABLE jobs ADD COLUMN owner TEXT
 """
 
+_DESK = """
+ALTER TABLE fails ADD COLUMN marks INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE fails ADD COLUMN residual INTEGER;
+DROP INDEX fails_by_score;
+DROP INDEX fails_by_rank;
+CREATE INDEX fails_by_score
+ON fails (job, by_score, fail_id, id, days_left, action, marks, residual);
+CREATE INDEX fails_by_rank
+ON fails (job, by_rank, fail_id, id, days_left, action, marks, residual);
+CREATE TABLE views (
+    who TEXT NOT NULL,
+    name TEXT NOT NULL,
+    query TEXT NOT NULL,
+    PRIMARY KEY (who, name)
+)
+"""
+
 MIGRATIONS = (
     Migration(_AUDIT, sqlite=_SQLITE_GUARDS_AUDIT, postgres=_POSTGRES_GUARDS_AUDIT),
     Migration(_WORK),
     Migration(_REPLICAS),
+    Migration(_DESK),
 )
 """Step N brings a database of version N-1 to version N."""
