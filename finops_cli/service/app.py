@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TextIO, cast
+from typing import TextIO, TypedDict, cast
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -25,6 +25,7 @@ from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.access import Access, TokenSource
 from finops_cli.service.auth.tokens import Now, utc_now
 from finops_cli.service.batch.commands import ServerSettings
+from finops_cli.service.batch.routes import JobRoutes
 from finops_cli.service.batch.runner import JobRunner
 from finops_cli.service.config import ServeConfig
 from finops_cli.service.demo import add_demo
@@ -51,6 +52,7 @@ from finops_cli.service.system_routes import SystemRoutes
 from finops_cli.service.upkeep import Upkeep, Watch
 from finops_cli.service.uploads.mask_pool import MaskPool
 from finops_cli.service.uploads.receive import disk_full, is_disk_full
+from finops_cli.service.uploads.routes import FileRoutes, UploadOptions
 
 _STATUS_NAMES = {404: "not-found", 405: "method"}
 
@@ -107,8 +109,8 @@ def build_service(
     audit = AuditLog(database, now)
     inner = _make_application(kb, audit)
     load = LoadDoor(inner, kb.serve, metrics)
-    masks = answering.redaction is not None
     alarms = Alarms(system_monitor(kb), kb, config.data, dispatch)
+    runner = JobRunner(config.data, database, jobs, alarms, now)
     parts = Parts(
         answering=answering,
         streams=_open_streams(answering, metrics, config, alarms),
@@ -117,9 +119,8 @@ def build_service(
         audit=audit,
         access=Access(tokens, kb.serve, now, is_secure=config.has_tls),
         database=database,
-        idempotency=Idempotency(database, kb.serve, now),
-        runner=JobRunner(config.data, database, jobs, alarms, now),
-        pool=MaskPool(answering.kb_dir, config.guard) if masks else None,
+        runner=runner,
+        **_open_work(config, answering, database, runner, now),
         data=config.data,
         four_eyes=config.four_eyes,
         now=now,
@@ -136,6 +137,30 @@ def build_service(
         upkeep=_open_upkeep(config, parts),
         demo=_demo(config, parts),
         routes=tuple(routes),
+    )
+
+
+class _Work(TypedDict):
+    """The parts that take files and jobs."""
+
+    idempotency: Idempotency
+    pool: MaskPool | None
+    files: FileRoutes
+    jobs: JobRoutes
+
+
+def _open_work(
+    config: ServeConfig, answering: Answering, database: Database, runner: JobRunner, now: Now
+) -> _Work:
+    settings, redaction = answering.kb.serve, answering.redaction
+    idempotency = Idempotency(database, settings, now)
+    pool = None if redaction is None else MaskPool(answering.kb_dir, config.guard)
+    options = UploadOptions(data=config.data, settings=settings, redaction=redaction, now=now)
+    return _Work(
+        idempotency=idempotency,
+        pool=pool,
+        files=FileRoutes(options, database, idempotency, pool),
+        jobs=JobRoutes(config.data, database, idempotency, runner, settings, now),
     )
 
 

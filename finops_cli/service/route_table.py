@@ -25,7 +25,7 @@ from finops_cli.service.routes import NamedRoute, shared_route
 from finops_cli.service.store.database import Database
 from finops_cli.service.system_routes import SystemRoutes
 from finops_cli.service.uploads.mask_pool import MaskPool
-from finops_cli.service.uploads.routes import FileRoutes, UploadOptions
+from finops_cli.service.uploads.routes import FileRoutes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,8 @@ class Parts:
     runner: JobRunner
     pool: MaskPool | None
     alarms: Alarms
+    files: FileRoutes
+    jobs: JobRoutes
     data: Path
     four_eyes: bool
     now: Now
@@ -71,13 +73,7 @@ def _data_routes(parts: Parts) -> list[NamedRoute]:
 
 def _work_routes(parts: Parts) -> list[NamedRoute]:
     settings = parts.answering.kb.serve
-    options = UploadOptions(
-        data=parts.data, settings=settings, redaction=parts.answering.redaction, now=parts.now
-    )
-    files = FileRoutes(options, parts.database, parts.idempotency, parts.pool)
-    jobs = JobRoutes(
-        parts.data, parts.database, parts.idempotency, parts.runner, settings, parts.now
-    )
+    files, jobs = parts.files, parts.jobs
     fails = FailRoutes(
         FailOptions(
             data=parts.data,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -10,11 +11,12 @@ from finops_cli.clock.moments import parse_moment
 from finops_cli.service.problems import wrong_value
 from finops_cli.service.store.jobs import JobCommandName
 
-OptionKind = Literal["moment", "switch", "flag", "word", "name", "file"]
+OptionKind = Literal["moment", "switch", "flag", "word", "name", "party", "file"]
 """switch: --NAME or --no-NAME; flag: --NAME or nothing; file: the id of an uploaded file."""
 WITHOUT_MODELS = ("engine", "baseline")
 """The backends that need no language model."""
 _MOST_CHARACTERS = 100
+_PARTY = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 
 
 class JobOption(NamedTuple):
@@ -68,6 +70,11 @@ OPTIONS: Mapping[str, JobOption] = {
     "lines": JobOption("--lines", "flag"),
     "split": JobOption("--split", "word", ("none", "sentences")),
     "explain": JobOption("--explain", "flag"),
+    "balances": JobOption("--balances", "file"),
+    "mode": JobOption("--mode", "word", ("whole", "partial")),
+    "objective": JobOption("--objective", "word", ("value", "count")),
+    "own": JobOption("--own", "party"),
+    "from_fails": JobOption("--from-fails", "flag"),
 }
 """Each option of a job by its name."""
 _TABLE = ("map", "accept")
@@ -120,6 +127,13 @@ COMMANDS: Mapping[JobCommandName, JobCommand] = {
         resumes=False,
         has_stats=False,
         verb=("clock", "file"),
+    ),
+    "net": JobCommand(
+        ("balances", "mode", "objective", "own", "from_fails"),
+        resumes=False,
+        has_stats=False,
+        has_guard=False,
+        has_calendar=False,
     ),
 }
 
@@ -222,6 +236,8 @@ def _check_value(name: str, option: JobOption, value: Any) -> None:
         raise wrong_value(name, shown, ", ".join(option.words))
     elif option.kind == "name" and not (value.isidentifier() and len(value) <= _MOST_CHARACTERS):
         raise wrong_value(name, shown, "the name of a field, such as notes")
+    elif option.kind == "party" and not _PARTY.fullmatch(value):
+        raise wrong_value(name, shown, "the name of a party, such as DTC-0005 or US")
 
 
 def _check_moment(name: str, value: str) -> None:

@@ -79,12 +79,17 @@ class JobRoutes:
 
     async def create(self, request: Request) -> Response:
         """Add a job, which begins by itself. Raises ServiceError 404, 422 and 503."""
-        require_right(request, "operate")
+        require_right(request, "operate")  # before the body is read
         asked, body = await read_object(request, JobRequest, _BODY_BYTES)
+        return respond(await self.add(request, asked, digest_body(body)))
+
+    async def add(self, request: Request, asked: JobRequest, digest: str) -> KeptAnswer:
+        """Add the job that a request or a form asks for. Raises as `create` does."""
+        require_right(request, "operate")
         options = read_job_options(asked.command, asked.options)
-        with self._idempotency.claim(request, digest_body(body)) as claim:
+        with self._idempotency.claim(request, digest) as claim:
             if (kept := await self._idempotency.find(claim)) is not None:
-                return respond(kept)
+                return kept
             file = await find_file(self._database, asked.input)
             for other in named_files(options):
                 await find_file(self._database, other)
@@ -109,7 +114,7 @@ class JobRoutes:
 
             answer = await self._idempotency.answer(claim, work)
         self._runner.wake()
-        return respond(answer)
+        return answer
 
     async def jobs(self, request: Request) -> Response:
         """List the jobs, the newest first; those before the job `before`."""
@@ -133,6 +138,10 @@ class JobRoutes:
             await self._runner.wait_for_change(min(left, _LOOK_SECONDS))
             job = await find_job(self._database, id)
         return _json(self._describe(job))
+
+    async def find(self, id: str) -> Job:
+        """Return a job with its speed and its statistics. Raises ServiceError 404 and 410."""
+        return self._describe(await find_job(self._database, id))
 
     async def output(self, request: Request) -> Response:
         """Return the lines of the output that are on the disk, or a range of their bytes."""

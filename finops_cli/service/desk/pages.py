@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from finops_cli.service.desk.exports_page import list_export_routes
+from finops_cli.service.desk.jobs_page import list_job_routes
+from finops_cli.service.desk.reference.api_page import list_api_routes
+from finops_cli.service.desk.reference.help_page import list_help_routes
+from finops_cli.service.desk.reference.problems_page import list_problem_routes
+from finops_cli.service.desk.reference.rules_page import list_rule_routes
 from finops_cli.service.desk.rendering import DeskState
 from finops_cli.service.desk.sign_in import SignInPages, list_sign_in_routes
 from finops_cli.service.desk.static_files import list_static_routes
 from finops_cli.service.desk.today import list_today_routes
+from finops_cli.service.desk.upload.upload_page import list_upload_routes
 from finops_cli.service.route_table import Parts
 from finops_cli.service.routes import NamedRoute
 
@@ -17,6 +24,13 @@ def list_pages(parts: Parts) -> list[NamedRoute]:
         *list_static_routes(),
         *list_sign_in_routes(sign_in),
         *list_today_routes(parts, sign_in),
+        *list_upload_routes(parts),
+        *list_job_routes(parts),
+        *list_export_routes(parts),
+        *list_rule_routes(parts),
+        *list_help_routes(parts),
+        *list_problem_routes(),
+        *list_api_routes(parts),
     ]
 
 

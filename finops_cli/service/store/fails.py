@@ -166,6 +166,15 @@ def same_fail(connection: Connection, key: str, at_most: int = 50) -> list[FailR
     return [row_of(row) for row in rows]
 
 
+def list_places(connection: Connection, job: str, status: str, at_most: int) -> list[Place]:
+    """Return where the first lines of a job with `status` stand in its output."""
+    rows = connection.execute(
+        "SELECT id, start, length FROM fails WHERE job = ? AND status = ? ORDER BY id LIMIT ?",
+        (job_number(job), status, at_most),
+    )
+    return [Place(row["id"] % _LINES, row["start"], row["length"]) for row in rows]
+
+
 def read_fail_line(data: Path, row: FailRow) -> bytes:
     """Return the output line of a fail. Raises OSError where the output is gone."""
     with output_path(data, row.job).open("rb") as file:

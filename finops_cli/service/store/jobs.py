@@ -22,7 +22,7 @@ JobState = Literal[
     "interrupted",
 ]
 """interrupted: found at the start of the service; such a job goes on by itself."""
-JobCommandName = Literal["run", "triage", "resolve", "book", "sentiment", "check", "clock"]
+JobCommandName = Literal["run", "triage", "resolve", "book", "sentiment", "check", "clock", "net"]
 COMMANDS: tuple[JobCommandName, ...] = get_args(JobCommandName)
 WITH_FAILS = ("run", "triage", "book")
 """The commands whose lines are fails with their priorities: the queue shows them."""

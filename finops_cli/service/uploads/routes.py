@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from finops_cli.domain import exact_json
 from finops_cli.kb.chapters.serve import ServeSettings
@@ -80,8 +81,16 @@ class FileRoutes:
     async def upload(self, request: Request) -> Response:
         """Store the body of a request. Raises ServiceError 413, 415, 503 and 507."""
         require_right(request, "operate")
-        limit = self._settings.limits["upload_bytes"]
         media_type = media_type_of(request.headers) or _ANY_TYPE
+        name = request.query_params.get("name", "")
+        return respond(await self.take(request, request.receive, name, media_type))
+
+    async def take(
+        self, request: Request, receive: Receive, name: str, media_type: str
+    ) -> KeptAnswer:
+        """Store the bytes that `receive` gives, as a file of `name`. Raises as `upload` does."""
+        require_right(request, "operate")
+        limit = self._settings.limits["upload_bytes"]
         refuse_announced(request.headers, limit, _CURE)
         self._refuse_full_disk(request)
         if self._running >= self._settings.limits["uploads"]:
@@ -92,30 +101,33 @@ class FileRoutes:
                 retry_after=self._settings.times["busy"],
             )
         self._running += 1
-        body = Body(request.receive)
+        body = Body(receive)
         try:
-            return await self._receive(request, body, media_type, limit)
+            return await self._receive(request, body, self._clean_name(name), media_type)
         except ServiceError:
             await body.drain(_DRAINED_BYTES)
             raise
         finally:
             self._running -= 1
 
-    async def _receive(self, request: Request, body: Body, media_type: str, limit: int) -> Response:
+    async def _receive(
+        self, request: Request, body: Body, name: str, media_type: str
+    ) -> KeptAnswer:
+        limit = self._settings.limits["upload_bytes"]
         id = f"file-{secrets.token_hex(8)}"
         part, final = self._folder / f"{id}{_PART}", self._folder / id
         try:
             got = await receive_file(body, part, limit, self._pool)
             with self._idempotency.claim(request, got.sha256) as claim:
                 if (kept := await self._idempotency.find(claim)) is not None:
-                    return respond(kept)
+                    return kept
                 await asyncio.to_thread(_move_into_place, part, final)
                 actor, at = actor_of(request), self._now()
                 file = StoredFile(
                     id=id,
                     created=at.isoformat(),
                     by=actor.who,
-                    name=self._name(request),
+                    name=name,
                     media_type=media_type,
                     bytes=got.bytes,
                     sha256=got.sha256,
@@ -132,7 +144,7 @@ class FileRoutes:
                     location = {"Location": f"/v1/files/{id}"}
                     return KeptAnswer(201, location, exact_json.encode(file))
 
-                return respond(await self._idempotency.answer(claim, store))
+                return await self._idempotency.answer(claim, store)
         finally:
             part.unlink(missing_ok=True)
 
@@ -167,10 +179,9 @@ class FileRoutes:
         (self._folder / id).unlink(missing_ok=True)
         return Response(status_code=int(HTTPStatus.NO_CONTENT))
 
-    def _name(self, request: Request) -> str:
-        """Return the name of the file, without folders and without personal data."""
-        given = request.query_params.get("name", "").replace("\\", "/").rpartition("/")[2]
-        name = clean(given)[:_NAME_CHARACTERS]
+    def _clean_name(self, given: str) -> str:
+        """Return the name of a file, without folders and without personal data."""
+        name = clean(given.replace("\\", "/").rpartition("/")[2])[:_NAME_CHARACTERS]
         return name if self._redaction is None else self._redaction.text(name)[0]
 
     def _refuse_full_disk(self, request: Request) -> None:
