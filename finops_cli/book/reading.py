@@ -16,6 +16,7 @@ from finops_cli.book.index import CASH, DRAWS, OTHER, BookIndex, IndexedFail
 from finops_cli.book.sources import snapshot_key
 from finops_cli.domain import limits
 from finops_cli.domain.clock import Clock
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Damage
 from finops_cli.domain.triage import Triage
@@ -93,7 +94,7 @@ def _glance(line: InputLine) -> _Glance | None:
         return None
     try:
         found = _GLANCE.decode(line)
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         return None
     name = found.fail_id
     return found if name is None or 0 < len(name) <= limits.ID_CHARS else None

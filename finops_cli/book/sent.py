@@ -12,6 +12,7 @@ from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, can_s
 from finops_cli.book.index import BookIndex, IndexedFail
 from finops_cli.domain import limits
 from finops_cli.domain.allotment import SourceKind
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.fail import Identifier, Shares
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.errors import UsageError
@@ -133,7 +134,7 @@ class SentPlan:
         try:
             self._add_output(_OUTPUT.decode(line))
             return
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             given = decode(line)
         if isinstance(given, Problem) or not isinstance(given, dict):
             text = given.message if isinstance(given, Problem) else "is not an object"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from finops_cli.domain.headline import FailSummary, Headline
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.models.protocol import Attempt
 from finops_cli.pipeline.output import FORMAT, Line, LineOrigin, Provenance, Rejection, Verification
-from finops_cli.verify.schemas import make_validator, schema_errors, schema_of, show_value
+from finops_cli.verify.schemas import AND_MORE, make_validator, schema_errors, schema_of, show_value
 
 _PARTS: dict[str, type[msgspec.Struct]] = {
     "verification": Verification,
@@ -46,12 +47,22 @@ class _Names(msgspec.Struct):
 
 
 def check_shape(given: dict[str, Any]) -> list[Finding]:
-    """List the parts of a line that have the wrong type, are missing, or are not known."""
-    found = [*_find_unknown("", given, _names()), *_check_own(given)]
+    """List the parts of a line that have the wrong type, are missing, or are not known.
+
+    At most `limits.PROBLEMS` of them are listed, as of a record.
+    """
+    found = list(islice(_find_faults(given), limits.PROBLEMS + 1))
+    more = [finding_of(AND_MORE)] if len(found) > limits.PROBLEMS else []
+    return [*found[: limits.PROBLEMS], *more]
+
+
+def _find_faults(given: dict[str, Any]) -> Iterator[Finding]:
+    yield from _find_unknown("", given, _names())
+    yield from _check_own(given)
     for name, kind in _PARTS.items():
         if given.get(name) is not None or name in ("verification", "provenance"):
-            found += _check_part(f"/{name}", given.get(name), kind)
-    return [*found, *_check_raw(given.get("raw"))]
+            yield from _check_part(f"/{name}", given.get(name), kind)
+    yield from _check_raw(given.get("raw"))
 
 
 def check_clock_shape(given: dict[str, Any]) -> list[Finding]:
@@ -111,7 +122,6 @@ def _names() -> inspect.Type:
     return inspect.type_info(_Names)
 
 
-@cache
 @cache
 def _validator_of(kind: type[msgspec.Struct]) -> Any:
     return make_validator(schema_of(kind.__name__, kind, (), {}))

@@ -16,6 +16,7 @@ from finops_cli.checking.run_lines import answers_of
 from finops_cli.domain.fault import INTERNAL
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.stage_names import ANSWER_FIELDS
+from finops_cli.guard.records import MASKED_KINDS
 from finops_cli.kb.load import named_digits
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backends import BACKENDS
@@ -39,6 +40,7 @@ def check_provenance(given: dict[str, Any], kb: KnowledgeBase) -> list[Finding]:
         *_check_backend(made, given),
         *_check_attempts(made, given, kb),
         *_check_clock(made, given),
+        *_check_masked(made),
     ]
 
 
@@ -171,6 +173,13 @@ def _check_clock(made: Provenance, given: dict[str, Any]) -> Iterator[Finding]:
     for name in ("as_of", "as_of_source", "calendar"):
         if clock.get(name) != told[name]:
             yield _finding(f"clock/{name}", show_value(clock.get(name)), told[name])
+
+
+def _check_masked(made: Provenance) -> Iterator[Finding]:
+    """Compare the kinds of personal data with those that the guard knows, in its order."""
+    masked = () if isinstance(made.masked, msgspec.UnsetType) else made.masked
+    if masked != tuple(kind for kind in MASKED_KINDS if kind in masked):
+        yield _finding("masked", f"of {', '.join(MASKED_KINDS)} each once, in this order", masked)
 
 
 def _finding(name: str, expected: str, actual: Any) -> Finding:

@@ -143,9 +143,9 @@ def read_drift_baseline(path: Path) -> Baseline:
 
 def _read_baseline(path: Path) -> Baseline:
     """Read the lines of a run, the answers of an evaluation, or a stored baseline."""
-    import msgspec
 
     from finops_cli.domain.decode_errors import describe_decode_error
+    from finops_cli.domain.exact_json import UNREADABLE
     from finops_cli.evaluation.results_dir import ANSWERS, require_finished
     from finops_cli.files.jsonl import lines_of
     from finops_cli.files.safe_io import reading, refuse_unreadable
@@ -162,7 +162,7 @@ def _read_baseline(path: Path) -> Baseline:
                 return stored
             rest = (line for line, _ in lines)
             return baseline_of(line for line in _chain(first, rest) if line)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise UsageError(
             f"--drift-baseline {answers}: has a line that is not an output line:"
             f" {describe_decode_error(error)}",

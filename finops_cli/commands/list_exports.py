@@ -203,11 +203,12 @@ def _read_run_note(source: Path) -> list[tuple[str, str]]:
     """Read which file the run read, from the note beside its output, where there is one."""
     import msgspec
 
+    from finops_cli.domain.exact_json import UNREADABLE
     from finops_cli.pipeline.resume import RunNote, note_path
 
     try:
         note = msgspec.json.decode(note_path(source).read_bytes(), type=RunNote)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return []
     made = note.fingerprint
     text = f"{made.input_bytes:,} bytes of {made.input_kind}, sha256 {made.input_sha256}"

@@ -160,6 +160,7 @@ def _render(
 ) -> Iterator[str]:
     import msgspec
 
+    from finops_cli.domain.exact_json import UNREADABLE
     from finops_cli.views.fail_page.line import read_fail_line
     from finops_cli.views.fail_page.page import render_page
 
@@ -176,7 +177,7 @@ def _render(
             line = read_fail_line(each.line)
             if line.book is not None and path is not None and path.is_file():
                 line = read_fail_line(each.line, read_queue(path, line.book.cusip))
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise UsageError(
                 f"line {each.number} ({each.fail_id}) is not an output line: {error}",
                 "make the output again with this version of finops, or show it with --format json",

@@ -47,14 +47,13 @@ def read_queue(path: Path, cusip: str) -> list[PoolFail]:
 
 def find_pool(search: Search, source: str) -> str:
     """Return the security whose pool a name means. Raises UsageError where it means none."""
-    import msgspec
-
+    from finops_cli.domain.exact_json import UNREADABLE
     from finops_cli.views.fail_page.line import read_fail_line
 
     for found in search.named or search.of_security:
         try:
             place = read_fail_line(found.line).book
-        except msgspec.DecodeError:
+        except UNREADABLE:
             continue
         if place is not None:
             return place.cusip
@@ -106,6 +105,7 @@ def _read_clears(path: Path | None, cusip: str) -> list[str]:
     import msgspec
 
     from finops_cli.book.certificates import PoolCertificate
+    from finops_cli.domain.exact_json import UNREADABLE
 
     if path is None:
         return []
@@ -115,7 +115,7 @@ def _read_clears(path: Path | None, cusip: str) -> list[str]:
             if line.startswith(wanted):
                 try:
                     made = msgspec.json.decode(line, type=PoolCertificate)
-                except msgspec.DecodeError as error:
+                except UNREADABLE as error:
                     raise UsageError(
                         f"{path}: {error}", "give the proof of finops book --certificate"
                     ) from error

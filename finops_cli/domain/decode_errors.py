@@ -31,6 +31,8 @@ def describe_decode_error(error: Exception, known_keys: Sequence[str] = ()) -> s
     """
     if isinstance(error, UnicodeDecodeError):
         return describe_bad_byte(error)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     text = str(error)
     found = _PLACE.search(text)
     place, text = (found[1], text[: found.start()]) if found else ("", text)

@@ -5,9 +5,16 @@ digit, on the way out.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+UNREADABLE: Final = (
+    msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError
+)  # fmt: skip
+"""What a decoder of msgspec raises for bytes that hold no value of its type: it is no JSON, has
+bytes that are not UTF-8, is nested too deeply, or has a number out of range.
+"""
 
 
 def _plain(value: object) -> Decimal:

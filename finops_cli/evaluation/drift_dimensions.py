@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from finops_cli.domain.decode_errors import describe_decode_error
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.money import plain
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.results_dir import ANSWERS, require_finished
@@ -79,7 +79,7 @@ def read_features(path: Path) -> Iterator[LineFeatures]:
         for number, (line, _) in enumerate(lines_of(file), start=1):
             try:
                 written = read_line(line)
-            except msgspec.MsgspecError as error:
+            except UNREADABLE as error:
                 raise UsageError(
                     f"{answers} line {number} is not an output line of `finops run`:"
                     f" {describe_decode_error(error)}",

@@ -16,6 +16,7 @@ from msgspec import Struct
 from finops_cli.domain import exact_json
 from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.domain.enums import Status
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
@@ -77,7 +78,7 @@ def read_outcomes(folder: Path) -> Iterator[Outcome]:
             try:
                 outcome = msgspec.convert(exact_json.decode(line), Outcome)
                 _refuse_other_fields(outcome)
-            except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError) as error:
+            except (ValueError, *UNREADABLE) as error:
                 raise UsageError(
                     f"{file} line {number} is not an outcome of an evaluation:"
                     f" {describe_decode_error(error)}",

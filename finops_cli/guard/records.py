@@ -157,6 +157,8 @@ def could_be_masked(text: str, masked: str, kinds: Sequence[str]) -> bool:
     return text.endswith(last) and len(text) - len(last) > place
 
 
+MASKED_KINDS: tuple[str, ...] = (*get_args(Kind), WITHHELD)
+"""What the guard names as masked in a record, in this order."""
 _SAYS_NOTHING = "value"
 """A key that leaves the naming to the one around it; in a text it is the desk's, of money."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -181,7 +183,7 @@ class Mask:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        return tuple(kind for kind in (*get_args(Kind), WITHHELD) if kind in self.found)
+        return tuple(kind for kind in MASKED_KINDS if kind in self.found)
 
     def text(self, text: str | None) -> str | None:
         return self._record(self._reader.mask(text)) if text else text

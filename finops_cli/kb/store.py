@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import KnowledgeError, UsageError
 from finops_cli.kb.load import bundled_kb_dir, digest_rules, load_kb
 
@@ -151,5 +152,5 @@ def _refuse_changed(folder: Path) -> None:
 def _read_note(folder: Path) -> SavedNote | None:
     try:
         return msgspec.json.decode((folder / SAVED).read_bytes(), type=SavedNote)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None

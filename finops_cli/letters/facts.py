@@ -10,6 +10,7 @@ from msgspec import Struct
 from finops_cli.domain.allotment import AllottedShares
 from finops_cli.domain.clock import Right
 from finops_cli.domain.enums import Status
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.headline import FailSummary
 
@@ -108,5 +109,5 @@ def read_line(line: bytes) -> LineFacts | str:
     """Read an output line, or return why finops did not write it."""
     try:
         return _DECODER.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
+    except UNREADABLE as error:
         return str(error)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.monitoring.divergence import by_chance, divergence
 from finops_cli.monitoring.events import Event
@@ -47,7 +48,7 @@ def decode_baseline(text: bytes) -> Baseline | None:
     """Decode a stored baseline; None if `text` is something else, such as the lines of a run."""
     try:
         return msgspec.json.decode(text, type=Baseline)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from finops_cli.domain import exact_json
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Damage, Problem
 from finops_cli.domain.resolution import ResolverInput
@@ -59,7 +60,7 @@ def read_no_case(line: bytes) -> NoCase | None:
         return None
     try:
         return _NO_CASE.decode(line)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

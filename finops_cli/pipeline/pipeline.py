@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from finops_cli.domain import limits
 from finops_cli.domain.allotment import InventoryOrigin
 from finops_cli.domain.enums import Status
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.fault import fault_finding
 from finops_cli.domain.finding import Damage, Finding, Problem
 from finops_cli.domain.headline import Headline
@@ -320,7 +321,7 @@ def _read_fail_id(line: bytes) -> str | None:
     """Read the name of a record, by a way of its own: the usual one may have the fault."""
     try:
         return msgspec.json.decode(line, type=_Named).fail_id
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         return None
 
 

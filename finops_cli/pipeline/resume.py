@@ -16,6 +16,7 @@ from typing import BinaryIO
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import ResumeRefused
 from finops_cli.files.safe_io import for_owner_unlinked, refuse_to_replace
 from finops_cli.models.protocol import ModelNames
@@ -125,7 +126,7 @@ def remove_note(output: Path) -> None:
     path = note_path(output)
     try:
         msgspec.json.decode(path.read_bytes(), type=RunNote)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return
     path.unlink()
 
@@ -139,7 +140,7 @@ def refuse_to_lose(output: Path) -> None:
         return
     try:
         complete = msgspec.json.decode(note_path(output).read_bytes(), type=RunNote).complete
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, *UNREADABLE):
         refuse_to_replace(output, overwrite=False)  # not the output of a run that can be resumed
         return
     if complete:
@@ -171,7 +172,7 @@ def read_note(output: Path) -> RunNote:
             f"{output} has lines but no {path.name} that says what made them",
             "delete it to start over",
         ) from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ResumeRefused(
             f"{path} cannot be read ({error})", f"delete it and {output.name} to start over"
         ) from error

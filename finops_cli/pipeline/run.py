@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec.structs import replace
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.files.input_watch import InputWatch
 from finops_cli.files.jsonl import BATCH_LINES, InputLine
@@ -330,7 +331,7 @@ def _count(
 ) -> None:
     try:
         line = pipeline.line_type.read(written)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise ResumeRefused(
             f"{output} line {number} is not an output line ({error})", "delete it to start over"
         ) from error

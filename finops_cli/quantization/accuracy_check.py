@@ -15,6 +15,7 @@ from finops_cli.datasets.grading import NO_ANSWER, Grade, Scores, total
 from finops_cli.datasets.rows import Row
 from finops_cli.datasets.stage_type import LabelAnswers
 from finops_cli.datasets.stages import grade, stage_named, task_of
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.files.jsonl import lines_of
@@ -48,7 +49,7 @@ def read_held_out(path: Path, stage: StageName, count: int) -> list[Row]:
         for number, (line, _) in enumerate(islice(lines_of(file), count), start=1):
             try:
                 row = msgspec.json.decode(line, type=Row)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except UNREADABLE as error:
                 raise UsageError(
                     f"{path}: line {number} is not a row of a generated set: {error}",
                     "give a file that `finops generate` wrote",

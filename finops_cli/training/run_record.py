@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import ResumeRefused
 from finops_cli.training.data.sources import DataNote
@@ -110,7 +111,7 @@ def read_record(folder: Path) -> TrainingRecord | None:
         return msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ResumeRefused(
             f"{path} cannot be read ({error})", "give --overwrite to start over"
         ) from error

@@ -103,16 +103,17 @@ def schema_errors(given: Any, validator: Any) -> list[Problem]:
         {problem.message: problem for problem in found[: limits.PROBLEMS]}.values(),
         key=lambda problem: problem.path,
     )
-    return [*told, _AND_MORE] if len(found) > limits.PROBLEMS else told
+    return [*told, AND_MORE] if len(found) > limits.PROBLEMS else told
 
 
-_AND_MORE = Problem(
+AND_MORE = Problem(
     rule="schema.range",
     path="",
     value="",
     accepted="a record whose faults can be listed",
     message="and more faults than are listed here",
 )
+"""Stands behind the faults of a value that has more than `limits.PROBLEMS`."""
 
 
 def make_validator(schema: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from finops_cli.domain.enums import EscalationLevel, Status, Tier
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.headline import By, FailSummary, Headline
 from finops_cli.pipeline.earlier_lines import RULE as PROMISED
 
@@ -179,7 +180,7 @@ def read_answer(line: bytes, number: int) -> Answer | NotALine:
     """Read line `number` of an output."""
     try:
         given = _DECODER.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
+    except UNREADABLE as error:
         return NotALine(number, str(error))
     fail, triage, headline = given.fail, given.triage, given.headline
     clock = given.clock if isinstance(given.clock, Struct) else None

@@ -8,6 +8,8 @@ from decimal import Decimal
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
+
 
 class PlanStep(Struct, frozen=True):
     """A step of a plan. Quantities in shares, coverage in percent of the shares owed."""
@@ -157,7 +159,7 @@ def read_details(line: bytes) -> Details | None:
     """Read the details of an output line; None where they have another shape."""
     try:
         return _DECODER.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
+    except UNREADABLE:
         return None
 
 

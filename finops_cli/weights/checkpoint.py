@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import UsageError
 from finops_cli.weights.safetensors import Tensor, read_tensors
 
@@ -76,7 +77,7 @@ def read_json(path: Path) -> dict[str, Any]:
         )
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise UsageError(
             f"{path} is not a JSON object: {error}", "download or copy the model again"
         ) from error

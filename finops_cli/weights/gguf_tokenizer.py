@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import UsageError
 from finops_cli.models.gguf import Pair
 from finops_cli.weights.checkpoint import read_json
@@ -81,7 +82,7 @@ def read_tokenizer_file(folder: Path) -> TokenizerFile:
     read_json(path)
     try:
         return msgspec.json.decode(path.read_bytes(), type=TokenizerFile)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise UsageError(
             f"{path} is not a BPE tokenizer ({error})",
             "give the tokenizer of a Qwen or Mistral model",

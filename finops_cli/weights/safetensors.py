@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.domain import limits
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         entries: dict[str, msgspec.Raw] = msgspec.json.decode(head, type=dict[str, msgspec.Raw])
         entries.pop("__metadata__", None)
         found = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in entries.items()}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise UsageError(
             f"{path}: its head cannot be read ({error})", "download or save it again"
         ) from error

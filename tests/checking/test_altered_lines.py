@@ -189,6 +189,9 @@ def edit(line: Any, path: str, value: Any) -> Any:
         ("engine", "headline", DELETED, "schema.shape"),
         ("engine", "approved", True, "schema.unknown"),
         ("engine", "format", 7, "schema.enum"),
+        ("engine", "provenance/masked", ["SHOE_SIZE"], "check.provenance"),
+        ("engine", "provenance/masked", ["SSN", "SSN"], "check.provenance"),
+        ("engine", "provenance/masked", ["SSN", "EMAIL"], "check.provenance"),
     ],
 )
 def test_check_judges_what_a_line_says_of_itself(
@@ -201,6 +204,17 @@ def test_check_judges_what_a_line_says_of_itself(
     text = json.dumps(line).encode()
     for [verdict] in (list(check_lines([text], kb)), list(check_run([text], FAILS[:1], kb))):
         assert rule in [each.rule for each in verdict.findings], verdict
+
+
+@pytest.mark.parametrize("place", ["", "fail", "headline", "verification", "raw"])
+def test_check_lists_twenty_faults_of_shape(place: str, kb: KnowledgeBase) -> None:
+    """A line with 5,000 unknown names costs a verdict with twenty of them, not 5,000."""
+    line = make_line(kb, "engine", FAILS[0])
+    part = line.setdefault(place, {}) if place else line
+    part.update({f"name{number}": [] for number in range(5_000)})
+    [verdict] = check_lines([json.dumps(line, default=str).encode()], kb)
+    assert len(verdict.findings) == 21
+    assert verdict.findings[-1].message == "and more faults than are listed here"
 
 
 def test_check_compares_a_rejection_with_its_record(kb: KnowledgeBase) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from finops_cli.devtools.fake_ollama.models import Model, Models
 from finops_cli.devtools.fake_ollama.slots import FOREVER, Settings
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.models.prompts import EMPTY_THINK
 
 Endpoint = Literal["generate", "chat"]
@@ -97,7 +98,7 @@ def body_of(content: bytes) -> dict[str, Any]:
         raise Refusal(400, "missing request body")
     try:
         body = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Refusal(400, f"invalid JSON: {error}") from error
     if not isinstance(body, dict):
         raise Refusal(400, "json: cannot unmarshal into Go value of type api.GenerateRequest")

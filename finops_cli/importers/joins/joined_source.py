@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from finops_cli.domain import exact_json
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import Unfinished
 from finops_cli.files.jsonl import Batches, InputLine
@@ -198,5 +199,5 @@ def _is_receive(side: object, direction: object) -> bool:
 def _glance(line: bytes) -> _Glance | None:
     try:
         return _GLANCE.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None  # another check reports it

@@ -21,6 +21,7 @@ from typing import IO
 
 import msgspec
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.models.failures import Crashed, TimedOut
 from finops_cli.models.llama_cpp.messages import (
     FROM_WORKER,
@@ -250,7 +251,7 @@ class WorkerProcess:
             while (body := next_frame(stdout)) is not None:
                 try:
                     message = FROM_WORKER.decode(body)
-                except msgspec.DecodeError as error:
+                except UNREADABLE as error:
                     self._child.kill()
                     return f"sent invalid output and was ended: {error}"
                 self._last_message_at = monotonic()

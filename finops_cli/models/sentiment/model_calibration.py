@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import UsageError
 
 _ENDING, _IN_FOLDER = ".calibration.json", "calibration.json"
@@ -41,7 +42,7 @@ def read_temperature(model: Path, sha256: str) -> float | None:
         return None
     try:
         found = msgspec.json.decode(path.read_bytes(), type=ModelCalibration)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise UsageError(
             f"{path}: is not a calibration ({error})",
             f"delete it, or write it again: finops train --stage sentiment --kind calibration"

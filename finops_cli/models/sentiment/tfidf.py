@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.sentiment import LABELS, Label, Scores, scores_of
 from finops_cli.errors import UsageError
 from finops_cli.kb.load import bundled_dir
@@ -115,7 +116,7 @@ def load_tfidf(path: Path) -> Tfidf:
             f"{path}: cannot be read ({error.strerror})",
             "give a file that `finops train --stage sentiment --kind tfidf` wrote",
         ) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UsageError(
             f"{path}: is not a baseline model ({error})",
             "give a file that `finops train --stage sentiment --kind tfidf` wrote",

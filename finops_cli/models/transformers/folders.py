@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import UsageError
 from finops_cli.files.digests import Identity, sha256_of_file
 
@@ -78,7 +79,7 @@ def _read_config(stage: str, folder: Path) -> dict[str, Any]:
         )
     try:
         return msgspec.json.decode((folder / CONFIG).read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise UsageError(
             f"{folder / CONFIG}: cannot be read ({error})", "copy the model again"
         ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import UsageError
 
 NOTE = "finops.json"
@@ -54,7 +55,7 @@ def read_note(folder: Path) -> ModelNote | None:
         return msgspec.json.decode((folder / NOTE).read_bytes(), type=ModelNote)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UsageError(
             f"{folder / NOTE} is not a note of finops train ({error}). Expected"
             ' {"modelfile": NAME}, for an adapter also "base": {FILE: SHA-256}.'

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from finops_cli.domain import exact_json
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.files.safe_io import for_owner
 from finops_cli.monitoring.events import Event
 
@@ -106,5 +107,5 @@ def _read(path: Path) -> Iterator[Entry]:
         for line in file:
             try:
                 yield _DECODER.decode(line)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 continue

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.files.safe_io import whole
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.monitoring.events import Event, EventName
@@ -74,7 +75,7 @@ class Alarms:
         for line in lines:
             try:
                 predictions = read_predictions(line)
-            except msgspec.DecodeError:  # a line of another command
+            except UNREADABLE:  # a line of another command
                 continue
             with self._lock:
                 if predictions is not None and self._watch is not None:

@@ -6,12 +6,12 @@ import asyncio
 from http import HTTPStatus
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from finops_cli.domain import exact_json
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.monitoring.live_drift import Baseline, baseline_of
 from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.auth.tokens import Now
@@ -71,7 +71,7 @@ def _read_baseline(path: Path) -> Baseline:
     try:
         with path.open("rb") as file:
             return baseline_of(file)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise ServiceError(
             HTTPStatus.CONFLICT, "no-output", "the output of the job cannot be read"
         ) from error

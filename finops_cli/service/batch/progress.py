@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.fails import Place, insert_fails, mark_gone
 from finops_cli.service.store.jobs import (
@@ -175,7 +176,7 @@ def _status_of(line: bytes) -> str:
     """Return the status of a line; that of a verdict is `ok` or `findings`."""
     try:
         found = _STATUS.decode(line)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return "unreadable"
     if found.status is not None:
         return found.status

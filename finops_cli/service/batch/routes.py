@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from finops_cli.domain import exact_json
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.batch.commands import named_files, read_job_options
@@ -236,7 +237,7 @@ class JobRoutes:
         described = self._runner.describe(job)
         try:
             stats = msgspec.json.decode(path.read_bytes())
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *UNREADABLE):
             return described
         return msgspec.structs.replace(described, stats=stats)
 

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.service.problems import ServiceError
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ async def read_object(request: Request, kind: type[T], limit: int) -> tuple[T, b
         raise ServiceError(
             HTTPStatus.UNPROCESSABLE_ENTITY, "wrong-value", f"the body has another shape: {error}"
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ServiceError(
             HTTPStatus.BAD_REQUEST, "not-json", f"the body is not JSON: {error}"
         ) from error

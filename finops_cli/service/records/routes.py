@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from finops_cli.checking.outputs import check_lines
 from finops_cli.domain import exact_json, limits
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.files.jsonl import Batch
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.monitoring.run_summary import RunSummary
@@ -145,7 +146,7 @@ def split_list(body: bytes, settings: ServeSettings) -> list[bytes] | None:
         return None
     try:
         records = [bytes(each) for each in _RAW.decode(body)]
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise not_json(str(error)) from error
     most = settings.limits["array_records"]
     if len(records) > most:

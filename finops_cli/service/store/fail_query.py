@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import State, read_states
 from finops_cli.service.store.fails import SEVEREST_FIRST, FailRow, mark_bits, row_of
@@ -222,7 +223,7 @@ def _read_cursor(cursor: str, order: Order) -> list[Any]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         found = msgspec.json.decode(text, type=tuple[str, int, str, int])
-    except (ValueError, msgspec.MsgspecError) as error:
+    except (ValueError, *UNREADABLE) as error:
         raise BadCursor(cursor) from error
     if found[0] != order:
         raise BadCursor(cursor)

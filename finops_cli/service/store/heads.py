@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import UsageError
 from finops_cli.files.safe_io import for_owner_unlinked, refuse_unreadable
 from finops_cli.service.store.database import Connection
@@ -32,7 +33,7 @@ def read_heads(path: Path) -> dict[int, str]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             head = decoder.decode(line)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise UsageError(
                 f"--heads {path} line {number}: {error}", f"give a copy of {HEADS_FILE}"
             ) from error

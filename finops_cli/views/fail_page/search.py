@@ -8,6 +8,7 @@ from difflib import get_close_matches
 import msgspec
 from msgspec import Struct
 
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.views.wording import clean
 
 MOST = 20
@@ -61,7 +62,7 @@ class Search:
     def _read(self, line: bytes, number: int) -> None:
         try:
             names = _DECODER.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return
         self.lines += 1
         found = FoundLine(number, names.fail_id, line)

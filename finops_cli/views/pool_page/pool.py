@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from finops_cli.domain.allotment import SOURCE_KINDS, AllottedShares, BookPlace
 from finops_cli.domain.enums import Tier
+from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.inventory_lines import InventoryLine
 
 KIND_WORDS = {
@@ -130,7 +131,7 @@ def read_pool_fails(lines: Iterable[bytes], cusip: str) -> list[PoolFail]:
             continue  # most lines are of other securities, and need not be decoded
         try:
             given = _DECODER.decode(line)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             continue
         if given.book is None or given.fail is None or given.triage is None:
             continue
