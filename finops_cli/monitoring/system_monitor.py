@@ -21,7 +21,14 @@ from finops_cli.monitoring.events import Callback, Event, EventName
 from finops_cli.monitoring.health import Signals, compute_penalties, health_of
 from finops_cli.monitoring.hooks.hook_thread import HookThread
 from finops_cli.monitoring.latencies import step_of
-from finops_cli.monitoring.windows import Counts, Ring, WindowFigures, describe_window
+from finops_cli.monitoring.windows import (
+    Counts,
+    MinuteFigures,
+    Ring,
+    WindowFigures,
+    describe_minute,
+    describe_window,
+)
 
 if TYPE_CHECKING:
     from finops_cli.kb.rulebook import KnowledgeBase
@@ -31,6 +38,7 @@ _MS = 1000
 _PREDICTIONS = {"tier": "tiers", "category": "categories", "action": "actions", "label": "labels"}
 """The kinds of predictions, and the counts of a summary that hold them."""
 _SECOND, _MINUTE = 1, 60
+_KEPT_EVENTS = 20
 
 
 class SystemStats(Struct, frozen=True, kw_only=True):
@@ -71,6 +79,13 @@ class SlowAnswer(Struct, frozen=True, kw_only=True):
     latency_ms: float
 
 
+class PastEvent(Struct, frozen=True, kw_only=True):
+    """An event that was reported."""
+
+    seconds_ago: float
+    event: Event
+
+
 class SystemMonitor:
     """Counts what the process answers. Every method may be called from any thread.
 
@@ -94,6 +109,7 @@ class SystemMonitor:
         self._gauges: dict[str, float] = {}
         self._events: Counter[str] = Counter()
         self._recoveries: Counter[str] = Counter()
+        self._past: deque[tuple[float, Event]] = deque(maxlen=_KEPT_EVENTS)
         self._slow: deque[SlowAnswer] = deque(maxlen=kb.monitoring.spike["slowest"])
         self._callbacks: dict[str, list[Callback]] = defaultdict(list)
         self._threads: dict[Callback, HookThread[Event]] = {}
@@ -217,6 +233,7 @@ class SystemMonitor:
         """Report an event to the callbacks that are registered for it. It does not wait."""
         with self._lock:
             self._events[event.event] += 1
+            self._past.append((self._clock(), event))
             if "rung" in event.facts:
                 self._recoveries[event.facts["rung"]] += 1
             sinks = list(self._sinks)
@@ -285,6 +302,30 @@ class SystemMonitor:
             numbers = range(min(parts, default=0), int(now // _MINUTE))
             return [
                 _percentile(parts[number], "p95") if number in parts else None for number in numbers
+            ]
+
+    def minutes(self) -> list[MinuteFigures]:
+        """Return the figures of each minute of the last hour, the oldest first.
+
+        Minutes before the beginning are left out.
+        """
+        with self._lock:
+            now = self._now()
+            parts = {part.number: part for part in self._minutes.recent(now)}
+            last = int(now // _MINUTE)
+            first = max(0, last + 1 - self._minutes.span // _MINUTE)
+            return [
+                describe_minute(parts.get(number), last - number)
+                for number in range(first, last + 1)
+            ]
+
+    def past_events(self) -> list[PastEvent]:
+        """Return the last events that were reported, the newest first."""
+        with self._lock:
+            now = self._clock()
+            return [
+                PastEvent(seconds_ago=round(now - at, 1), event=event)
+                for at, event in reversed(self._past)
             ]
 
     def minute_number(self) -> int:

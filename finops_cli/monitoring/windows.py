@@ -111,3 +111,26 @@ def describe_window(counts: Counts, seconds: float) -> WindowFigures:
 def pct(part: int, of: int) -> float:
     """Return `part` in percent of `of`, to two decimals; 0 of nothing."""
     return round(100 * part / of, 2) if of else 0.0
+
+
+class MinuteFigures(Struct, frozen=True, kw_only=True):
+    """The figures of one minute. Latencies are in milliseconds, to within 1 %."""
+
+    minutes_ago: int
+    """0: the minute that runs."""
+    requests: int
+    records: int
+    error_rate_pct: float
+    latency_ms: Mapping[str, float | None]
+
+
+def describe_minute(counts: Counts | None, minutes_ago: int) -> MinuteFigures:
+    """Describe the counts of a minute; None: nothing happened in it."""
+    known = counts or Counts(0)
+    return MinuteFigures(
+        minutes_ago=minutes_ago,
+        requests=known.requests,
+        records=known.records,
+        error_rate_pct=known.errors_pct,
+        latency_ms={f"p{each}": percentile_ms(known.latency, each) for each in PERCENTILES},
+    )

@@ -20,6 +20,9 @@ PAGES = (
     "/rules/score.age_factor",
     "/help",
     "/docs",
+    "/monitor",
+    "/audit?verify=yes",
+    "/problems/token",
 )
 """The pages that anybody who has signed in may see. A new page gets its line here."""
 

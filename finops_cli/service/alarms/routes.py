@@ -50,7 +50,13 @@ class DriftRoutes:
         """Take the answers of a job as the baseline. Raises ServiceError 404, 409, 410, 422."""
         require_right(request, "operate")
         asked, _ = await read_object(request, BaselineRequest, _BODY_BYTES)
-        job = await find_job(self._database, asked.job)
+        await self.take_baseline(request, asked.job)
+        return _json(self._alarms.drift())
+
+    async def take_baseline(self, request: Request, id: str) -> None:
+        """Take the answers of the job `id` as the baseline. Raises as `set_baseline` does."""
+        require_right(request, "operate")
+        job = await find_job(self._database, id)
         if job.command not in _COMMANDS:
             raise wrong_value("job", f"a job of {job.command}", f"one of {', '.join(_COMMANDS)}")
         if job.state != "completed":
@@ -64,7 +70,6 @@ class DriftRoutes:
         details = {"records": baseline.records}
         await self._database.write(lambda db: append(db, at, actor, "baseline", job.id, details))
         await asyncio.to_thread(self._alarms.set_baseline, baseline)
-        return _json(self._alarms.drift())
 
 
 def _read_baseline(path: Path) -> Baseline:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from finops_cli.service.desk.audit_page import list_audit_routes
 from finops_cli.service.desk.exports_page import list_export_routes
 from finops_cli.service.desk.jobs_page import list_job_routes
+from finops_cli.service.desk.monitor_page import list_monitor_routes
 from finops_cli.service.desk.reference.api_page import list_api_routes
 from finops_cli.service.desk.reference.help_page import list_help_routes
 from finops_cli.service.desk.reference.problems_page import list_problem_routes
@@ -28,6 +30,8 @@ def list_pages(parts: Parts) -> list[NamedRoute]:
         *list_job_routes(parts),
         *list_export_routes(parts),
         *list_rule_routes(parts),
+        *list_monitor_routes(parts),
+        *list_audit_routes(parts),
         *list_help_routes(parts),
         *list_problem_routes(),
         *list_api_routes(parts),

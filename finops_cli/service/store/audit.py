@@ -17,6 +17,7 @@ from msgspec import Struct
 from finops_cli.service.store.database import Connection, Row
 
 _PART = "SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT 1000"
+_ESCAPED = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 FIRST = "0" * 64
 """The hash before the first entry."""
 
@@ -84,7 +85,36 @@ def read_entries(connection: Connection, after: int = 0, at_most: int = 100) -> 
     rows = connection.execute(
         "SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, at_most)
     )
-    return [AuditEntry(**{**dict(row), "details": json.loads(row["details"])}) for row in rows]
+    return [_entry(row) for row in rows]
+
+
+class EntryFilter(NamedTuple):
+    """Which entries are wanted; an empty text takes all."""
+
+    who: str = ""
+    action: str = ""
+    subject: str = ""
+    """The beginning of it."""
+
+
+def find_entries(
+    connection: Connection, wanted: EntryFilter, before: int | None = None, at_most: int = 100
+) -> list[AuditEntry]:
+    """Return up to `at_most` entries, the newest first; those before the entry `before`."""
+    conditions = ["seq < ?"]
+    texts: list[Any] = [2**53 if before is None else before]
+    for column, value in (("who", wanted.who), ("action", wanted.action)):
+        if value:
+            conditions.append(f"{column} = ?")
+            texts.append(value)
+    if wanted.subject:
+        conditions.append(r"subject LIKE ? ESCAPE '\'")
+        texts.append(wanted.subject.translate(_ESCAPED) + "%")
+    query = (
+        f"SELECT * FROM audit WHERE {' AND '.join(conditions)}"  # noqa: S608 - no value is in the text
+        " ORDER BY seq DESC LIMIT ?"
+    )
+    return [_entry(row) for row in connection.execute(query, [*texts, at_most])]
 
 
 def verify(connection: Connection, heads: Mapping[int, str] | None = None) -> BrokenChain | int:
@@ -109,6 +139,10 @@ def verify(connection: Connection, heads: Mapping[int, str] | None = None) -> Br
     if missing:
         return BrokenChain(min(missing), "is missing, and a hash of it was kept elsewhere")
     return count
+
+
+def _entry(row: Row) -> AuditEntry:
+    return AuditEntry(**{**dict(row), "details": json.loads(row["details"])})
 
 
 def _rows(connection: Connection) -> Iterator[Row]:
