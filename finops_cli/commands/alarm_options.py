@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.monitoring.events import Event
     from finops_cli.monitoring.hooks.alarms import RunAlarms
+    from finops_cli.monitoring.hooks.hook_file import Hook
     from finops_cli.monitoring.live_drift import Baseline, DriftWatch
     from finops_cli.pipeline.run import RunConfig
 
@@ -75,6 +76,18 @@ def sound_alarms(
             typer.echo(wrap_label("hooks", sentence), err=True)
 
 
+def send_events(events: Iterable[Event], hooks: Iterable[Hook], kb: KnowledgeBase) -> None:
+    """Send events to hooks and wait for them; name on stderr what did not arrive."""
+    from finops_cli.monitoring.hooks.alarms import Dispatch
+    from finops_cli.monitoring.hooks.outbox import Outbox
+
+    dispatch = Dispatch(hooks, Outbox(None, continues=False), kb.monitoring.hooks)
+    for event in events:
+        dispatch.send(event)
+    for sentence in dispatch.drain():
+        typer.echo(wrap_label("hooks", sentence), err=True)
+
+
 def describe_event(event: Event) -> str:
     """Describe an event in one line."""
     facts = event.facts
@@ -90,6 +103,7 @@ def describe_event(event: Event) -> str:
 
 
 def _open_alarms(options: AlarmOptions, config: RunConfig, kb: KnowledgeBase) -> RunAlarms:
+    from finops_cli.monitoring.health_watch import HealthWatch
     from finops_cli.monitoring.hooks.alarms import Dispatch, RunAlarms
     from finops_cli.monitoring.hooks.outbox import Outbox, outbox_path
     from finops_cli.monitoring.latency_watch import LatencyWatch
@@ -107,7 +121,8 @@ def _open_alarms(options: AlarmOptions, config: RunConfig, kb: KnowledgeBase) ->
     monitor = system_monitor(kb)
     folder = None if config.output is None else diagnostics_of(config.output)
     latency = LatencyWatch(monitor, kb.monitoring.spike, folder)
-    return RunAlarms(monitor, dispatch, watch, latency)
+    health = HealthWatch(monitor, kb.monitoring.health_alarm)
+    return RunAlarms(monitor, dispatch, watch, latency, health)
 
 
 def diagnostics_of(output: Path) -> Path:

@@ -49,6 +49,16 @@ WindowSize = Annotated[
     ),
 ]
 
+Hooks = Annotated[
+    Path | None,
+    typer.Option(
+        "--hooks",
+        metavar="FILE",
+        help="File (TOML) of commands and webhooks of this machine that get one event `drift` for"
+        " each dimension that drifted.",
+    ),
+]
+
 
 @show_examples(
     Example("finops drift today.jsonl -b monday.jsonl", after=_RUNS),
@@ -61,18 +71,25 @@ def drift(
     threshold: Threshold = None,
     window: WindowSize = None,
     as_json: AsJson = False,
+    hooks: Hooks = None,
 ) -> None:
     """Compare the inputs and answers of a run with a baseline."""
+    from finops_cli.commands.alarm_options import send_events
     from finops_cli.evaluation.drift import drift as held_against
+    from finops_cli.evaluation.drift import drift_events
     from finops_cli.evaluation.drift_dimensions import read_features
     from finops_cli.evaluation.reports.text_report import drift_text
     from finops_cli.kb.load import load_kb
+    from finops_cli.monitoring.hooks.hook_file import read_hooks
     from finops_cli.pipeline.output import encode_value
 
-    settings = load_kb(kb_dir_of(context)).evaluation
+    kb = load_kb(kb_dir_of(context))
+    settings = kb.evaluation
     allowed = settings.drift_threshold if threshold is None else Decimal(str(threshold))
     size = settings.drift_window if window is None else window
+    receivers = () if hooks is None else read_hooks(hooks)
     found = held_against(read_features(run), read_features(baseline), size, allowed, settings)
     typer.echo(encode_value(found) if as_json else drift_text(found))
+    send_events(drift_events(found), receivers, kb)
     if found.drifted:
         raise typer.Exit(1)

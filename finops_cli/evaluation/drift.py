@@ -13,6 +13,7 @@ from finops_cli.evaluation.drift_dimensions import DIMENSIONS, Dimension, LineFe
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.kb.chapters.evaluation import EvaluationSettings
 from finops_cli.monitoring.divergence import by_chance, divergence
+from finops_cli.monitoring.events import Event
 
 _Counts = dict[str, Counter[str]]
 
@@ -115,6 +116,28 @@ def drift(
         sentence=sentence,
         dimensions=found,
     )
+
+
+def drift_events(found: Drift) -> list[Event]:
+    """Return the event `drift` of each dimension that drifted, as a run reports it."""
+    return [
+        Event(
+            event="drift",
+            facts={
+                "dimension": each.name,
+                "divergence": each.divergence if each.worst is None else each.worst.divergence,
+                "by_chance": each.by_chance if each.worst is None else each.worst.by_chance,
+                "threshold": found.threshold,
+                "answers": found.records if each.worst is None else found.window,
+                "moved": each.moved,
+                "from_pct": each.from_pct,
+                "to_pct": each.to_pct,
+                "after_answers": found.records if each.worst is None else each.worst.last,
+            },
+        )
+        for each in found.dimensions
+        if each.drifted
+    ]
 
 
 def _refuse_options(window: int, threshold: Decimal, settings: EvaluationSettings) -> None:

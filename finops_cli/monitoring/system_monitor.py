@@ -332,6 +332,10 @@ class SystemMonitor:
         """Return the number of complete minutes since the beginning."""
         return int(self._now() // _MINUTE)
 
+    def second_number(self) -> int:
+        """Return the number of complete seconds since the beginning."""
+        return int(self._now())
+
     def _now(self) -> float:
         """Return the seconds since the beginning."""
         return self._clock() - self._began

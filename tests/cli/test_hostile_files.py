@@ -18,6 +18,8 @@ SETTINGS = {
     "modelfile": ("create", "--stage", "triage", "--dry-run", "--modelfile"),
     "gguf": ("create", "--stage", "triage", "--dry-run", "--gguf"),
     "recipe": ("train", "--stage", "triage", "--dry-run", "--config"),
+    "hooks": ("run", MONDAY, "--backend", "engine", "--hooks"),
+    "hooks of drift": ("drift", EXPECTED, "--baseline", EXPECTED, "--hooks"),
 }
 RECORDS = {
     "inventory": ("run", MONDAY, "--backend", "engine", "--inventory"),

@@ -111,6 +111,30 @@ def events_of(told: Path) -> list[tuple[str, str, int]]:
     ]
 
 
+def test_drift_tells_its_hooks_of_each_dimension(
+    finops: Finops, tmp_path: Path, runs: tuple[Path, Path], teller: tuple[Path, Path]
+) -> None:
+    """`finops drift --hooks` tells a command of each dimension that drifted, and of none else."""
+    baseline, fails = runs
+    hooks = write_hooks(tmp_path / "hooks.toml", {"command": [str(teller[0])]})
+    out = tmp_path / "out.jsonl"
+    assert finops("run", fails, "--backend", "engine", "-q", "-o", out).returncode == 0
+    done = finops("drift", out, "-b", baseline, "--json", "--hooks", hooks)
+    drifted = [each for each in json.loads(done.stdout)["dimensions"] if each["drifted"]]
+    told = [json.loads(line) for line in teller[1].read_text().splitlines()]
+    assert (done.returncode, len(told) > 1) == (1, True)
+    assert [each["event"] for each in told] == ["drift"] * len(drifted)
+    assert [each["facts"]["dimension"] for each in told] == [each["name"] for each in drifted]
+    assert told[0]["facts"]["divergence"] > told[0]["facts"]["threshold"]
+    teller[1].unlink()
+    assert finops("drift", baseline, "-b", baseline, "--hooks", hooks).returncode == 0
+    assert not teller[1].exists()
+    broken = write_hooks(tmp_path / "broken.toml", {"command": ["/no/such/program"]})
+    failed = finops("drift", out, "-b", baseline, "--hooks", broken)
+    assert failed.returncode == 1
+    assert b"were not delivered" in failed.stderr
+
+
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_run_tells_its_hooks_of_drift(
     finops: Finops,

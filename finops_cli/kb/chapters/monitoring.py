@@ -20,6 +20,8 @@ class MonitoringSettings:
     drift_live: Mapping[str, int]
     hooks: Mapping[str, int]
     spike: Mapping[str, int]
+    health_alarm: Mapping[str, int]
+    """In points of health, but for `min_answers`."""
 
 
 def compile_monitoring(c: Compiler) -> MonitoringSettings:
@@ -34,6 +36,9 @@ def compile_monitoring(c: Compiler) -> MonitoringSettings:
             "monitor.latency_spike", ("ratio", "min_ms", "minutes", "bundles", "slowest")
         ),
     }
+    health = c.wholes("monitor.health_alarm", ("below", "rearm", "min_answers"), highest=100)
+    if health["rearm"] < health["below"]:
+        raise KnowledgeError("kb entry monitor.health_alarm: rearm is less than below.")
     for id, members in tables.items():
         for name, value in members.items():
             if not value:
@@ -47,4 +52,5 @@ def compile_monitoring(c: Compiler) -> MonitoringSettings:
         drift_live=tables["drift.live"],
         hooks=tables["hooks.limits"],
         spike=tables["monitor.latency_spike"],
+        health_alarm=health,
     )

@@ -14,6 +14,7 @@ from finops_cli.monitoring.hooks.outbox import DELIVERED, Outbox
 from finops_cli.monitoring.predictions import read_latency, read_predictions
 
 if TYPE_CHECKING:
+    from finops_cli.monitoring.health_watch import HealthWatch
     from finops_cli.monitoring.hooks.hook_file import Hook
     from finops_cli.monitoring.latency_watch import LatencyWatch
     from finops_cli.monitoring.live_drift import DriftWatch
@@ -96,9 +97,11 @@ class RunAlarms:
         dispatch: Dispatch | None,
         watch: DriftWatch | None,
         latency: LatencyWatch | None = None,
+        health: HealthWatch | None = None,
     ) -> None:
-        """Keep the parts. `latency` looks for spikes while the run lasts."""
+        """Keep the parts. `latency` and `health` look at the monitor while the run lasts."""
         self._latency = latency
+        self._health = health
         self.events: list[Event] = []
         """The events since the beginning of the run, in order."""
         self._monitor = monitor
@@ -114,6 +117,8 @@ class RunAlarms:
                 if latency_ms is not None:
                     self._monitor.note_latency(name, "run", latency_ms)
             self._latency.look()
+        if self._health is not None:
+            self._health.look()
         watch = self._watch
         if watch is None:
             return
@@ -127,6 +132,8 @@ class RunAlarms:
 
     def end(self) -> None:
         """Judge the last answers of the run."""
+        if self._health is not None:
+            self._health.look(is_end=True)
         if self._watch is not None:
             self._report(self._watch.judge(is_end=True))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import stat
-import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from finops_cli.errors import UsageError
+from finops_cli.files.settings_text import decode_settings, parse_toml, read_settings
 from finops_cli.files.user_files import UserFileModel, validate
 from finops_cli.monitoring.events import EVENT_NAMES, EventName
 
@@ -95,20 +95,21 @@ def read_hooks(path: Path) -> tuple[Hook, ...]:
 
     A file with a secret is refused where other users of the machine may read it.
     """
-    try:
-        text, mode = path.read_text(encoding="utf-8"), path.stat().st_mode
-        given: dict[str, Any] = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"--hooks {path}: {error.strerror}", "give a readable file") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(
-            f"--hooks {path}: is not TOML: {error}",
-            'write [[hook]], and below it command = ["/PATH/PROGRAM"] or url = "http://..."',
-        ) from error
+    given = _parse(path, decode_settings(path, read_settings(path)))
     hooks = validate(HookFile, given, f"--hooks {path}").hook
-    if any(hook.secret for hook in hooks) and mode & _OTHERS_MAY_READ:
+    if any(hook.secret for hook in hooks) and path.stat().st_mode & _OTHERS_MAY_READ:
         raise UsageError(
             f"--hooks {path}: holds a secret, and other users of the machine may read it",
             f"chmod 600 {path}",
         )
     return hooks
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return parse_toml(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--hooks {path}: is not TOML: {error}",
+            'write [[hook]], and below it command = ["/PATH/PROGRAM"] or url = "http://..."',
+        ) from error

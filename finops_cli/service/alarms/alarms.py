@@ -16,6 +16,7 @@ from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.files.safe_io import whole
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.monitoring.events import Event, EventName
+from finops_cli.monitoring.health_watch import HealthWatch
 from finops_cli.monitoring.hooks.alarms import Dispatch
 from finops_cli.monitoring.live_drift import Baseline, DriftState, DriftWatch, decode_baseline
 from finops_cli.monitoring.predictions import read_predictions
@@ -53,6 +54,7 @@ class Alarms:
         self._path = data / _FILE
         self._dispatch = dispatch
         self._lock = Lock()
+        self._health = HealthWatch(monitor, kb.monitoring.health_alarm)
         self._baseline: Baseline | None = None
         self._watch: DriftWatch | None = None
         if self._path.is_file():
@@ -82,7 +84,8 @@ class Alarms:
                     self._watch.add(predictions)
 
     def judge(self) -> None:
-        """Report the drift of the last answers, if it passed the threshold."""
+        """Report drift of the last answers, and low health. One thread calls it."""
+        self._health.look(is_end=True)
         with self._lock:
             events = [] if self._watch is None else self._watch.judge(self._clock())
         for event in events:
