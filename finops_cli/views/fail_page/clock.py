@@ -32,20 +32,26 @@ def render_clock(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str]
         if line.clock_skipped:
             yield f"  Not known: {clean(line.clock_skipped)}"
         return
-    for text in _list_sentences(clock):
+    for text in list_sentences(clock):
         yield from fill_lines(f"  {text}", width, "    ")
-    rows = [_HEAD, *(_write_row(each) for each in clock.obligations if each.state in _SHOWN)]
+    rows = [_HEAD, *map(write_duty, list_duties(clock))]
     if width < _WIDE:
         rows = [Row(row.cells[:-1]) for row in rows]
     if len(rows) > 1:
         table = Columns(rows, width - 2, indent=4, right={2})
         for row in rows:
             yield from (f"  {each}" for each in table.render(row))
-    for text in _list_notes(clock):
+    for text in list_notes(clock):
         yield from fill_lines(f"  {clean(text)}", width, "    ")
 
 
-def _list_sentences(clock: Clock) -> Iterator[str]:
+def list_duties(clock: Clock) -> list[Obligation]:
+    """Return the duties that a desk can still act on."""
+    return [each for each in clock.obligations if each.state in _SHOWN]
+
+
+def list_sentences(clock: Clock) -> Iterator[str]:
+    """Yield the moment, the binding date, and how the card's deadline compares with it."""
     moment = clock.as_of.removesuffix("T00:00").replace("T", " ")
     yield f"As of {moment}, settlement date {write_day(clock.settlement_date)}."
     if clock.binding_due is not None:
@@ -58,7 +64,8 @@ def _list_sentences(clock: Clock) -> Iterator[str]:
         )
 
 
-def _write_row(each: Obligation) -> Row:
+def write_duty(each: Obligation) -> Row:
+    """Write a duty: the day, the rule, shares, remedy, days left, and the citation."""
     return Row(
         (
             write_moment(each.due_date, each.due_time),
@@ -71,11 +78,12 @@ def _write_row(each: Obligation) -> Row:
     )
 
 
-def _list_notes(clock: Clock) -> Iterator[str]:
+def list_notes(clock: Clock) -> Iterator[str]:
+    """Yield what the dates rest on: penalty boxes, confidence, assumptions, warnings."""
     for box in clock.penalty_boxes:
         if box.preborrow_required:
             yield f"Short sales need a borrow first ({box.holder}): the close-out was missed."
-    shown = {each.confidence for each in clock.obligations if each.state in _SHOWN}
+    shown = {each.confidence for each in list_duties(clock)}
     yield from (CONFIDENCE_NOTES[each] for each in CONFIDENCE_NOTES if each in shown)
     yield from (f"Assumed: {each}." for each in clock.assumptions)
     yield from (f"Warning: {each}." for each in clock.warnings)

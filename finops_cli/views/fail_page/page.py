@@ -51,12 +51,12 @@ def _render_head(line: FailLine, width: int, paint: Paint) -> Iterator[str]:
         parts.append(f"{line.fail.side} {line.fail.qty:,} of {name}")
     yield "  ".join(parts)
     error = None if line.error is None else line.error.message
-    for text in (_STATUSES.get(line.status), _what_to_do(line), error):
+    for text in (STATUSES.get(line.status), what_to_do(line), error):
         if text:
             yield from fill_lines(clean(text), width)
 
 
-_STATUSES = {
+STATUSES = {
     "repaired": "Repaired: finops corrected the model's answer.",
     "fallback": "Fallback: the engine answered instead of the model.",
     "rejected": "Rejected: the record could not be used.",
@@ -64,7 +64,8 @@ _STATUSES = {
 }
 
 
-def _what_to_do(line: FailLine) -> str | None:
+def what_to_do(line: FailLine) -> str | None:
+    """Return the headline, else the reason of the triage, else the plan in words."""
     if line.headline is not None:
         return line.headline.text
     if line.triage is not None:
@@ -73,6 +74,12 @@ def _what_to_do(line: FailLine) -> str | None:
 
 
 def _render_facts(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str]:
+    for label, text in list_facts(line):
+        yield from _render_fact(label, text, width)
+
+
+def list_facts(line: FailLine) -> list[tuple[str, str]]:
+    """List what is known of a fail as labels and texts; what is not known is left out."""
     fail, triage, origin = line.fail, line.triage, line.origin
     facts: list[tuple[str, str | None]] = []
     if fail is not None:
@@ -86,16 +93,15 @@ def _render_facts(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str
         ]
     if triage is not None:
         facts += [
-            ("state", _write_words(triage.lifecycle_state)),
-            ("flags", ", ".join(map(_write_words, triage.flags))),
+            ("state", write_words(triage.lifecycle_state)),
+            ("flags", ", ".join(map(write_words, triage.flags))),
         ]
     if origin is not None:
         facts += [("derived", ", ".join(origin.derived)), ("assumed", ", ".join(origin.assumed))]
         facts.append(("as of", origin.as_of))
     if line.tone is not None:
         facts.append(("tone of notes", _write_tone(line.tone)))
-    for label, text in facts:
-        yield from _render_fact(label, text, width)
+    return [(label, text) for label, text in facts if text]
 
 
 def _write_tone(tone: Tone) -> str:
@@ -104,16 +110,16 @@ def _write_tone(tone: Tone) -> str:
         return f"not known: {tone.backend} gave none"
     confidence = tone.sentiment.confidence
     number = "" if confidence is None else f" {confidence:.2f}"
-    flags = "".join(f", {_write_words(flag)}" for flag in tone.flags)
+    flags = "".join(f", {write_words(flag)}" for flag in tone.flags)
     return f"{tone.sentiment.label}{number}, by {tone.backend}{flags}; it changes no score"
 
 
 def _write_category(triage: TriageAnswer) -> str:
     direction = triage.cns_direction
-    return _write_words(triage.category) + ("" if direction == "N_A" else f", {direction}")
+    return write_words(triage.category) + ("" if direction == "N_A" else f", {direction}")
 
 
-def _write_words(name: str) -> str:
+def write_words(name: str) -> str:
     """Write a word of a list for a person: CNS_FAIL is CNS fail."""
     return " ".join(_SHORT.get(word, word.lower()) for word in clean(name).split("_"))
 
@@ -123,10 +129,9 @@ _SHORT = {"REG": "Reg", "CP": "counterparty"} | {
 }
 
 
-def _render_fact(label: str, text: str | None, width: int) -> Iterator[str]:
-    if text:
-        first = f"{_INDENT}{label:<{_LABEL}}"
-        yield from fill_lines(f"{first}{clean(text)}", width, " " * len(first))
+def _render_fact(label: str, text: str, width: int) -> Iterator[str]:
+    first = f"{_INDENT}{label:<{_LABEL}}"
+    yield from fill_lines(f"{first}{clean(text)}", width, " " * len(first))
 
 
 def _render_score(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str]:
@@ -180,7 +185,12 @@ _FALLBACKS = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
 
 
 def _render_rest(plan: PlanAnswer, width: int) -> Iterator[str]:
-    """Yield the fallbacks and what stays uncovered."""
+    for label, text in list_rest(plan):
+        yield from _render_fact(label, text, width)
+
+
+def list_rest(plan: PlanAnswer) -> Iterator[tuple[str, str]]:
+    """Yield labels and texts of what follows the steps: the fallbacks, and what is uncovered."""
     then = [
         f"{_FALLBACKS.get(action, clean(action))} {qty:,} shares"
         for action, qty in (
@@ -189,20 +199,20 @@ def _render_rest(plan: PlanAnswer, width: int) -> Iterator[str]:
         )
         if action != "NONE"
     ]
-    yield from _render_fact("then", "; ".join(then), width)
+    if then:
+        yield "then", "; ".join(then)
     if plan.additional_ftrs_chased:
-        text = f"{plan.additional_ftrs_chased:,} more receives"
-        yield from _render_fact("also chased", text, width)
-    if plan.gridlock_detected:
-        yield from _render_fact("gridlock", ", ".join(plan.gridlock_parties), width)
+        yield "also chased", f"{plan.additional_ftrs_chased:,} more receives"
+    if plan.gridlock_detected and plan.gridlock_parties:
+        yield "gridlock", ", ".join(plan.gridlock_parties)
     left = f"{plan.residual_short:,} shares have no source"
     if not plan.residual_short:
         left = "nothing: the plan covers each share"
     elif plan.residual_action != "NONE":
         left += f": {write_action(plan.residual_action).lower()}"
-    yield from _render_fact("uncovered", left, width)
-    if plan.escalation_required:
-        yield from _render_fact("escalation", plan.escalation_reason, width)
+    yield "uncovered", left
+    if plan.escalation_required and plan.escalation_reason:
+        yield "escalation", plan.escalation_reason
 
 
 def _render_findings(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str]:
@@ -232,10 +242,11 @@ def _render_finding(found: Finding, name: str, width: int) -> Iterator[str]:
 
 def _render_value(label: str, value: object, width: int) -> Iterator[str]:
     first = f"{_INDENT * 2}{label:<{_LABEL + 2}}"
-    yield from fill_lines(f"{first}{clean(_write_value(value))}", width, " " * len(first))
+    yield from fill_lines(f"{first}{clean(write_value(value))}", width, " " * len(first))
 
 
-def _write_value(value: object) -> str:
+def write_value(value: object) -> str:
+    """Write a value of a finding; one that is no text is JSON."""
     if isinstance(value, Decimal):
         return f"{value:f}"
     return value if isinstance(value, str) else encode(value).decode()
@@ -246,14 +257,14 @@ def _render_texts(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str
         None if line.triage is None else line.triage.reason,
         None if line.resolution is None else line.resolution.narrative,
     ):
-        if text and text != _what_to_do(line):
+        if text and text != what_to_do(line):
             yield from fill_lines(f"{_INDENT}{clean(text)}", width, _INDENT)
 
 
 def _render_received(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str]:
     """Yield the stages whose answer was kept; `--format json` shows it whole."""
     for stage, kept in (line.raw or {}).items():
-        text = clean(_write_value(kept))
+        text = clean(write_value(kept))
         short = text if len(text) <= _KEPT else f"{text[:_KEPT]}... ({len(text):,} characters)"
         yield from _render_fact(clean(stage), short, width)
 
@@ -267,8 +278,9 @@ def _render_sources(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[s
     if made is not None:
         rules = made.kb if made.kb == kb.version else f"{made.kb}; the titles are of {kb.version}"
         yield from _render_fact("rules", rules, width)
-        yield from _render_fact("answered by", _write_backend(made), width)
-        yield from _render_fact("masked", ", ".join(made.masked), width)
+        yield from _render_fact("answered by", write_backend(made), width)
+        if made.masked:
+            yield from _render_fact("masked", ", ".join(made.masked), width)
     rules_named = [each for each in line.rules if each in kb.entries]
     rows = [Row((f"finops kb show {each}", kb.entries[each].title)) for each in rules_named]
     table = Columns(rows, width - len(_INDENT), indent=4, widest=_WIDEST_CELL)
@@ -276,7 +288,8 @@ def _render_sources(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[s
         yield from (f"{_INDENT}{each}" for each in table.render(row))
 
 
-def _write_backend(made: LineProvenance) -> str:
+def write_backend(made: LineProvenance) -> str:
+    """Name the backend, its models, and the attempts that it took."""
     models = [f"{stage} {name}" for stage, name in (made.models or {}).items() if name]
     attempts = f"{made.attempts} attempts" if made.attempts > 1 else ""
     return ", ".join(filter(None, [made.backend, *models, attempts]))

@@ -29,7 +29,7 @@ def render_queue(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str]
         yield from fill_lines(f"{_INDENT}{clean(place.cut)}", width, _INDENT)
     for finding in place.findings:
         yield from fill_lines(f"{_INDENT}{finding.rule}: {clean(finding.message)}", width, _INDENT)
-    shown = _choose(line.queue, place.place)
+    shown = choose_neighbours(line.queue, place.place)
     if len(shown) < 2:
         return
     rows = [_make_row(each, each.place.place == place.place) for each in shown]
@@ -41,7 +41,7 @@ def render_queue(line: FailLine, kb: KnowledgeBase, width: int) -> Iterator[str]
         yield f"{_INDENT}and {left:,} more fail{'' if left == 1 else 's'}"
 
 
-def _choose(queue: Sequence[PoolFail], place: int) -> list[PoolFail]:
+def choose_neighbours(queue: Sequence[PoolFail], place: int) -> list[PoolFail]:
     """Choose the head of the queue, and the neighbours of a place."""
     near = range(place - _SHOWN, place + _SHOWN + 1)
     return [each for each in queue if each.place.place <= _SHOWN or each.place.place in near]
