@@ -80,6 +80,27 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
             path.unlink()
 
 
+class ComposedLetter(NamedTuple):
+    """A letter, the name of its files, and the rows that ask for it."""
+
+    name: str
+    letter: Letter
+    rows: Sequence[LetterRow]
+
+
+def compose_letters(
+    spool: Spool, kb: KnowledgeBase, files: LetterFiles, as_of: str | None
+) -> Iterator[ComposedLetter]:
+    """Yield each letter of the rows in `spool`, by kind, then by party."""
+    composer = Composer(kb.letters)
+    shared = {**sender_facts(files.desk), "date": None if as_of is None else as_of[:10]}
+    taken: set[str] = set()
+    for draft in _drafts(spool, kb, files):
+        facts = shared | dict(draft.facts)
+        letter = composer.compose(draft.kind, draft.addressee, facts, draft.rows)
+        yield ComposedLetter(_free_name(draft.name, taken), letter, draft.rows)
+
+
 def write_letters(
     spool: Spool,
     folder: Path,
@@ -88,24 +109,19 @@ def write_letters(
     as_of: str | None,
 ) -> Written:
     """Write each letter as text, as an e-mail message and as HTML, and the index."""
-    composer = Composer(kb.letters)
-    shared = {**sender_facts(files.desk), "date": None if as_of is None else as_of[:10]}
     counts: Counter[str] = Counter()
     with_blanks = without = 0
-    taken: set[str] = set()
     with whole(folder / INDEX) as index:
         out = io.TextIOWrapper(index, "utf-8", newline="", write_through=True)
         write = csv.writer(out).writerow
         write([f"{BOM}{_HEAD[0]}", *_HEAD[1:], "why"])
-        for drafted in _drafts(spool, kb, files):
-            draft = drafted._replace(name=_free_name(drafted.name, taken))
-            facts = shared | dict(draft.facts)
-            letter = composer.compose(draft.kind, draft.addressee, facts, draft.rows)
-            _write_forms(folder / draft.name, letter, files.desk.email, as_of)
-            counts[draft.kind] += 1
+        for composed in compose_letters(spool, kb, files, as_of):
+            letter = composed.letter
+            _write_forms(folder / composed.name, letter, files.desk.email, as_of)
+            counts[letter.kind] += 1
             with_blanks += bool(letter.blanks)
-            for row in draft.rows:
-                write(_index_row(draft, letter, row))
+            for row in composed.rows:
+                write(_index_row(composed, row))
         for each in spool.without():
             without += 1
             write([*[""] * 6, neutralize(each.fail_id), "", "", neutralize(each.why)])
@@ -113,9 +129,9 @@ def write_letters(
     return Written(counts, with_blanks, without)
 
 
-def _index_row(draft: _Draft, letter: Letter, row: LetterRow) -> list[str]:
-    to = draft.addressee
-    texts = (draft.name, draft.kind, to.name, to.participant, to.email, str(letter.blanks))
+def _index_row(composed: ComposedLetter, row: LetterRow) -> list[str]:
+    letter, to = composed.letter, composed.letter.addressee
+    texts = (composed.name, letter.kind, to.name, to.participant, to.email, str(letter.blanks))
     facts = (row.fail_id, str(row.cells["cusip"]), str(row.cells["qty"] or ""), row.why)
     return [neutralize(text or "") for text in (*texts, *facts)]
 
