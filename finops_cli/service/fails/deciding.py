@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.redaction import RedactionPolicy
 from finops_cli.service.fails.views import describe_state
 from finops_cli.service.problems import ServiceError, wrong_value
-from finops_cli.service.store.audit import Actor
+from finops_cli.service.store.audit import Actor, append
 from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import (
     Change,
@@ -142,6 +143,24 @@ def make_decision(
         "after": describe_state(after),
     }
     return DecisionAnswer(decision=made, state=after), details
+
+
+def record_decision(
+    connection: Connection,
+    row: FailRow,
+    asked: DecisionRequest,
+    content: Content,
+    actor: Actor,
+    *,
+    at: datetime,
+    four_eyes: bool,
+) -> DecisionAnswer:
+    """Store a decision and tell the audit log, in one transaction. Raises as `make_decision`."""
+    answer, details = make_decision(
+        connection, row, asked, content, actor, at=at.isoformat(), four_eyes=four_eyes
+    )
+    append(connection, at, actor, "decision", row.id, details)
+    return answer
 
 
 def find_broken_rules(line: bytes, change: Change, kb: KnowledgeBase) -> list[Finding]:

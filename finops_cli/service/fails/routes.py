@@ -16,7 +16,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.redaction import RedactionPolicy
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.doors.access_door import require_right
-from finops_cli.service.fails.deciding import DecisionRequest, make_decision, read_content
+from finops_cli.service.fails.deciding import DecisionRequest, read_content, record_decision
 from finops_cli.service.fails.query import read_queue_query
 from finops_cli.service.fails.views import (
     FailDetail,
@@ -105,16 +105,9 @@ class FailRoutes:
             actor, at = actor_of(request), options.now()
 
             def work(connection: Connection) -> KeptAnswer:
-                answer, details = make_decision(
-                    connection,
-                    row,
-                    asked,
-                    content,
-                    actor,
-                    at=at.isoformat(),
-                    four_eyes=options.four_eyes,
+                answer = record_decision(
+                    connection, row, asked, content, actor, at=at, four_eyes=options.four_eyes
                 )
-                append(connection, at, actor, "decision", row.id, details)
                 location = {"Location": f"/v1/fails/{row.id}"}
                 return KeptAnswer(201, location, exact_json.encode(answer))
 

@@ -89,6 +89,7 @@ class NoProposal(Exception):
 
 
 UNTOUCHED = State()
+_NEWEST = 2**53
 
 
 class NewDecision(Struct, frozen=True, kw_only=True):
@@ -150,9 +151,15 @@ def delete_decision(connection: Connection, key: str, n: int) -> Decision | None
     return found[0]
 
 
-def list_decisions(connection: Connection, key: str) -> list[Decision]:
-    """Return the decisions about a fail in their order, each with whether it stands."""
-    rows = connection.execute("SELECT * FROM decisions WHERE key = ? ORDER BY n", (key,)).fetchall()
+def list_decisions(
+    connection: Connection, key: str, up_to: int = _NEWEST
+) -> list[Decision]:
+    """Return the decisions about a fail in their order, each with whether it stands.
+
+    `up_to`: without those after this number, as they stood then.
+    """
+    query = "SELECT * FROM decisions WHERE key = ? AND n <= ? ORDER BY n"
+    rows = connection.execute(query, (key, up_to)).fetchall()
     contents = {row["n"]: _CONTENT.decode(row["body"]) for row in rows}
     verdict = {
         content.of: row["kind"] for row in rows if (content := contents[row["n"]]).of is not None
@@ -175,6 +182,11 @@ def list_decisions(connection: Connection, key: str) -> list[Decision]:
 def read_state(connection: Connection, key: str) -> State:
     """Return what stands for a fail."""
     return read_states(connection, [key]).get(key, UNTOUCHED)
+
+
+def read_earlier_state(connection: Connection, key: str, version: int) -> State:
+    """Return what stood for a fail at an earlier version, without decisions deleted since."""
+    return fold(list_decisions(connection, key, version), version)
 
 
 def read_states(connection: Connection, keys: Sequence[str]) -> dict[str, State]:

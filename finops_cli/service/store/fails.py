@@ -175,6 +175,38 @@ def list_places(connection: Connection, job: str, status: str, at_most: int) -> 
     return [Place(row["id"] % _LINES, row["start"], row["length"]) for row in rows]
 
 
+class PoolLine(NamedTuple):
+    """A line of a plan of the whole book."""
+
+    id: str
+    fail_id: str
+    place: Place
+
+
+def find_pool_lines(
+    connection: Connection, job: str, cusip: str, of: int | None = None
+) -> list[PoolLine]:
+    """Return the lines of a job that may draw on the sources of a security.
+
+    `of`: the fails in its queue, where they are known. A corporate action lets a fail draw on
+    another security than its own; such fails are searched for only where others do not make it up.
+    """
+    columns = "SELECT id, fail_id, start, length FROM fails WHERE job = ? AND cusip = ?"
+    found = [_pool_line(each) for each in connection.execute(columns, (job_number(job), cusip))]
+    if of is None or len(found) < of:
+        others = "SELECT id, fail_id, start, length, body FROM fails WHERE job = ? AND cusip <> ?"
+        pool = f'"pool":"{cusip}"'.encode()
+        rows = connection.execute(others, (job_number(job), cusip))
+        found += [_pool_line(each) for each in rows if pool in bytes(each["body"])]
+    return found
+
+
+def _pool_line(row: Row) -> PoolLine:
+    seq, line = divmod(row["id"], _LINES)
+    id = f"{job_id(seq)}.{line}"
+    return PoolLine(id, row["fail_id"], Place(line, row["start"], row["length"]))
+
+
 def read_fail_line(data: Path, row: FailRow) -> bytes:
     """Return the output line of a fail. Raises OSError where the output is gone."""
     with output_path(data, row.job).open("rb") as file:

@@ -54,6 +54,7 @@ _PICTURE_STYLE = """
   .band, .bar, .key i { print-color-adjust: exact } }
 """
 _STYLE = PAGE_STYLE + _PICTURE_STYLE
+LATE_NOTE = "A band with a dashed edge comes after the deadline."
 
 
 def render_pool_page(pool: Pool, clears: Sequence[str] = (), true_at: str | None = None) -> str:
@@ -86,34 +87,47 @@ def _write(pool: Pool, clears: Sequence[str], true_at: str | None) -> Iterator[s
     yield "</main></body></html>\n"
 
 
-def _write_cards(pool: Pool) -> Iterator[str]:
-    covered = pool.owed - pool.uncovered
-    cards = [
+def list_cards(pool: Pool) -> list[tuple[str, str, str]]:
+    """List the sums of a pool: label, number, and the class of its colour."""
+    return [
         ("fails", f"{len(pool.fails):,}", ""),
         ("shares owed", f"{pool.owed:,}", ""),
-        ("covered", f"{covered:,}", "LOW"),
+        ("covered", f"{pool.owed - pool.uncovered:,}", "LOW"),
         ("missing", f"{pool.uncovered:,}", "late" if pool.uncovered else ""),
         ("late", f"{pool.late:,}", "HIGH" if pool.late else ""),
     ]
+
+
+def _write_cards(pool: Pool) -> Iterator[str]:
     yield "<div class=cards>"
-    for label, value, kind in cards:
+    for label, value, kind in list_cards(pool):
         yield f"<div class='card {kind}'>{label}<b>{value}</b></div>"
     yield "</div>\n"
 
 
-def _write_key(pool: Pool) -> Iterator[str]:
+def list_key(pool: Pool) -> list[tuple[str, str]]:
+    """List the colours of the picture: their class, and what they mean."""
     kinds = dict.fromkeys(each.kind for each in pool.sources)
     entries = [(kind, KIND_WORDS[kind]) for kind in kinds]
     if any(each.size > each.used for each in pool.sources):
         entries.append(("IDLE", "not used"))
     if pool.uncovered:
         entries.append(("LACK", "missing"))
+    return entries
+
+
+def has_late_bands(pool: Pool) -> bool:
+    """Return true if shares of the picture come after a deadline."""
+    return any(each.late for fail in pool.fails for each in fail.covering)
+
+
+def _write_key(pool: Pool) -> Iterator[str]:
     yield "<ul class=key>"
-    for kind, word in entries:
+    for kind, word in list_key(pool):
         yield f"<li><i class={kind}></i>{word}</li>"
     yield "</ul>\n"
-    if any(each.late for fail in pool.fails for each in fail.covering):
-        yield "<p class=soft>A band with a dashed edge comes after the deadline.</p>\n"
+    if has_late_bands(pool):
+        yield f"<p class=soft>{LATE_NOTE}</p>\n"
 
 
 def _write_queue(pool: Pool) -> Iterator[str]:
