@@ -14,6 +14,8 @@ PAGES = (
     "/upload",
     "/jobs",
     "/jobs/job-1",
+    "/fails/F-1001",
+    "/fails/F-BAD",
     "/export",
     "/rules",
     "/rules?q=close-out",

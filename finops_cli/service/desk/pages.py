@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from finops_cli.service.desk.audit_page import list_audit_routes
+from finops_cli.service.desk.decide import list_decide_routes
 from finops_cli.service.desk.exports_page import list_export_routes
+from finops_cli.service.desk.fail_page import FailPages, list_fail_routes
 from finops_cli.service.desk.jobs_page import list_job_routes
 from finops_cli.service.desk.monitor_page import list_monitor_routes
+from finops_cli.service.desk.pool_page import list_pool_routes
 from finops_cli.service.desk.reference.api_page import list_api_routes
 from finops_cli.service.desk.reference.help_page import list_help_routes
 from finops_cli.service.desk.reference.problems_page import list_problem_routes
@@ -21,11 +24,14 @@ from finops_cli.service.routes import NamedRoute
 
 def list_pages(parts: Parts) -> list[NamedRoute]:
     """Return every route of the desk."""
-    sign_in = SignInPages(parts)
+    sign_in, fails = SignInPages(parts), FailPages(parts)
     return [
         *list_static_routes(),
         *list_sign_in_routes(sign_in),
         *list_today_routes(parts, sign_in),
+        *list_fail_routes(fails),
+        *list_decide_routes(fails),
+        *list_pool_routes(parts),
         *list_upload_routes(parts),
         *list_job_routes(parts),
         *list_export_routes(parts),

@@ -28,6 +28,13 @@ NOTICES = {
     "signed-out": "You are signed out.",
     "assigned": "The fails are assigned.",
     "accepted": "The answers of the selected fails are accepted.",
+    "decided-accept": "The answer is accepted.",
+    "decided-override": "The override is stored.",
+    "decided-assign": "The assignment is stored.",
+    "decided-comment": "The comment is stored.",
+    "decided-close": "The fail is closed.",
+    "decided-reopen": "The fail is open again.",
+    "decided-decline": "The proposal is declined.",
     "view-saved": "The view is saved.",
     "view-deleted": "The view is deleted.",
 }

@@ -151,9 +151,7 @@ def delete_decision(connection: Connection, key: str, n: int) -> Decision | None
     return found[0]
 
 
-def list_decisions(
-    connection: Connection, key: str, up_to: int = _NEWEST
-) -> list[Decision]:
+def list_decisions(connection: Connection, key: str, up_to: int = _NEWEST) -> list[Decision]:
     """Return the decisions about a fail in their order, each with whether it stands.
 
     `up_to`: without those after this number, as they stood then.

@@ -41,8 +41,10 @@ _MODIFIERS = ("inventory_modifier", "concentration_modifier")
 
 
 def list_score_parts(answer: TriageAnswer, scoring: ScoringRules) -> Iterator[ScorePart]:
-    """Yield the parts of a score in the order of the formula."""
+    """Yield the parts of a score in the order of the formula; none where the line lacks one."""
     parts = answer.score_components
+    if not {"base_score", *_MODIFIERS} <= set(parts):
+        return
     yield from _factor_parts(answer, scoring)
     running = base = parts["base_score"]
     yield ScorePart("base", "base", _BASE_RULE, base, None, _ZERO, base)
