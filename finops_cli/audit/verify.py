@@ -15,6 +15,7 @@ from finops_cli.checking.outputs import check_lines
 from finops_cli.checking.run_lines import is_run_line
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.files.jsonl import lines_of
+from finops_cli.files.line_files import reading_lines
 from finops_cli.kb.load import bundled_kb_dir
 from finops_cli.models.backends import BACKENDS
 from finops_cli.models.bundled import model_files
@@ -152,7 +153,7 @@ def _find_model_file(run: RecordedRun, stage: str, digest: str | None) -> Path |
 def _verify_lines(run: RecordedRun) -> Iterator[VerifiedPart]:
     """Compare the provenance of each line with the note, and judge each answer by its rules."""
     wrong, count = _Faults(), 0
-    with run.output.open("rb") as file:
+    with reading_lines(run.output) as file:
         for count, (line, _) in enumerate(lines_of(file), start=1):
             reason = _find_difference(decode(line), run)
             if reason is not None:
@@ -174,7 +175,7 @@ def _verify_answers(run: RecordedRun) -> Iterator[VerifiedPart]:
         yield VerifiedPart("answers", "not found", "the rules that judge them")
         return
     wrong = _Faults()
-    with run.output.open("rb") as file:
+    with reading_lines(run.output) as file:
         for each in check_lines((line for line, _ in lines_of(file)), RuleSets(run.kb)):
             if not each.ok:
                 wrong.add(f"line {each.line:,}: {each.findings[0].message}")

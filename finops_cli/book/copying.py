@@ -21,6 +21,7 @@ from finops_cli.book.summary import WORST, BookSummary
 from finops_cli.domain.allotment import AllottedShares, BookPlace
 from finops_cli.domain.enums import Tier
 from finops_cli.errors import ResumeRefused
+from finops_cli.files.line_files import reading_lines
 from finops_cli.pipeline.book_parts import AttachedPart
 from finops_cli.pipeline.output import set_change
 from finops_cli.pipeline.resume import BookNote, Fingerprint, digest, read_note
@@ -96,7 +97,7 @@ def find_again(before: Path, now: Fingerprint, settings: str) -> frozenset[str] 
 def find_worst(before: Path, again: frozenset[str]) -> list[str]:
     """Find the securities of an earlier plan that a summary shows, besides those planned again."""
     short: dict[str, Counter[str]] = {}
-    with before.open("rb") as file:
+    with reading_lines(before) as file:
         for line in file:
             found = _UNCOVERED.decode(line)
             place = found.book
@@ -122,7 +123,7 @@ class Copier:
 
         `parts` begins with the first line of the input, None where a line has no part.
         """
-        with self._before.open("rb") as file:
+        with reading_lines(self._before) as file:
             for number, part in enumerate(parts, start=1):
                 line = _next_line(file)
                 if part is None:

@@ -21,6 +21,7 @@ from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Damage
 from finops_cli.domain.triage import Triage
 from finops_cli.files.jsonl import Batch, InputLine
+from finops_cli.files.line_files import reading_lines
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.pipeline.input_source import InputSource
 from finops_cli.pipeline.pipeline import Pipeline
@@ -59,7 +60,7 @@ class _Choice:
     def __init__(self, selection: Selection, index: BookIndex, stack: ExitStack) -> None:
         self.cusips = selection.cusips
         self._sent = selection.sent
-        self._before = stack.enter_context(selection.before.open("rb"))
+        self._before = stack.enter_context(reading_lines(selection.before))
         self._index = index
         self._line = b""
 

@@ -17,6 +17,7 @@ from finops_cli.domain.fail import Identifier, Shares
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.errors import UsageError
 from finops_cli.files.jsonl import lines_of
+from finops_cli.files.line_files import reading_lines
 from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.pipeline.book_parts import AttachedPart, read_part
 from finops_cli.pipeline.parse import decode
@@ -101,7 +102,7 @@ class SentPlan:
         )
         if not reads:
             return
-        with path.open("rb") as file:
+        with reading_lines(path) as file:
             for number, (line, _) in enumerate(lines_of(file), start=1):
                 if line.strip():
                     self.take(number, line)

@@ -29,6 +29,7 @@ from finops_cli.domain import exact_json
 from finops_cli.domain.allotment import AllottedShares, BookPlace
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.files.jsonl import BATCH_LINES, lines_of
+from finops_cli.files.line_files import reading_lines
 from finops_cli.files.temporary_table import TemporaryTable
 from finops_cli.pipeline.clock import ClockConfig, ClockMode
 from finops_cli.pipeline.input_source import InputSource
@@ -66,7 +67,7 @@ class _Files:
         self.faults: list[tuple[int, Finding]] = []
         self.total: tuple[int, BookTotal] | None = None
         self.lines = 0
-        with outputs.open("rb") as file:
+        with reading_lines(outputs) as file:
             for line, _ in lines_of(file):
                 self._take_output(line)
         with certificate.open("rb") as file:
@@ -135,7 +136,7 @@ class _ClockLine(msgspec.Struct, frozen=True):
 
 def read_clock(outputs: Path, given: ClockConfig) -> ClockConfig:
     """Return the clock that the lines were made with: its mode, and its moment if none is given."""
-    with outputs.open("rb") as file:
+    with reading_lines(outputs) as file:
         for line, _ in lines_of(file):
             with suppress(msgspec.MsgspecError):
                 stated = msgspec.json.decode(line, type=_ClockLine).provenance.clock
@@ -257,7 +258,7 @@ def _check_plans(
     outputs: Path, given: BookInput, source: InputSource, pipeline: Pipeline
 ) -> Iterator[Verdict]:
     """Plan each fail with its part again, and compare the plan with its line."""
-    with outputs.open("rb") as file:
+    with reading_lines(outputs) as file:
         lines = (line for line, _ in lines_of(file))
         for batch in source.batches(0, BATCH_LINES):
             parts = given.index.attach(batch.first, len(batch.lines))

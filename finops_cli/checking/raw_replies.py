@@ -21,6 +21,7 @@ from finops_cli.domain.finding import Damage, Finding, Problem
 from finops_cli.domain.stage_names import ANSWER_FIELDS
 from finops_cli.errors import UsageError
 from finops_cli.files.jsonl import InputLine, lines_of
+from finops_cli.files.line_files import reading_lines
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import response_parser
 from finops_cli.models.protocol import Attempt
@@ -36,7 +37,7 @@ def refuse_without_replies(source: Path | None) -> None:
     if source is None or not source.is_file():
         return
     has_run_line = False
-    with source.open("rb") as file:
+    with reading_lines(source) as file:
         for line, _ in lines_of(file):
             given = decode(line)
             if is_run_line(given):

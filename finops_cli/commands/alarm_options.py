@@ -163,13 +163,14 @@ def _read_baseline(path: Path) -> Baseline:
     from finops_cli.domain.exact_json import UNREADABLE
     from finops_cli.evaluation.results_dir import ANSWERS, require_finished
     from finops_cli.files.jsonl import lines_of
-    from finops_cli.files.safe_io import reading, refuse_unreadable
+    from finops_cli.files.line_files import reading_lines
+    from finops_cli.files.safe_io import refuse_unreadable
     from finops_cli.monitoring.live_drift import baseline_of, decode_baseline
 
     answers = require_finished(path) / ANSWERS if path.is_dir() else path
     refuse_unreadable(answers)
     try:
-        with reading(answers) as file:
+        with reading_lines(answers) as file:
             lines = lines_of(file)
             first = next((line for line, _ in lines), b"")
             stored = decode_baseline(first)

@@ -119,10 +119,11 @@ def _print_report(run: RecordedRun, *, as_json: bool) -> bool:
 def _print_replaced(output: Path) -> None:
     from finops_cli.audit.replaced import list_replaced
     from finops_cli.files.jsonl import lines_of
-    from finops_cli.files.safe_io import reading, writing
+    from finops_cli.files.line_files import reading_lines
+    from finops_cli.files.safe_io import writing
     from finops_cli.pipeline.output import encode
 
-    with reading(output) as file, writing(None, [output]) as written:
+    with reading_lines(output) as file, writing(None, [output]) as written:
         for each in list_replaced(line for line, _ in lines_of(file)):
             written.write(encode(each))
 
@@ -156,12 +157,13 @@ def _compare(run: RecordedRun, rules: str | None, store: Path, *, as_json: bool)
 def _print_differences(run: RecordedRun, second: Path, rules: str | None, *, as_json: bool) -> bool:
     from finops_cli.audit.again import compare_answers, compare_outputs, describe_changes
     from finops_cli.files.jsonl import lines_of
+    from finops_cli.files.line_files import reading_lines
     from finops_cli.pipeline.output import encode
     from finops_cli.pipeline.resume import read_note
 
     lines: set[int] = set()
     count = 0
-    with run.output.open("rb") as old, second.open("rb") as new:
+    with reading_lines(run.output) as old, second.open("rb") as new:
         pair = (line for line, _ in lines_of(old)), (line for line, _ in lines_of(new))
         found: Iterable[Difference] = (
             compare_outputs(run, *pair) if rules is None else compare_answers(*pair)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -17,6 +17,7 @@ from finops_cli.commands.clock_options import AsOfOption, CalendarOption, read_a
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import Output, Overwrite, Quiet, kb_dir_of, path_or_standard
+from finops_cli.commands.output_forms import choose_verdict_writer
 from finops_cli.commands.rules_choice import kb_store_of
 from finops_cli.commands.run_options import with_shared_options
 from finops_cli.commands.table_options import TableOptions
@@ -93,8 +94,8 @@ def check(
     net: NetOptions,
 ) -> None:
     """Check outputs from any source; list every violated rule."""
-    from finops_cli.files.jsonl import lines_of, write_promptly
-    from finops_cli.files.safe_io import reading, writing
+    from finops_cli.files.jsonl import lines_of
+    from finops_cli.files.line_files import reading_lines
     from finops_cli.pipeline.clock import ClockConfig
     from finops_cli.pipeline.output import encode
 
@@ -107,7 +108,7 @@ def check(
     _refuse_unusable(judged, asked, certificate, raw=raw)
     count = _Count()
     with ExitStack() as stack:
-        sources = [lines_of(stack.enter_context(reading(judged)))]
+        sources = [lines_of(stack.enter_context(reading_lines(judged)))]
         lines, inputs = (line for line, _ in sources[0]), None
         read = [judged, asked, certificate, *net.files]
         proved: Iterable[Verdict] = ()
@@ -120,10 +121,9 @@ def check(
             if certificate is not None and judged is not None:
                 proved = _prove(judged, certificate, given, rules.kb, kb_dir_of(context), config)
             inputs = _read_lines(given, sources)
-        written = stack.enter_context(writing(path_or_standard(output), read, overwrite))
         verdicts = _judge(lines, inputs, rules, clock.calendar, net, raw=raw)
-        counted = count.watch(chain(verdicts, proved))
-        write_promptly(written, (encode(each) for each in counted), *sources)
+        encoded = (encode(each) for each in count.watch(chain(verdicts, proved)))
+        _write_verdicts(encoded, output, read, sources, overwrite=overwrite)
     count.report(sources, quiet=quiet)
 
 
@@ -202,11 +202,12 @@ def _is_book(judged: Path | None) -> bool:
     """Return true where the first line of a file is one of `finops book`."""
     from finops_cli.checking.book_lines import is_book_line
     from finops_cli.files.jsonl import lines_of
+    from finops_cli.files.line_files import reading_lines
     from finops_cli.pipeline.parse import decode
 
     if judged is None or not judged.is_file():
         return False
-    with judged.open("rb") as file:
+    with reading_lines(judged) as file:
         given = next((decode(line) for line, _ in lines_of(file)), None)
     return isinstance(given, dict) and is_book_line(given)
 
@@ -267,6 +268,27 @@ def _judge(
     if inputs is None:
         return check_lines(lines, rules)
     return check_run(lines, inputs, rules, calendar)
+
+
+def _write_verdicts(
+    lines: Iterator[bytes],
+    output: str | None,
+    read: Sequence[Path | None],
+    sources: Sequence[Lines],
+    *,
+    overwrite: bool,
+) -> None:
+    """Write the verdicts in the form that the suffix of the output names."""
+    from finops_cli.files.jsonl import write_promptly
+    from finops_cli.files.safe_io import writing, writing_whole
+
+    target, write = path_or_standard(output), choose_verdict_writer(output)
+    if write is None:
+        with writing(target, read, overwrite) as written:
+            write_promptly(written, lines, *sources)
+    else:
+        with writing_whole(target, read, overwrite) as written:
+            write(lines, written)
 
 
 @dataclass(slots=True)

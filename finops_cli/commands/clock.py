@@ -170,7 +170,8 @@ def of_file(
     `file` may be left out. The status is 1 if a duty is breached or a record is rejected.
     """
     from finops_cli.files.jsonl import lines_of, write_promptly
-    from finops_cli.files.safe_io import reading, writing
+    from finops_cli.files.line_files import reading_lines
+    from finops_cli.files.safe_io import writing
     from finops_cli.pipeline.clock_lines import ClockLines
     from finops_cli.pipeline.redaction import redaction_policy
 
@@ -178,10 +179,9 @@ def of_file(
     policy, kb = open_clock(context, as_of, calendar)
     redaction = redaction_policy(guard, False, kb)
     join = _open_join(history, events, threshold_lists, list_date)
-    count = _Count()
-    asked = path_or_standard(source)
+    count, asked = _Count(), path_or_standard(source)
     with ExitStack() as stack:
-        file = stack.enter_context(reading(asked))
+        file = stack.enter_context(reading_lines(asked))
         if join is not None and join.needs_owners:
             file = _find_owners(join, file, stack)
         source_lines = lines_of(file)
@@ -190,8 +190,8 @@ def of_file(
         parts = _render(chosen, fails, policy, within, _is_terminal(output))
         if chosen != "jsonl":
             count.refuse_without_moment()  # before an earlier output is replaced
-        kb_files = kb_dir_of(context).glob("*.toml")
-        inputs = [asked, history, events, calendar, *(threshold_lists or ()), *kb_files]
+        inputs = [asked, history, events, calendar, *(threshold_lists or ())]
+        inputs += kb_dir_of(context).glob("*.toml")
         written = stack.enter_context(writing(path_or_standard(output), inputs, overwrite))
         write_promptly(written, parts, source_lines)
     if not quiet:

@@ -88,7 +88,7 @@ def _describe_os_error(error: OSError, context: Any) -> UsageError:
     code = error.errno or 0
     if code in _NO_ROOM:
         again = ""
-        if error.filename and Path(error.filename).is_file() and _can_resume(context):
+        if error.filename and _has_lines(Path(error.filename)) and _can_resume(context):
             again = " and run it again with --resume"
         place = error.filename or "stdout"
         return UsageError(f"{place}: {error.strerror}", f"{_NO_ROOM[code]}{again}")
@@ -104,6 +104,13 @@ def _describe_absent_package(error: ModuleNotFoundError) -> FinopsError:
     if cure is None:
         raise error
     return MissingPiece(f"this command needs {package}, which is not installed", cure)
+
+
+def _has_lines(output: Path) -> bool:
+    """Return true where a run has written an output, or the journal that it is made of."""
+    from finops_cli.pipeline.stored.journal import journal_of
+
+    return output.is_file() or journal_of(output).is_file()
 
 
 def _can_resume(context: Any) -> bool:

@@ -9,17 +9,18 @@ import typer
 from finops_cli.commands.list_exports import FILE_FORMATS
 from finops_cli.commands.usage_errors import BadChoice
 
-_TEXT_FORMATS = ("auto", "table", "jsonl")
+_TEXT_FORMATS = ("auto", "table", "jsonl", "parquet")
 _FORMATS = (*_TEXT_FORMATS, *FILE_FORMATS)
 _HELP = (
     "Form of the output (default: {default}).\n\n\b\n"
-    "table: the list for a person, by rank\n"
-    "jsonl: the lines, in the order of the input"
+    "table:   the list for a person, by rank\n"
+    "jsonl:   the lines, in the order of the input\n"
+    "parquet: the lines, as columns too"
 )
 _FILES_HELP = (
-    "\ncsv:   the list for a spreadsheet\n"
-    "xlsx:  a workbook with the list and the plans\n"
-    "html:  the list as one page for a browser"
+    "\ncsv:     the list for a spreadsheet\n"
+    "xlsx:    a workbook with list and plans\n"
+    "html:    the list as one page for a browser"
 )
 
 

@@ -68,7 +68,8 @@ def handoff(
 ) -> None:
     """Make the cases of triaged fails, for finops resolve."""
     from finops_cli.files.jsonl import lines_of, write_promptly
-    from finops_cli.files.safe_io import reading, refuse_unreadable, writing
+    from finops_cli.files.line_files import reading_lines
+    from finops_cli.files.safe_io import refuse_unreadable, writing
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline.case_lines import CaseMaker, FailLookup
     from finops_cli.pipeline.clock import ClockConfig
@@ -87,7 +88,7 @@ def handoff(
         given = open_joined(
             asked, table, joins, clock, stack, kb_dir=kb_dir_of(context), quiet=quiet
         )
-        sources = [lines_of(stack.enter_context(reading(triaged)))]
+        sources = [lines_of(stack.enter_context(reading_lines(triaged)))]
         lookup = FailLookup(_read_fails(given, sources))
         stack.callback(lookup.close)
         inputs = InputPolicy(kb, clock.config.as_of, clock.calendar)

@@ -107,7 +107,7 @@ def letters(
 ) -> None:
     """Write letters to counterparties as files; nothing is sent."""
     from finops_cli.files.jsonl import lines_of
-    from finops_cli.files.safe_io import reading
+    from finops_cli.files.line_files import reading_lines
     from finops_cli.kb.load import load_kb
     from finops_cli.letters.collect import collect
     from finops_cli.letters.spool import Spool
@@ -120,7 +120,7 @@ def letters(
         files = _open_files(desk, counterparties, inventory, stack)
         records = None if fails is None else _open_records(fails)
         spool = stack.enter_context(closing(Spool()))
-        file = stack.enter_context(reading(path_or_standard(source)))
+        file = stack.enter_context(reading_lines(path_or_standard(source)))
         found = collect((line for line, _ in lines_of(file)), records, wanted, kb, spool)
         _refuse_other_file(source, found)
         prepare_folder(output, overwrite)
@@ -170,7 +170,7 @@ def _open_records(fails: Path) -> Iterator[InputLine]:
     from finops_cli.commands.table_options import open_lines
     from finops_cli.files.jsonl import BATCH_LINES
 
-    batches = open_lines(fails).batches(0, BATCH_LINES)
+    batches = open_lines(fails, has_cases=False).batches(0, BATCH_LINES)
     return (line for batch in batches for line in batch.lines)
 
 

@@ -259,10 +259,10 @@ def _summarize(
 def _read(source: str, has_details: bool = False) -> AnswerIndex:
     """Index an output. Raises UsageError for a file without a single line of a run."""
     from finops_cli.files.jsonl import lines_of
-    from finops_cli.files.safe_io import reading
+    from finops_cli.files.line_files import reading_lines
     from finops_cli.views.answer_index import AnswerIndex
 
-    with reading(path_or_standard(source)) as file:
+    with reading_lines(path_or_standard(source)) as file:
         index = AnswerIndex((line for line, _ in lines_of(file)), has_details=has_details)
     if index.bad and not index.statuses:
         first = index.bad[0]

@@ -17,7 +17,8 @@ Fails = Annotated[
     str,
     typer.Argument(
         metavar="FAILS",
-        help="Fail records: JSON Lines, CSV or .xlsx, also packed as .gz or .zip; - for stdin.",
+        help="Fail records: JSON Lines, CSV, .xlsx or Parquet, also packed as .gz, .zst or .zip; -"
+        " for stdin.",
     ),
 ]
 Cases = Annotated[

@@ -17,8 +17,9 @@ from finops_cli.commands.attribution import attribute
 from finops_cli.commands.clock_options import ClockOptions, clock_config
 from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
+from finops_cli.commands.output_forms import open_made
 from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
-from finops_cli.commands.run_view import RunView, open_view
+from finops_cli.commands.run_view import RunView, choose_format, open_view
 from finops_cli.commands.table_options import TableOptions, open_lines
 from finops_cli.commands.tone_options import open_tone, tone_of
 from finops_cli.errors import UsageError
@@ -120,7 +121,10 @@ def _open_given(
 
 def read_clock(options: RunOptions, clock: ClockOptions) -> ClockConfig:
     """Read the options of the clock, once for a run: `--as-of now` must be one moment."""
-    return clock_config(clock, path_or_standard(options.output) if options.resume else None)
+    from finops_cli.pipeline.stored.journal import noted_output
+
+    output = path_or_standard(options.output) if options.resume else None
+    return clock_config(clock, None if output is None else noted_output(output))
 
 
 def open_clock(context: typer.Context, moment: ClockConfig | None) -> ClockPolicy:
@@ -243,8 +247,9 @@ def refuse_stats(stats: Path | None, config: RunConfig) -> None:
     if stats is None:
         return
     _refuse_streams(stats)
-    note = note_path(config.output) if config.output else None
-    read = [*read_files(config), config.output, note, *settings_files(config)]
+    written = [config.output, None if config.made is None else config.made.target]
+    notes = [note_path(path) for path in written if path is not None]
+    read = [*read_files(config), *written, *notes, *settings_files(config)]
     refuse_unwritable(stats, read, "--stats-json")
 
 
@@ -277,10 +282,17 @@ def run_config(
     settings = _pipeline_config(
         context, command, options, models, clock=clock, given=given, inventory=inventory
     )
+    made = open_made(
+        options.output,
+        choose_format(options, has_files=command != "resolve"),
+        has_book=command == "book",
+        quiet=options.quiet,
+    )
     return RunConfig(
         pipeline=settings,
         input=given,
-        output=path_or_standard(options.output),
+        output=path_or_standard(options.output) if made is None else made.journal,
+        made=made,
         workers=options.workers or 1,
         resume=options.resume,
         overwrite=options.overwrite,

@@ -19,6 +19,7 @@ from finops_cli.commands.list_exports import (
 from finops_cli.commands.options import path_or_standard
 from finops_cli.commands.terminal_width import is_terminal, table_paint, table_width
 from finops_cli.errors import Unfinished, UsageError
+from finops_cli.files.output_form import OutputForm, form_of_suffix
 from finops_cli.models.failures import NoEndpointLeft
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ def open_view(options: RunOptions, kb_dir: Path, command: Command) -> Iterator[R
     Raises UsageError for a view that cannot be written, MissingPiece without openpyxl.
     """
     has_facts = command != "resolve"  # a plan alone names neither security nor tier
-    format_ = _choose_format(options, has_files=has_facts)
-    if format_ == "jsonl":
+    format_ = choose_format(options, has_files=has_facts)
+    if format_ in _OF_LINES:
         yield None
         return
     _refuse_impossible(format_, options)
@@ -121,9 +122,16 @@ def open_view(options: RunOptions, kb_dir: Path, command: Command) -> Iterator[R
         )
 
 
-def _choose_format(options: RunOptions, *, has_files: bool) -> str:
+_OF_LINES = ("jsonl", "parquet")
+
+
+def choose_format(options: RunOptions, *, has_files: bool) -> str:
+    """Choose the form of an output: as --format says, else as the suffix of -o does."""
     if options.format_ != "auto":
         return options.format_
+    made = form_of_suffix(options.output)
+    if made is not None:
+        return "parquet" if made is OutputForm.PARQUET else "jsonl"
     named = format_of_suffix(options.output) if has_files else None
     return named or ("table" if is_terminal(options.output) else "jsonl")
 
@@ -132,6 +140,12 @@ def _refuse_impossible(format_: str, options: RunOptions) -> None:
     from finops_cli.files.safe_io import refuse_to_replace
 
     output = path_or_standard(options.output)
+    packed = form_of_suffix(output)
+    if packed is not None:
+        raise UsageError(
+            f"-o {output}: the suffix asks for {packed}, and --format for {format_}",
+            f"give another suffix, such as -o list.{'txt' if format_ == 'table' else format_}",
+        )
     if options.resume:
         raise UsageError(
             f"--resume continues lines of JSON, and the format is {format_}",

@@ -14,6 +14,7 @@ from finops_cli.commands.alarm_options import AlarmOptions, sound_alarms
 from finops_cli.commands.attribution import attribute
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
+from finops_cli.commands.output_forms import refuse_made_form
 from finops_cli.commands.run_options import RunOptions, with_shared_options
 from finops_cli.commands.run_pipeline import refuse_stats, report_run
 from finops_cli.commands.run_summary import wrap_label
@@ -50,6 +51,7 @@ def sentiment(
             "the input is -, and nothing is piped in",
             "give a file, or pipe texts into finops",
         )
+    refuse_made_form(options.output, "sentiment")
     kb = load_kb(kb_dir_of(context))
     with ExitStack() as stack:
         given = open_texts(path_or_standard(options.source), texts, stack)

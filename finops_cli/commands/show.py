@@ -85,13 +85,14 @@ def show(
     what finops corrected, and the rules that decided.
     """
     from finops_cli.files.jsonl import lines_of
-    from finops_cli.files.safe_io import reading, writing
+    from finops_cli.files.line_files import reading_lines
+    from finops_cli.files.safe_io import writing
     from finops_cli.kb.load import load_kb
     from finops_cli.views.fail_page.search import Search
 
     kb = load_kb(kb_dir_of(context))
     path, target = path_or_standard(source), path_or_standard(output)
-    with reading(path) as file:
+    with reading_lines(path) as file:
         search = Search((line for line, _ in lines_of(file)), name)
     is_html = target is not None and target.suffix in (".html", ".htm")
     format_ = format_ or ("html" if is_html else "table")

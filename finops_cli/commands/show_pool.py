@@ -39,9 +39,10 @@ _CLEARS = 5
 
 def read_queue(path: Path, cusip: str) -> list[PoolFail]:
     """Read the fails that draw on a security from an output of finops book."""
+    from finops_cli.files.line_files import reading_lines
     from finops_cli.views.pool_page.pool import read_pool_fails
 
-    with path.open("rb") as file:
+    with reading_lines(path) as file:
         return read_pool_fails(file, cusip)
 
 
@@ -106,11 +107,12 @@ def _read_clears(path: Path | None, cusip: str) -> list[str]:
 
     from finops_cli.book.certificates import PoolCertificate
     from finops_cli.domain.exact_json import UNREADABLE
+    from finops_cli.files.line_files import reading_lines
 
     if path is None:
         return []
     wanted = f'{{"cusip":"{cusip}"'.encode()
-    with path.open("rb") as file:
+    with reading_lines(path) as file:
         for line in file:
             if line.startswith(wanted):
                 try:

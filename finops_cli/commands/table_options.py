@@ -98,14 +98,25 @@ def open_input(
     `path` None is stdin. `supplied` are options that give facts which a mapping may then lack.
     Raises UsageError, after the proposed mapping was printed where the file needs one.
     """
+    from finops_cli.domain.fail import FailRecord
+    from finops_cli.files.parquet_rows import is_parquet
     from finops_cli.files.recognise import FileKind, recognise
     from finops_cli.files.safe_io import refuse_unreadable
     from finops_cli.pipeline.input_source import JsonLines, refuse_kind
+    from finops_cli.pipeline.stored.parquet_source import ParquetSource
 
     if path is not None:
         refuse_unreadable(path)
     if path is None or not path.is_file():
         return _open_pipe(path, options, kb_dir, supplied)
+    if is_parquet(path):
+        if options.names:
+            raise UsageError(
+                f"{path}: is Parquet; {options.names[0]} is for CSV and .xlsx",
+                f"leave {' and '.join(options.names)} out, and name the columns as the fields of a"
+                " record",
+            )
+        return ParquetSource(path, (*FailRecord.__struct_fields__, "text"))
     recognised = recognise(path)
     refuse_kind(recognised.kind, str(path))
     is_text = recognised.kind in (FileKind.TEXT, FileKind.EMPTY)
@@ -120,16 +131,23 @@ def open_input(
     return JsonLines(path, recognised)
 
 
-def open_lines(path: Path | None) -> InputSource:
-    """Open the input of a command that reads JSON Lines alone. `path` None is stdin."""
+def open_lines(path: Path | None, *, has_cases: bool = True) -> InputSource:
+    """Open cases, or else fails, in JSON Lines or Parquet. `path` None is stdin."""
+    from finops_cli.domain.fail import FailRecord
+    from finops_cli.domain.resolution import ResolverInput
+    from finops_cli.files.parquet_rows import is_parquet
     from finops_cli.files.recognise import FileKind, recognise
     from finops_cli.files.safe_io import refuse_unreadable
     from finops_cli.pipeline.input_source import JsonLines, refuse_kind
+    from finops_cli.pipeline.stored.parquet_source import ParquetSource
 
     if path is not None:
         refuse_unreadable(path)
     if path is None or not path.is_file():
         return JsonLines(path)
+    if is_parquet(path):
+        kind = ResolverInput if has_cases else FailRecord
+        return ParquetSource(path, kind.__struct_fields__)
     recognised = recognise(path)
     refuse_kind(recognised.kind, str(path))
     if recognised.kind in (FileKind.TABLE, FileKind.WORKBOOK):

@@ -64,6 +64,10 @@ UNPACKED_FREE_BYTES: Final = 64 * 1024 * 1024
 """The bytes that a packed file of any size may unpack to: this many are harmless."""
 UNPACKING_BYTES: Final = 128 * 1024
 """The piece of unpacked data that is in memory at a time."""
+ROW_GROUP_BYTES: Final = 16 * 1024 * 1024
+"""The lines of a row group of a Parquet output, which is in memory while it is made."""
+ROW_GROUP_ROWS: Final = 10_000
+"""The most rows of a row group of a Parquet output."""
 HEAD_BYTES: Final = 256 * 1024
 """The beginning of a file by which its kind is recognised."""
 MERGED_CELLS: Final = 10_000

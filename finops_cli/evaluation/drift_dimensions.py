@@ -20,7 +20,7 @@ from finops_cli.domain.money import plain
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.results_dir import ANSWERS, require_finished
 from finops_cli.files.jsonl import lines_of
-from finops_cli.files.safe_io import reading
+from finops_cli.files.line_files import reading_lines
 from finops_cli.kb.factors import FACTORS
 from finops_cli.monitoring.predictions import predictions_of
 from finops_cli.pipeline.output import Line, read_line
@@ -75,7 +75,7 @@ def read_features(path: Path) -> Iterator[LineFeatures]:
         raise UsageError(
             f"{path}: no run here", "give the output of a run, or the folder of an evaluation"
         )
-    with reading(answers) as file:
+    with reading_lines(answers) as file:
         for number, (line, _) in enumerate(lines_of(file), start=1):
             try:
                 written = read_line(line)

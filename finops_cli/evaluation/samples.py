@@ -22,7 +22,8 @@ from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.evaluation.graded_stages import GRADED_STAGES
 from finops_cli.files.jsonl import lines_of
-from finops_cli.files.safe_io import reading, whole
+from finops_cli.files.line_files import reading_lines
+from finops_cli.files.safe_io import whole
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.parse import decode
 
@@ -73,7 +74,7 @@ def _read(wanted: SampleOptions, path: Path, kb: KnowledgeBase) -> Iterator[byte
     """Read rows of `finops generate` and return their records, or read records and cases as they
     are.
     """
-    with reading(path) as file:
+    with reading_lines(path) as file:
         for number, (line, _) in enumerate(lines_of(file), start=1):
             given = decode(line)
             if not isinstance(given, dict) or "completion" not in given:

@@ -20,13 +20,17 @@ _SAVE_AS = "open it and save it as .xlsx, or as CSV in UTF-8"
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OTHER_MAGICS = (
     (b"%PDF-", "a PDF document", "export the table as .xlsx or CSV where the PDF comes from"),
-    (b"PAR1", "a Parquet file", "write it as JSON Lines or CSV"),
+    (
+        b"PAR1",
+        "a Parquet file",
+        "finops run, triage and resolve read it, unpacked; else write it as JSON Lines or CSV",
+    ),
+    (b"PARE", "an encrypted Parquet file", "write it without encryption"),
     (b"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and give the file"),
     (b"Rar!", "a RAR archive", "unpack it and give the file"),
     (b"\xfd7zXZ\0", "an xz file", "unpack it (xz -d) and give the file"),
     (b"BZh", "a bzip2 file", "unpack it (bunzip2) and give the file"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard file", "unpack it (zstd -d) and give the file"),
     (b"\x89PNG", "a picture", "export the table as .xlsx or CSV"),
     (b"\xff\xd8\xff", "a picture", "export the table as .xlsx or CSV"),
     (b"GGUF", "a model file", "give a file of fails; a model goes to --triage-gguf"),
@@ -75,7 +79,11 @@ class Recognised:
 
     def describe(self) -> str:
         """Describe the file in a message: `ZIP with fails.csv: CSV, ';' between cells`."""
-        packed = {Packing.GZIP: "gzip: ", Packing.ZIP: f"ZIP with {self.member}: "}
+        packed = {
+            Packing.GZIP: "gzip: ",
+            Packing.ZSTD: "Zstandard: ",
+            Packing.ZIP: f"ZIP with {self.member}: ",
+        }
         before = "" if self.packing is None else packed[self.packing]
         return before + (self.kind if self.layout is None else self.layout.describe())
 

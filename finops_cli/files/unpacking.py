@@ -1,4 +1,4 @@
-"""Unpacks .gz files and .zip archives of one member as a stream, with a bound on its size."""
+"""Unpacks .gz and .zst files and .zip archives of one member as streams of bounded size."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from finops_cli.domain import limits
 from finops_cli.errors import Unfinished, UsageError
+from finops_cli.files.arrow import load_pyarrow
 from finops_cli.files.terminal import printable
 
 GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _ENCRYPTED = 1
 """The bit of a member's flags that says it needs a password."""
@@ -29,12 +31,15 @@ class Packing(StrEnum):
 
     GZIP = "gzip"
     ZIP = "zip"
+    ZSTD = "Zstandard"
 
 
 def packing_of(head: bytes) -> Packing | None:
     """Return how a file that begins with `head` is packed. A workbook is a ZIP archive too."""
     if head.startswith(GZIP_MAGIC):
         return Packing.GZIP
+    if head.startswith(ZSTD_MAGIC):
+        return Packing.ZSTD
     return Packing.ZIP if head.startswith(ZIP_MAGICS) else None
 
 
@@ -96,6 +101,7 @@ def unpacked(
     """Open the content of `path` as a stream; of an archive the `member`, or its only file.
 
     Reading raises Unfinished where the packed data is damaged, cut off or a decompression bomb.
+    Raises MissingPiece for a .zst file without pyarrow.
     """
     with ExitStack() as stack:
         raw: IO[bytes]
@@ -105,6 +111,9 @@ def unpacked(
         if packing is Packing.GZIP:
             packed_bytes = path.stat().st_size
             raw = stack.enter_context(cast("IO[bytes]", gzip.GzipFile(path)))
+        elif packing is Packing.ZSTD:
+            packed_bytes = path.stat().st_size
+            raw = cast("IO[bytes]", stack.enter_context(closing(_Zstandard(path))))
         else:
             member = member or only_member(path)
             packed_bytes = member.compress_size
@@ -118,6 +127,26 @@ def unpacked(
                 ) from error
         bounded = _Bounded(raw, path, packed_bytes)
         yield stack.enter_context(io.BufferedReader(bounded, limits.UNPACKING_BYTES))
+
+
+class _Zstandard:
+    """The content of a Zstandard file, by the decompressor of pyarrow."""
+
+    def __init__(self, path: Path) -> None:
+        arrow = load_pyarrow(f"{path}: is a Zstandard file")
+        self._stream = arrow.CompressedInputStream(arrow.OSFile(str(path)), "zstd")
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes. Raises EOFError for damaged data, as gzip does."""
+        try:
+            return bytes(self._stream.read(size))
+        except OSError as error:
+            if error.errno is not None:  # of the disk
+                raise
+            raise EOFError(str(error)) from error
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class _Bounded(io.RawIOBase):

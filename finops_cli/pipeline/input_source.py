@@ -211,7 +211,7 @@ def _refuse_other_kinds(file: BinaryIO, shown: str) -> None:
     if packing_of(head) is not None:
         raise UsageError(
             f"{shown}: is a packed file or a workbook, which a pipe cannot bring",
-            "give the file by its name, or unpack it: gzip -dc FILE | finops run -",
+            "give the file by its name, or unpack it: gzip -dc FILE | finops run -, or zstd -dc",
         )
     kind, layout = recognise_head(head, shown)
     refuse_kind(kind, shown)

@@ -43,6 +43,7 @@ from finops_cli.pipeline.input_source import (
 )
 from finops_cli.pipeline.line_pipeline import InputShares, LinePipeline, LinePipelineConfig
 from finops_cli.pipeline.scheduler import process_lines
+from finops_cli.pipeline.stored.journal import MadeOutput
 from finops_cli.version import __version__
 
 
@@ -63,6 +64,8 @@ class RunConfig:
     """The user who runs it; None: the note leaves it out."""
     spool: BinaryIO | None = None
     """Takes the lines in place of stdout: a view is made of them."""
+    made: MadeOutput | None = None
+    """The output that is made of the lines when they are complete; `output` is then its journal."""
     on_lines: Callable[[Sequence[bytes]], None] | None = None
     """Called with the lines of each batch after they were written, in order."""
 
@@ -99,6 +102,8 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
                 resume.remove_note(config.output)  # it says what made the lines that were here
         else:
             output = stack.enter_context(_locked(config.output))
+            if config.made is not None and config.resume:
+                config.made.restore(output, note.fingerprint)
             skip = _resume_or_start(config, output, note, pipeline, earlier, summary)
             on_batch(summary, 0)
             batches = config.input.batches(skip, at_most)
@@ -115,6 +120,8 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
         watch.refuse_changed(config.output, _comparison(config, pipeline, note))
         if config.output is not None and note is not None:
             _complete_note(config, note, summary)
+        if config.made is not None:
+            config.made.finish()
     return summary
 
 
@@ -135,6 +142,9 @@ def refuse_impossible(config: RunConfig) -> None:
             )
         if not config.overwrite and not config.resume:
             resume.refuse_to_lose(config.output)
+    if config.made is not None:
+        may_exist = config.overwrite or config.resume
+        config.made.refuse_impossible(read_files(config), may_exist=may_exist)
     if config.resume and config.overwrite:
         raise UsageError(
             "--resume and --overwrite contradict each other",

@@ -45,6 +45,11 @@ main()
         ("train --stage triage -o {tmp}/t", "torch"),
         ("list examples/monday.expected.jsonl -o {tmp}/list.xlsx", "openpyxl"),
         ("run {book} --accept", "openpyxl"),
+        ("run {fails} -o {tmp}/out.parquet", "pyarrow"),
+        ("run {fails} -o {tmp}/out.jsonl.zst", "pyarrow"),
+        ("check examples/monday.expected.jsonl -o {tmp}/out.parquet", "pyarrow"),
+        ("run {parquet}", "pyarrow"),
+        ("list {parquet}", "pyarrow"),
         ("book {fails} -o {tmp}/plans.jsonl", "networkx"),
     ],
 )
@@ -56,7 +61,10 @@ def test_command_without_its_package_names_the_package(
     with zipfile.ZipFile(book, "w") as archive:
         for part in ("[Content_Types].xml", "xl/workbook.xml"):
             archive.writestr(part, "")
+    parquet = tmp_path / "fails.parquet"
+    parquet.write_bytes(b"PAR1")
     given = arguments.format(
+        parquet=parquet,
         tmp=tmp_path,
         book=book,
         fails=EXAMPLES / "monday.jsonl",

@@ -1,0 +1,1 @@
+"""Inputs and outputs of a run that are more than one plain file of lines."""
