@@ -21,6 +21,7 @@ from finops_cli.checking.parts import check_form, check_statements
 from finops_cli.checking.promises import check_promises, remember_promise
 from finops_cli.checking.rejections import check_rejection
 from finops_cli.checking.run_lines import answers_of, is_fault, is_run_line
+from finops_cli.checking.tone import check_tone, check_tone_of
 from finops_cli.checking.verdicts import (
     Verdict,
     finding_of,
@@ -178,7 +179,9 @@ def _answer(
     found += check_answers(given, kb, value, calendar)
     if given["status"] != "failed" and not without_notes(found):
         found += _missing_plan(given, value, kb)
-    found += check_fail_block(given, value)
+    found += [*check_fail_block(given, value), *check_tone(given, kb)]
+    if not without_notes(found):
+        found += check_tone_of(given, value, kb)
     return found if without_notes(found) else [*found, *check_headline(given, kb)]
 
 

@@ -141,3 +141,44 @@ def test_list_and_show_print_the_tone(finops: Finops, fails: Path, tmp_path: Pat
     assert b"Tone of the notes: negative" in finops("list", out, "--format", "table").stdout
     assert b"tone of notes" in finops("show", out, "F-0").stdout
     assert b"tone of notes" not in finops("show", out, "F-1").stdout
+
+
+@pytest.mark.parametrize(
+    "notes", ["Ann Roe refused it, SSN 219-09-9999.", "The recall was refused."]
+)
+def test_check_with_fails_labels_the_notes_again(
+    finops: Finops, tmp_path: Path, notes: str
+) -> None:
+    """A tone that agrees with itself and not with the notes is found with `--fails`, masked or not;
+    so are a tone without notes, and notes without a tone.
+    """
+    path = tmp_path / "fails.jsonl"
+    path.write_bytes(jsonl(a_fail(notes=notes), a_fail(fail_id="F-2")))
+    lines = lines_of(finops(*RUN, path, "--sentiment=baseline").stdout)
+    check = ("check", "-", "-q", "--fails", path)
+    assert finops(*check, stdin=jsonl(*lines)).returncode == 0
+    scores = {"negative": 0.1, "neutral": 0.1, "positive": 0.8}
+    told = {"label": "positive", "confidence": 0.8, "scores": scores}
+    lied = [{**lines[0], "tone": lines[0]["tone"] | {"sentiment": told, "flags": []}}, lines[1]]
+    none = [{**lines[0], "tone": None}, lines[1]]
+    made_up = [lines[0], {**lines[1], "tone": lines[0]["tone"]}]
+    for changed, at, where in (
+        (lied, 0, "/tone/sentiment"),
+        (none, 0, "/tone"),
+        (made_up, 1, "/tone"),
+    ):
+        verdicts = lines_of(finops(*check, stdin=jsonl(*changed)).stdout)
+        assert [verdict["ok"] for verdict in verdicts] == [n != at for n in range(2)]
+        [finding] = verdicts[at]["findings"]
+        assert (finding["rule"], finding["path"]) == ("check.tone", where)
+
+
+def test_check_leaves_the_tone_of_another_model(finops: Finops, fails: Path) -> None:
+    """A tone of a baseline with another digest cannot be computed here; it is not a fault."""
+    lines = lines_of(finops(*RUN, fails, "--sentiment=baseline").stdout)
+    for line in lines:
+        if line["tone"] is not None:
+            scores = {"negative": 0.1, "neutral": 0.1, "positive": 0.8}
+            told = {"label": "positive", "confidence": 0.8, "scores": scores}
+            line["tone"] |= {"digest": "0" * 64, "sentiment": told, "flags": []}
+    assert finops("check", "-", "-q", "--fails", fails, stdin=jsonl(*lines)).returncode == 0
