@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ import pytest
 
 from tests.service.conftest import TOKENS, Server, start, stop
 from tests.support.browsers import Visitor, open_chromium
+from tests.support.records import a_fail
 
 HAS_PACKAGES = find_spec("fastapi") is not None
 HERE = Path(__file__).parent
@@ -26,14 +28,34 @@ PAGE = {"Accept": "text/html,application/xhtml+xml"}
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service whose newest job is Monday's blotter with a record that cannot be used."""
     from tests.service.test_fails import BROKEN
-    from tests.service.test_jobs import begin, finish, upload
 
     running = start(tmp_path_factory.mktemp("desk"), "--guard", "off")
-    with running.client("operator") as client:
-        job = finish(client, begin(client, "run", upload(client, BROKEN)))
-    assert job["state"] == "completed"
+    add_blotter(running, BROKEN)
     yield running
     stop(running)
+
+
+def add_blotter(server: Server, content: bytes) -> str:
+    """Run a job on `content` and return its id."""
+    from tests.service.test_jobs import begin, finish, upload
+
+    with server.client("operator") as client:
+        job = finish(client, begin(client, "run", upload(client, content)))
+    assert job["state"] == "completed"
+    return str(job["id"])
+
+
+def many_fails(count: int, first: int = 0) -> bytes:
+    """Return a blotter of fails that differ in name, age and value."""
+    records = (
+        a_fail(
+            fail_id=f"Q-{number:05d}",
+            age_days=number % 14,
+            market_value=1_000 * (number * 7919 % 10_000),
+        )
+        for number in range(first, first + count)
+    )
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from tests.support.browsers import SCHEMES, is_too_wide, list_violations
 pytestmark = pytest.mark.slow
 PAGES = (
     "/",
+    "/fails",
     "/upload",
     "/jobs",
     "/jobs/job-1",

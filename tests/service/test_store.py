@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from finops_cli.service.auth.tokens import utc_now
@@ -36,17 +35,12 @@ from finops_cli.service.store.fail_query import (
 from finops_cli.service.store.fails import (
     CHANGES,
     FLAGS,
-    Place,
     find_fail,
-    insert_fails,
     mark_bits,
     mark_gone,
     same_fail,
 )
-from finops_cli.service.store.files import StoredFile, insert_file
 from finops_cli.service.store.jobs import (
-    Job,
-    insert_job,
     latest_queue,
     next_job,
     read_job,
@@ -56,11 +50,8 @@ from finops_cli.service.store.opening import open_database
 from finops_cli.service.store.postgres_connection import PostgresConnection, read_address
 from finops_cli.service.store.sqlite import DATABASE_FILE, connect
 from finops_cli.views.answer_index import AnswerIndex
-from finops_cli.views.answers import Answer, read_answer
-from tests.support.program import ROOT
+from tests.support.stores import EASED, LINES, NOW, RAISED, a_job, a_queue, a_second_queue, add_file
 
-NOW = "2026-11-30T09:00:00+00:00"
-LINES = (ROOT / "examples/monday.expected.jsonl").read_bytes().splitlines(keepends=True)
 ANNA, BEN = Actor("anna", "analyst", "r-1"), Actor("ben", "analyst", "r-2")
 
 
@@ -73,50 +64,9 @@ def db(tmp_path: Path, store: str | None) -> Iterator[Connection]:
         if store is None
         else PostgresConnection(read_address(store))
     )
-    insert_file(
-        connection,
-        StoredFile(
-            id="file-1",
-            created=NOW,
-            by="anna",
-            name="",
-            media_type="application/jsonl",
-            bytes=1,
-            sha256="0",
-            stored_bytes=1,
-            stored_sha256="0",
-            lines=1,
-            masked_lines=0,
-        ),
-    )
+    add_file(connection)
     yield connection
     connection.close()
-
-
-def a_job(db: Connection, command: str = "run") -> Job:
-    return insert_job(
-        db,
-        at=NOW,
-        who="anna",
-        command=command,
-        input="file-1",
-        options={},
-        queue="engine",
-        total=len(LINES),
-    )
-
-
-def a_queue(db: Connection) -> Job:
-    """Add a job whose output are the expected lines of Monday."""
-    job, start, rows = a_job(db), 0, []
-    for number, line in enumerate(LINES, start=1):
-        answer = read_answer(line, number)
-        assert isinstance(answer, Answer)
-        rows.append((answer, Place(number, start, len(line))))
-        start += len(line)
-    insert_fails(db, job.id, rows)
-    update_job(db, job.id, state="completed")
-    return job
 
 
 def new(
@@ -144,26 +94,6 @@ def new(
 
 
 OVERRIDE = {"change": Change(tier="LOW"), "reason": "delivered by hand"}
-
-
-EASED, RAISED, SAME = "F-1001", "F-1002", "F-1003"
-SECOND = {EASED: "LOW", RAISED: "CRITICAL", SAME: None}
-
-
-def a_second_queue(db: Connection) -> Job:
-    """Add a job with three fails of Monday, two of them in another tier, and one that is new."""
-    job, rows = a_job(db), []
-    for number, line in enumerate(LINES, start=1):
-        answer = read_answer(line, number)
-        assert isinstance(answer, Answer)
-        if answer.fail_id in SECOND:
-            tier = SECOND[answer.fail_id] or answer.tier
-            rows.append((msgspec.structs.replace(answer, tier=tier), Place(number, 0, 1)))
-    newcomer = msgspec.structs.replace(rows[0][0], fail_id="F-NEW", warnings=1)
-    insert_fails(db, job.id, [*rows, (newcomer, Place(99, 0, 1))])
-    assert not mark_gone(db, job.id, 1, 100)
-    update_job(db, job.id, state="completed")
-    return job
 
 
 def names(db: Connection, job: str, **wanted: Any) -> list[str]:

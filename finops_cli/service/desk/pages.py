@@ -9,6 +9,8 @@ from finops_cli.service.desk.fail_page import FailPages, list_fail_routes
 from finops_cli.service.desk.jobs_page import list_job_routes
 from finops_cli.service.desk.monitor_page import list_monitor_routes
 from finops_cli.service.desk.pool_page import list_pool_routes
+from finops_cli.service.desk.queue_actions import list_action_routes
+from finops_cli.service.desk.queue_page import list_queue_routes
 from finops_cli.service.desk.reference.api_page import list_api_routes
 from finops_cli.service.desk.reference.help_page import list_help_routes
 from finops_cli.service.desk.reference.problems_page import list_problem_routes
@@ -41,6 +43,8 @@ def list_pages(parts: Parts) -> list[NamedRoute]:
         *list_help_routes(parts),
         *list_problem_routes(),
         *list_api_routes(parts),
+        *list_queue_routes(parts),
+        *list_action_routes(parts),
     ]
 
 

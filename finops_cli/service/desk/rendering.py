@@ -22,6 +22,7 @@ from finops_cli.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
 THEME_COOKIE = "finops-theme"
+KEYS_COOKIE = "finops-keys"
 THEMES = ("light", "dark")
 """What the switch can force; without it the page follows the system."""
 NOTICES = {
@@ -138,6 +139,7 @@ def _shared_values(request: HTTPConnection) -> dict[str, Any]:
         "here": request.url.path,
         "full_path": request.url.path + (f"?{query}" if query else ""),
         "theme": theme if theme in THEMES else "auto",
+        "keys_off": request.cookies.get(KEYS_COOKIE) == "off",
         "is_unguarded": state is not None and not state.has_guard,
         "notice": NOTICES.get(request.query_params.get("said", "")),
     }

@@ -9,7 +9,7 @@ from finops_cli.service.auth.access import Access
 from finops_cli.service.auth.tokens import TokenOwner
 from finops_cli.service.desk.error_page import SIGN_IN
 from finops_cli.service.desk.forms import local_path, read_form
-from finops_cli.service.desk.rendering import THEME_COOKIE, THEMES, render
+from finops_cli.service.desk.rendering import KEYS_COOKIE, THEME_COOKIE, THEMES, render
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.requests import facts_of
 from finops_cli.service.route_table import Parts
@@ -23,7 +23,7 @@ _FOREIGN = frozenset({"cross-site", "same-site"})
 
 
 class SignInPages:
-    """Answers `/sign-in`, `/sign-out` and `/theme`."""
+    """Answers `/sign-in`, `/sign-out`, and what a browser keeps: `/theme` and `/keys`."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -67,16 +67,25 @@ class SignInPages:
 
     async def theme(self, request: Request) -> Response:
         """Keep the choice of colours in the browser."""
+        return await self._keep(request, "theme", THEME_COOKIE, THEMES)
+
+    async def keys(self, request: Request) -> Response:
+        """Keep in the browser whether single keys do something."""
+        return await self._keep(request, "keys", KEYS_COOKIE, ("off",))
+
+    async def _keep(
+        self, request: Request, field: str, cookie: str, values: tuple[str, ...]
+    ) -> Response:
+        """Keep a choice as a cookie; any other value than `values` takes it away."""
         form = await read_form(request, _MOST_BYTES)
         answer = RedirectResponse(local_path(form.text("back")), 303)
-        theme = form.text("theme")
-        if theme in THEMES:
+        chosen, is_secure = form.text(field), self._parts.access.is_secure
+        if chosen in values:
             answer.set_cookie(
-                THEME_COOKIE, theme, max_age=_YEAR, httponly=True, samesite="strict",
-                secure=self._parts.access.is_secure,
-            )  # fmt: skip
+                cookie, chosen, max_age=_YEAR, httponly=True, samesite="strict", secure=is_secure
+            )
         else:
-            answer.delete_cookie(THEME_COOKIE)
+            answer.delete_cookie(cookie)
         return answer
 
     async def _begin(self, request: Request, token: str, target: str) -> Response:
@@ -105,6 +114,7 @@ def list_sign_in_routes(pages: SignInPages) -> list[NamedRoute]:
         shared_route(SIGN_IN, GET=pages.form, POST=pages.sign_in),
         NamedRoute("/sign-out", pages.sign_out, methods=["POST"]),
         NamedRoute("/theme", pages.theme, methods=["POST"]),
+        NamedRoute("/keys", pages.keys, methods=["POST"]),
     ]
 
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.domain.exact_json import UNREADABLE
-from finops_cli.service.store.database import Connection
+from finops_cli.service.store.database import Connection, Row
 from finops_cli.service.store.decisions import State, read_states
 from finops_cli.service.store.fails import SEVEREST_FIRST, FailRow, mark_bits, row_of
 from finops_cli.service.store.jobs import job_number
@@ -113,6 +113,11 @@ class FailFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self._is_by_state or self.cusip is not None or self.counterparty is not None
 
     @property
+    def is_settled(self) -> bool:
+        """Return true if no decision changes which fails it takes."""
+        return self.decided is None and self.assignee is None
+
+    @property
     def _is_by_state(self) -> bool:
         return self.decided not in (None, "none") or self.assignee is not None
 
@@ -125,6 +130,8 @@ class FailPage(Struct, frozen=True, kw_only=True):
     """What was decided, by key; a fail that nobody touched has none."""
     next: str | None
     """The cursor of the next page; None after the last."""
+    first: str | None = None
+    """The cursor of the first row, for the page before it; None for an empty page."""
 
 
 EVERY_FAIL = FailFilter()
@@ -138,28 +145,38 @@ def read_page(
     order: Order = "score",
     cursor: str | None = None,
     at_most: int = 100,
+    backwards: bool = False,
 ) -> FailPage:
-    """Return a page of the fails of `job` that `wanted` takes. Raises BadCursor."""
+    """Return a page of the fails of `job` that `wanted` takes. Raises BadCursor.
+
+    `backwards`: the page that ends before the cursor.
+    """
     column = _COLUMNS[order]
     where, values = wanted.conditions(job)
     if cursor is not None:
-        where += f" AND ({column}, fail_id, id) > (?, ?, ?)"
+        where += f" AND ({column}, fail_id, id) {'<' if backwards else '>'} (?, ?, ?)"
         values += _read_cursor(cursor, order)
     # the sign keeps SQLite from reading all fails in order, to find the few that are wanted
-    sign = "+" if wanted.is_selective else ""
+    sign, down = "+" if wanted.is_selective else "", " DESC" if backwards else ""
     query = (
         f"SELECT * FROM fails WHERE id IN (SELECT id FROM fails WHERE {where}"  # noqa: S608 - no value is in the text
-        f" ORDER BY {sign}{column}, fail_id, id LIMIT ?) ORDER BY {column}, fail_id, id"
+        f" ORDER BY {sign}{column}{down}, fail_id{down}, id{down} LIMIT ?)"
+        f" ORDER BY {column}, fail_id, id"
     )
     found = connection.execute(query, [*values, at_most + 1]).fetchall()
-    shown = found[:at_most]
+    shown = found[-at_most:] if backwards else found[:at_most]
     rows = [row_of(row) for row in shown]
-    following = None
-    if len(found) > at_most:
-        last = shown[-1]
-        following = _write_cursor(order, last[column], last["fail_id"], last["id"])
-    states = read_states(connection, [row.key for row in rows])
-    return FailPage(rows=rows, states=states, next=following)
+
+    def cursor_of(row: Row) -> str:
+        return _write_cursor(order, row[column], row["fail_id"], row["id"])
+
+    has_more = backwards or len(found) > at_most
+    return FailPage(
+        rows=rows,
+        states=read_states(connection, [row.key for row in rows]),
+        next=cursor_of(shown[-1]) if shown and has_more else None,
+        first=cursor_of(shown[0]) if shown else None,
+    )
 
 
 def stream_fails(
@@ -193,6 +210,13 @@ def count_fails(
         }
     counts["total"] = {"fails": sum(counts["status"].values())}
     return counts
+
+
+def count_rows(connection: Connection, job: str, wanted: FailFilter = EVERY_FAIL) -> int:
+    """Count the fails that `wanted` takes."""
+    where, values = wanted.conditions(job)
+    query = f"SELECT count(*) AS count FROM fails WHERE {where}"  # noqa: S608 - the same
+    return int(connection.execute(query, values).fetchone()["count"])
 
 
 def _decided_condition(word: DecidedWord) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from finops_cli.service.store.database import Connection
+from finops_cli.service.store.fails import CHANGES, SEVEREST_FIRST, mark_bits
 from finops_cli.service.store.jobs import job_number
 
 _ACCEPTED, _OVERRIDDEN = "s.decision = 'accepted'", "s.decision = 'overridden'"
@@ -63,6 +64,59 @@ def count_assigned(connection: Connection, job: str, assignee: str) -> int:
         (assignee, job_number(job)),
     ).fetchone()
     return int(count)
+
+
+class ChangeCounts(Struct, frozen=True, kw_only=True):
+    """Fails that are not as they were in the queue before."""
+
+    new: int = 0
+    raised: int = 0
+    """The tier rose."""
+    eased: int = 0
+    """The tier fell."""
+    gone: int = 0
+    """Fails of the queue before that are not in this one."""
+
+
+def count_changes(connection: Connection, job: str, before: str) -> ChangeCounts:
+    """Count what changed since the queue `before`."""
+    counts = {
+        name.lower(): _count_marked(connection, before if name == "GONE" else job, name)
+        for name in CHANGES
+    }
+    return ChangeCounts(**counts)
+
+
+def _count_marked(connection: Connection, job: str, mark: str) -> int:
+    [count] = connection.execute(
+        "SELECT count(*) FROM fails WHERE job = ? AND marks & ? <> 0",
+        (job_number(job), mark_bits((mark,))),
+    ).fetchone()
+    return int(count)
+
+
+def sum_residuals(connection: Connection, job: str) -> dict[str, tuple[int, int]]:
+    """Return by tier how many fails have shares that nothing covers, and how many shares."""
+    rows = connection.execute(
+        "SELECT tier, count(*), sum(residual) FROM fails WHERE job = ? AND residual > 0"
+        " GROUP BY tier",
+        (job_number(job),),
+    )
+    return {
+        SEVEREST_FIRST[tier]: (int(fails), int(shares))
+        for tier, fails, shares in rows
+        if tier < len(SEVEREST_FIRST)
+    }
+
+
+def count_touched(connection: Connection, job: str) -> dict[str, int]:
+    """Count by tier the fails of `job` that somebody decided about."""
+    rows = connection.execute(
+        "SELECT f.tier, count(*) FROM states s CROSS JOIN fails f WHERE f.key = s.key AND f.job = ?"
+        " AND (s.decision IS NOT NULL OR s.has_proposal = 1 OR s.is_closed = 1) GROUP BY f.tier",
+        (job_number(job),),
+    )
+    return {SEVEREST_FIRST[tier]: int(n) for tier, n in rows if tier < len(SEVEREST_FIRST)}
 
 
 def _count(condition: str) -> str:

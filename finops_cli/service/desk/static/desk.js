@@ -17,30 +17,41 @@ function writeMoments(root) {
 
 /** Return true where a key belongs to what the person types in. */
 function isTyping(target) {
-  return target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]") !== null;
+  return target.closest?.("input:not([type=checkbox]), textarea, select") != null;
 }
 
-let isGoing = false;
+/** Press the button, or go to the field, that a template gives to a key: data-key="a". */
+function useKey(key) {
+  const target = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  if (!target) return false;
+  if (target.matches("input, textarea, select")) {
+    target.focus();
+    target.select?.();
+  } else {
+    target.click();
+  }
+  return true;
+}
 
-/** Go to the page of `g` and a second key, and show the list of keys. */
+/** Go to the page of `g` and a second key, show the list of keys, use the keys of the page. */
 function onKey(event) {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) {
+  const { keys, going } = document.body.dataset;
+  if (keys === "off" || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  const list = document.getElementById("keys");
+  if (document.querySelector("dialog[open]")) return;
+  delete document.body.dataset.going;
+  if (going) {
+    const link = document.querySelector(`a[data-keys="g ${CSS.escape(event.key)}"]`);
+    if (!link) return;
+    window.location.assign(link.href);
+  } else if (event.key === "g") {
+    document.body.dataset.going = "true";
+  } else if (event.key === "?" && list) {
+    list.showModal();
+  } else if (event.key.length !== 1 || !useKey(event.key)) {
     return;
   }
-  const keys = document.getElementById("keys");
-  if (isGoing) {
-    isGoing = false;
-    const link = document.querySelector(`a[data-keys="g ${CSS.escape(event.key)}"]`);
-    if (link) {
-      event.preventDefault();
-      window.location.assign(link.href);
-    }
-  } else if (event.key === "g") {
-    isGoing = true;
-  } else if (event.key === "?" && keys && !keys.open) {
-    event.preventDefault();
-    keys.showModal();
-  }
+  event.preventDefault();
 }
 
 document.addEventListener("keydown", onKey);

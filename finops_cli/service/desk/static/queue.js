@@ -1,0 +1,215 @@
+// The queue with scripts: rows come while the list is scrolled, and a window of them stays in the page.
+
+const MOST_ROWS = 500;
+const NEAR = 600; // pixels from an end of the list at which the next rows are asked for
+
+const box = document.getElementById("queue-box");
+const body = document.getElementById("rows");
+const selection = document.getElementById("selection");
+
+/** Rows of the list that are not in the page, above and below, as spacers of their height. */
+class RowWindow {
+  constructor() {
+    this.table = document.getElementById("queue");
+    this.total = Number(this.table.dataset.total);
+    this.pages = [{ count: body.rows.length, ...body.dataset }];
+    this.seen = body.rows.length ? this.placeOf(body.rows[body.rows.length - 1]) : 0;
+    this.isBusy = false;
+    this.above = this.addSpacer("beforebegin");
+    this.below = this.addSpacer("afterend");
+    document.querySelector("nav.pages")?.classList.add("with-scripts");
+    this.resize();
+    this.showPlace();
+    box.addEventListener("scroll", () => this.look(), { passive: true });
+  }
+
+  addSpacer(where) {
+    const part = document.createElement("tbody");
+    part.setAttribute("aria-hidden", "true");
+    const row = part.insertRow();
+    row.className = "spacer";
+    row.insertCell().colSpan = this.table.tHead.rows[0].cells.length;
+    body.insertAdjacentElement(where, part);
+    return row;
+  }
+
+  get rows() {
+    return body.rows;
+  }
+
+  /** The address of the rows before the first, or after the last, of those in the page. */
+  get previous() {
+    return this.pages[0].previous;
+  }
+
+  get next() {
+    return this.pages[this.pages.length - 1].next;
+  }
+
+  placeOf(row) {
+    return Number(row.getAttribute("aria-rowindex")) - 1;
+  }
+
+  /** Give the spacers the height of the rows that they stand for. */
+  resize() {
+    const height = this.rows.length ? body.getBoundingClientRect().height / this.rows.length : 0;
+    const first = this.rows.length ? this.placeOf(this.rows[0]) : 1;
+    const last = this.rows.length ? this.placeOf(this.rows[this.rows.length - 1]) : 0;
+    this.setHeight(this.above, (first - 1) * height);
+    this.seen = Math.max(this.seen, last);
+    this.setHeight(this.below, (this.seen - last) * height);
+  }
+
+  setHeight(spacer, height) {
+    // a table row of a great height is cut by browsers; 100,000 rows are below that
+    spacer.cells[0].height = String(Math.round(height));
+    spacer.hidden = height < 1;
+  }
+
+  showPlace() {
+    const shown = document.getElementById("shown");
+    const middle = box.scrollTop + box.clientHeight / 2;
+    let place = this.rows.length ? this.placeOf(this.rows[0]) : 0;
+    for (const row of this.rows) {
+      if (row.offsetTop > middle) break;
+      place = this.placeOf(row);
+    }
+    if (shown) shown.textContent = `row ${place.toLocaleString()} of ${this.total.toLocaleString()}`;
+  }
+
+  async look() {
+    this.showPlace();
+    if (this.isBusy) return;
+    const top = body.offsetTop;
+    const end = top + body.offsetHeight;
+    if (this.next && box.scrollTop + box.clientHeight > end - NEAR) {
+      await this.load("next");
+    } else if (this.previous && box.scrollTop < top + NEAR) {
+      await this.load("previous");
+    }
+  }
+
+  async load(side) {
+    this.isBusy = true;
+    try {
+      const answer = await fetch(this[side], { headers: { "Finops-Rows": "true", Accept: "text/html" } });
+      if (!answer.ok || answer.redirected) {
+        window.location.reload();
+        return;
+      }
+      const page = document.createElement("template");
+      page.innerHTML = await answer.text();
+      const found = page.content.querySelectorAll("tr");
+      const part = { count: found.length, ...page.content.querySelector("template").dataset };
+      if (side === "next") {
+        body.append(...found);
+        this.pages.push(part);
+      } else {
+        body.prepend(...found);
+        this.pages.unshift(part);
+      }
+      if (selection) restoreSelected(found);
+      this.trim(side);
+      this.resize();
+    } finally {
+      this.isBusy = false;
+    }
+    this.look();
+  }
+
+  /** Keep at most 500 rows: pages go at the other end. Selected rows stay known. */
+  trim(side) {
+    while (this.rows.length > MOST_ROWS && this.pages.length > 1) {
+      const { count } = side === "next" ? this.pages.shift() : this.pages.pop();
+      for (let left = count; left > 0; left -= 1) {
+        const row = this.rows[side === "next" ? 0 : this.rows.length - 1];
+        keepSelected(row);
+        row.remove();
+      }
+    }
+  }
+}
+
+/** A selected row that leaves the page stays in the form as a hidden field. */
+function keepSelected(row) {
+  const pick = row.querySelector("input[name=fail]");
+  if (pick?.checked) {
+    const kept = document.createElement("input");
+    kept.type = "hidden";
+    kept.name = "fail";
+    kept.value = pick.value;
+    selection.append(kept);
+  }
+}
+
+/** A row that comes back is selected as it was. */
+function restoreSelected(rows) {
+  for (const row of rows) {
+    const pick = row.querySelector("input[name=fail]");
+    const kept = pick && selection.querySelector(`input[type=hidden][value="${CSS.escape(pick.value)}"]`);
+    if (kept) {
+      pick.checked = true;
+      kept.remove();
+    }
+  }
+}
+
+function currentRow() {
+  return document.activeElement?.closest?.("#rows tr") ?? null;
+}
+
+function focusRow(row) {
+  row?.querySelector("a.open")?.focus();
+  row?.scrollIntoView({ block: "nearest" });
+}
+
+function countSelected() {
+  const count = new FormData(selection).getAll("fail").length;
+  document.getElementById("selected").textContent =
+    count === 0 ? "Select fails, then:" : `${count.toLocaleString()} selected:`;
+  return count;
+}
+
+function move(step) {
+  const rows = [...body.rows];
+  const here = rows.indexOf(currentRow());
+  focusRow(rows[here === -1 ? 0 : Math.max(0, Math.min(rows.length - 1, here + step))]);
+}
+
+function isTyping(target) {
+  return target.closest?.("input:not([type=checkbox]), textarea, select") != null;
+}
+
+/** The keys that work on the current row; those of every page are in desk.js. */
+function onKey(event) {
+  const isOff = document.body.dataset.keys === "off";
+  if (isOff || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (document.querySelector("dialog[open]") || document.body.dataset.going) return;
+  const row = currentRow();
+  if (event.key === "j" || event.key === "k") {
+    move(event.key === "j" ? 1 : -1);
+  } else if (event.key === "x" && row && selection) {
+    row.querySelector("input[name=fail]").click();
+  } else if ((event.key === "o" || event.key === "c") && row) {
+    window.location.assign(`${row.querySelector("a.open").href}#${event.key === "o" ? "override" : "comment"}`);
+  } else if ((event.key === "a" || event.key === "s") && row && selection && countSelected() === 0) {
+    row.querySelector("input[name=fail]").click();
+    return; // desk.js presses the button, or goes to the field
+  } else {
+    return;
+  }
+  event.preventDefault();
+  event.stopImmediatePropagation();
+}
+
+if (box && body) {
+  const rows = new RowWindow();
+  window.addEventListener("resize", () => rows.resize());
+  document.addEventListener("keydown", onKey, { capture: true });
+  if (selection) {
+    document.addEventListener("change", (event) => {
+      if (event.target.name === "fail") countSelected();
+    });
+    countSelected();
+  }
+}
