@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from finops_cli.commands.help_examples import Example, show_examples
-from finops_cli.commands.options import AsJson, kb_dir_of
+from finops_cli.commands.options import AsJson, BackendOption, kb_dir_of
 from finops_cli.commands.run_options import ModelOptions, model_request, with_shared_options
+from finops_cli.models.backends import AUTO
 
 if TYPE_CHECKING:
     from finops_cli.models.diagnosis import Diagnosis
@@ -33,6 +35,7 @@ def doctor(
     context: typer.Context,
     *,
     models: ModelOptions,
+    backend: BackendOption = AUTO,
     live: Live = True,
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +43,8 @@ def doctor(
     from finops_cli.doctor.checkup import diagnose, is_broken
     from finops_cli.pipeline.output import encode_value
 
-    found = diagnose(kb_dir_of(context), model_request(models), live)
+    request = replace(model_request(models), backend=backend)
+    found = diagnose(kb_dir_of(context), request, live)
     if as_json:
         typer.echo(encode_value(found))
     else:

@@ -89,6 +89,8 @@ def _request(
     return SentimentRequest(
         backend=wanted.backend,
         hosts=tuple(models.hosts or ()),
+        api_key_file=models.api_key_file,
+        api=models.api,
         model=texts.sentiment_model,
         gguf=texts.sentiment_gguf,
         baseline=texts.baseline,

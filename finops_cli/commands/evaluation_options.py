@@ -124,6 +124,7 @@ EvaluatedBackend = Annotated[
             "Program that answers (default: auto).\n\n\b\n"
             "auto: the first of these that is ready\n"
             "ollama: models on Ollama servers\n"
+            "openai: models on vLLM, SGLang ...\n"
             "llama-cpp: model files on this machine\n"
             "transformers: folders of models\n"
             "engine: the rules; for triage and resolver\n"

@@ -1,14 +1,16 @@
-"""`finops models`: what ships with finops, and what the Ollama servers have."""
+"""`finops models`: what ships with finops, and what the servers have."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.messages import report_error
-from finops_cli.commands.options import AsJson, kb_dir_of
+from finops_cli.commands.options import ApiKeyFile, AsJson, kb_dir_of
 
 if TYPE_CHECKING:
     from finops_cli.models.listing import ListedModel, ModelSource
@@ -19,8 +21,21 @@ Hosts = Annotated[
         "--host",
         metavar="URL",
         help=(
-            "Address of an Ollama server (default: OLLAMA_HOST, else this machine). Repeat it for"
-            " several servers."
+            "Address of an Ollama server (default: OLLAMA_HOST, else this machine), or of a"
+            " server of --backend openai. Repeat it for several servers."
+        ),
+    ),
+]
+Protocol = Annotated[
+    Literal["ollama", "openai"],
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        show_default=False,
+        help=(
+            "Protocol of the servers (default: ollama).\n\n\b\n"
+            "ollama: Ollama\n"
+            "openai: vLLM, SGLang, llama-server ...\n"
         ),
     ),
 ]
@@ -34,14 +49,19 @@ _SHORT_DIGEST = 8
     Example("finops models", needs="an Ollama server"),
     Example("finops models --host http://127.0.0.1:11434 --json", needs="an Ollama server"),
 )
-def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) -> None:
-    """List the bundled models and those on Ollama servers."""
+def models(
+    context: typer.Context,
+    host: Hosts = None,
+    backend: Protocol = "ollama",
+    api_key_file: ApiKeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the bundled models and those on servers."""
     from finops_cli.errors import MissingPiece, Unfinished
     from finops_cli.kb.load import load_kb
     from finops_cli.models.llama_cpp.inventory import bundled_models
     from finops_cli.models.ollama.create import default_names
-    from finops_cli.models.ollama.inventory import inventory
-    from finops_cli.models.servers.hosts import judge_address, resolve_hosts
+    from finops_cli.models.servers.hosts import judge_address
     from finops_cli.pipeline.output import encode_value
 
     kb = load_kb(kb_dir_of(context))
@@ -49,7 +69,8 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
     shipped = bundled_models()
     servers: list[ModelSource] = [shipped] if shipped else []
     failed: MissingPiece | Unfinished | None = None
-    for url in resolve_hosts(host or []):
+    urls, inventory = _open_protocol(backend, host or [], api_key_file)
+    for url in urls:
         judge_address(url, kb.models.external_servers)
         try:
             servers.append(inventory(url, stages))
@@ -64,15 +85,37 @@ def models(context: typer.Context, host: Hosts = None, as_json: AsJson = False) 
         raise typer.Exit(failed.exit_code)
 
 
+def _open_protocol(
+    backend: str, given: list[str], api_key_file: Path | None
+) -> tuple[tuple[str, ...], Callable[[str, Mapping[str, str]], ModelSource]]:
+    """Return the addresses of the servers, and what lists the models of one."""
+    from finops_cli.errors import UsageError
+
+    if backend == "openai":
+        from finops_cli.models.openai.api import resolve_urls
+        from finops_cli.models.openai.api_key import read_api_key
+        from finops_cli.models.openai.inventory import inventory as list_served
+
+        key = read_api_key(api_key_file)
+        return resolve_urls(tuple(given)), lambda url, stages: list_served(url, stages, key)
+    from finops_cli.models.ollama.inventory import inventory
+    from finops_cli.models.servers.hosts import resolve_hosts
+
+    if api_key_file is not None:
+        raise UsageError("--api-key-file: only for --backend openai", "add --backend openai")
+    return resolve_hosts(given), inventory
+
+
 def _table(server: ModelSource) -> str:
     """A table of at most 80 columns; a name that does not fit has a line of its own."""
     heading = (
-        f"{server.host}  Ollama {server.version}"
+        f"{server.host}  {server.program} {server.version or ''}".rstrip()
         if server.host
         else f"finops {server.version}, for --backend llama-cpp"
     )
     if not server.models:
-        return f"{heading}\n  no models; `finops create` makes them"
+        makes = "; `finops create` makes them" if server.program == "Ollama" else ""
+        return f"{heading}\n  no models{makes}"
     rows = [_COLUMNS, *map(_row, server.models)]
     rest = [max(len(row[column]) for row in rows) for column in range(1, len(_COLUMNS))]
     width_left = _WIDTH - sum(rest) - len(_GAP) * len(rest)
@@ -97,16 +140,18 @@ def _row(model: ListedModel) -> tuple[str, ...]:
         model.stage or "-",
         model.architecture or "-",
         model.quantization or "-",
-        decimal(model.size_bytes),
+        "-" if model.size_bytes is None else decimal(model.size_bytes),
         str(model.context_length or "-"),
         _loaded(model),
-        model.digest[:_SHORT_DIGEST],
+        "-" if model.digest is None else model.digest[:_SHORT_DIGEST],
     )
 
 
 def _loaded(model: ListedModel) -> str:
     if model.remote_host:
         return "cloud"
+    if model.loaded is None:
+        return "-"
     if not model.loaded:
         return "no"
     return "yes" if model.gpu_pct is None else f"{model.gpu_pct}% GPU"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -72,15 +72,39 @@ Hosts = Annotated[
         "--host",
         metavar="URL",
         help=(
-            "Address of an Ollama server (default: OLLAMA_HOST, else this machine). Repeat it for"
-            " several servers."
+            "Address of an Ollama server (default: OLLAMA_HOST, else this machine), or of a"
+            " server of --backend openai. Repeat it for several servers."
+        ),
+    ),
+]
+ApiKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--api-key-file",
+        metavar="FILE",
+        help="File with the key for --backend openai, mode 0600 (default: FINOPS_API_KEY).",
+    ),
+]
+ModelApi = Annotated[
+    Literal["completions", "chat"] | None,
+    typer.Option(
+        "--model-api",
+        metavar="NAME",
+        show_default=False,
+        help=(
+            "Requests of --backend openai (default: completions).\n\n\b\n"
+            "completions: the prompt as it was trained\n"
+            "chat:        messages; the template of the\n"
+            "             server makes the prompt\n"
         ),
     ),
 ]
 TriageModel = Annotated[
     str | None,
     typer.Option(
-        "--triage-model", metavar="NAME", help="Ollama model for triage (default: finops-triage)."
+        "--triage-model",
+        metavar="NAME",
+        help="Model of a server for triage (default: finops-triage).",
     ),
 ]
 ResolverModel = Annotated[
@@ -88,7 +112,7 @@ ResolverModel = Annotated[
     typer.Option(
         "--resolver-model",
         metavar="NAME",
-        help="Ollama model for resolution (default: finops-resolver).",
+        help="Model of a server for resolution (default: finops-resolver).",
     ),
 ]
 TriageGguf = Annotated[

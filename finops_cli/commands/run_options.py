@@ -18,6 +18,7 @@ import typer
 from finops_cli.commands.format_options import RunFormat
 from finops_cli.commands.options import (
     Anonymous,
+    ApiKeyFile,
     BackendOption,
     Fails,
     Guard,
@@ -25,6 +26,7 @@ from finops_cli.commands.options import (
     KeepRaw,
     LoadIn4bit,
     MinRecords,
+    ModelApi,
     Output,
     Overwrite,
     Prose,
@@ -80,6 +82,8 @@ class ModelOptions:
     """Which language models answer, and how their answers are treated. `timeout` is in seconds."""
 
     hosts: Hosts = None
+    api_key_file: ApiKeyFile = None
+    api: ModelApi = None
     triage_model: TriageModel = None
     resolver_model: ResolverModel = None
     triage_gguf: TriageGguf = None

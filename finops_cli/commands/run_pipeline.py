@@ -353,7 +353,7 @@ def _open_pipeline(
     chosen = [f"{selected.backend.origin.name} ({selected.why})"] if is_auto else []
     for text in (*([] if is_silent else chosen), *selected.notices):
         typer.echo(wrap_label("backend", text), err=True)
-    tone = open_tone(context, models, kb, is_quiet=options.quiet)
+    tone = open_tone(context, models, kb, backend=options.backend, is_quiet=options.quiet)
     guard = models.guard or (None if tone is None else "require")
     pipeline = Pipeline(
         sequence,

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from finops_cli.commands.options import Hosts, KeepRaw, LoadIn4bit, Timeout, is_typed
+from finops_cli.commands.options import (
+    ApiKeyFile,
+    Hosts,
+    KeepRaw,
+    LoadIn4bit,
+    ModelApi,
+    Timeout,
+    is_typed,
+)
 from finops_cli.commands.usage_errors import BadChoice
 from finops_cli.domain.enums import GuardMode
 from finops_cli.models.backends import AUTO
@@ -46,6 +54,7 @@ SentimentBackend = Annotated[
             "Program that answers (default: auto).\n\n\b\n"
             f"{AUTO}: the first of these that is ready\n"
             "ollama: a model on Ollama servers\n"
+            "openai: a model on vLLM, SGLang ...\n"
             "llama-cpp: a model file on this machine\n"
             "transformers: a folder of a model\n"
             "baseline: the text classifier that ships\n"
@@ -57,7 +66,7 @@ SentimentModel = Annotated[
     typer.Option(
         "--sentiment-model",
         metavar="NAME",
-        help="Ollama model for sentiment (default: finops-sentiment).",
+        help="Model of a server for sentiment (default: finops-sentiment).",
     ),
 ]
 SentimentGguf = Annotated[
@@ -155,6 +164,8 @@ class SentimentOptions:
     lines: Lines = False
     split: SplitOption = "none"
     hosts: Hosts = None
+    api_key_file: ApiKeyFile = None
+    api: ModelApi = None
     sentiment_model: SentimentModel = None
     sentiment_gguf: SentimentGguf = None
     sentiment_dir: SentimentDir = None
@@ -176,6 +187,8 @@ def sentiment_request(
     return SentimentRequest(
         backend=backend,
         hosts=tuple(options.hosts or ()),
+        api_key_file=options.api_key_file,
+        api=options.api,
         model=options.sentiment_model,
         gguf=options.sentiment_gguf,
         baseline=options.baseline,

@@ -118,6 +118,8 @@ def _start(
 ) -> None:
     from finops_cli.commands.serve_start import require_packages, run_service
 
+    if backend == "openai":
+        config = replace(config, sentiment_server="openai")
     with ExitStack() as stack:
         if is_demo:
             config = _open_demo(stack, config, has_data=is_typed(context, "data"))

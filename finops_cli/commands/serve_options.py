@@ -86,7 +86,7 @@ ModelHosts = Annotated[
     typer.Option(
         "--model-host",
         metavar="URL",
-        help="Ollama server, as --host of `finops run`. May be repeated.",
+        help="Server of models, as --host of `finops run`. May be repeated.",
     ),
 ]
 

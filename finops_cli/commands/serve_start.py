@@ -147,7 +147,7 @@ def _open_answering(
     kb_dir = kb_dir_of(context)
     kb = load_kb(kb_dir)
     request = replace(model_request(models), backend=backend, waits=False)
-    if backend == "engine" and config.sentiment_backend == "ollama":
+    if backend == "engine" and config.asks_server:
         request = replace(request, hosts=())  # they are those of the texts alone
     selected = select_backend(request, kb)
     for text in selected.notices:
@@ -164,10 +164,12 @@ def _open_classifier(models: ModelOptions, config: ServeConfig, kb: KnowledgeBas
     from finops_cli.models.sentiment.backends import select_classifier
     from finops_cli.models.sentiment.request import SentimentRequest
 
-    asks_ollama = config.sentiment_backend == "ollama"
+    of_openai = config.sentiment_backend == "openai"
     request = SentimentRequest(
         backend=config.sentiment_backend,
-        hosts=tuple(models.hosts or ()) if asks_ollama else (),
+        hosts=tuple(models.hosts or ()) if config.asks_server else (),
+        api_key_file=models.api_key_file if of_openai else None,
+        api=models.api if of_openai else None,
         model=config.sentiment_model,
         gguf=config.sentiment_gguf,
         timeout=None if config.sentiment_backend == "baseline" else models.timeout,
@@ -190,6 +192,8 @@ def _job_settings(
         "--resolver-model": models.resolver_model,
         "--triage-gguf": models.triage_gguf,
         "--resolver-gguf": models.resolver_gguf,
+        "--api-key-file": None if models.api_key_file is None else models.api_key_file.absolute(),
+        "--model-api": models.api,
         "--sentiment-model": config.sentiment_model,
         "--sentiment-gguf": config.sentiment_gguf,
         "--prose": models.prose,

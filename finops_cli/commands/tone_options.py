@@ -20,9 +20,18 @@ def tone_of(models: ModelOptions) -> str | None:
 
 
 def open_tone(
-    context: typer.Context, models: ModelOptions, kb: KnowledgeBase, *, is_quiet: bool
+    context: typer.Context,
+    models: ModelOptions,
+    kb: KnowledgeBase,
+    *,
+    backend: str,
+    is_quiet: bool,
 ) -> ToneReader | None:
-    """Open the backend of --sentiment, and report which one `auto` took; None where not asked."""
+    """Open the backend of --sentiment, and report which one `auto` took; None where not asked.
+
+    `backend` answers the fails: its servers are those of the tone too, unless they have another
+    protocol.
+    """
     from finops_cli.commands.run_options import RunModelOptions
     from finops_cli.commands.run_summary import wrap_label
     from finops_cli.models.backends import AUTO
@@ -32,10 +41,17 @@ def open_tone(
 
     if not isinstance(models, RunModelOptions) or models.sentiment is None:
         return None
-    asks_server = models.sentiment in (AUTO, "ollama")
+    of_openai = models.sentiment == "openai"
+    asks_server = (
+        of_openai
+        or models.sentiment == "ollama"
+        or (models.sentiment == AUTO and backend != "openai")
+    )
     request = SentimentRequest(
         backend=models.sentiment,
         hosts=tuple(models.hosts or ()) if asks_server else (),
+        api_key_file=models.api_key_file if of_openai else None,
+        api=models.api if of_openai else None,
         model=models.sentiment_model,
         gguf=models.sentiment_gguf,
         timeout=models.timeout,

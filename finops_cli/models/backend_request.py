@@ -39,6 +39,10 @@ class BackendRequest:
     """Folders that PEFT saved, by stage; each is for the folder of its stage."""
     load_in_4bit: bool = False
     """Quantize the models of folders to NF4 while loading them; needs CUDA."""
+    api_key_file: Path | None = None
+    """The file with the key of servers of OpenAI's API; None: FINOPS_API_KEY, if it is set."""
+    api: str | None = None
+    """Requests to such servers: completions (None means it) or chat."""
     from_environment: frozenset[str] = frozenset()
     """Options set by an environment variable. If one cannot be satisfied, the default is used."""
 

@@ -108,13 +108,16 @@ def _refuse_foreign_options(spec: BackendSpec, request: BackendRequest) -> None:
     Options from the environment are ignored.
     """
     for other in BACKENDS.values():
-        given = [
-            name
+        foreign = {
+            field: names
             for field, option in other.options.items()
-            if field not in spec.options
-            for name in request.given_options(field, option)
-        ]
-        if given:
+            if field not in spec.options and (names := request.given_options(field, option))
+        }
+        if foreign:
+            given = [name for names in foreign.values() for name in names]
+            able = [
+                each.name for each in BACKENDS.values() if foreign.keys() <= each.options.keys()
+            ]
             own = [
                 name
                 for option in spec.options.values()
@@ -122,7 +125,7 @@ def _refuse_foreign_options(spec: BackendSpec, request: BackendRequest) -> None:
             ]
             accepted = _join(own) if own else "no such option"
             raise UsageError(
-                f"{_join(given)}: only for --backend {other.name}",
+                f"{_join(given)}: only for --backend {' or '.join(able)}",
                 f"--backend {spec.name} takes {accepted}",
             )
 
@@ -183,6 +186,31 @@ def _diagnose_ollama(
     request: BackendRequest, kb: KnowledgeBase, live_test: LiveTest | None
 ) -> Iterator[Diagnosis]:
     from finops_cli.models.ollama.diagnose import diagnose_servers
+
+    return diagnose_servers(request, kb, live_test)
+
+
+def _open_openai(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+    from finops_cli.models.openai.connect import open_openai
+
+    model, notices = open_openai(request, kb)
+    backend = _verified(model, request, kb)
+    return SelectedBackend(backend, "as asked", notices, model.describe_sharing)
+
+
+def _find_openai(request: BackendRequest, kb: KnowledgeBase) -> NotApplicable:
+    """Refuse options that nothing else reads: a server of this kind is asked only by name."""
+    options = BACKENDS["openai"].options
+    for field in ("api_key_file", "api"):
+        if given := request.given_options(field, options[field]):
+            raise UsageError(f"{given[0]}: only for --backend openai", "add --backend openai")
+    return NotApplicable()
+
+
+def _diagnose_openai(
+    request: BackendRequest, kb: KnowledgeBase, live_test: LiveTest | None
+) -> Iterator[Diagnosis]:
+    from finops_cli.models.openai.diagnose import diagnose_servers
 
     return diagnose_servers(request, kb, live_test)
 
@@ -290,6 +318,20 @@ BACKENDS: dict[str, BackendSpec] = {
             options={"hosts": "--host", "models": "--{stage}-model"},
             find=_find_ollama,
             diagnose=_diagnose_ollama,
+        ),
+        BackendSpec(
+            name="openai",
+            summary="models on vLLM, SGLang ...",
+            open=_open_openai,
+            workers="requests to each (default: by kind)",
+            options={
+                "hosts": "--host",
+                "models": "--{stage}-model",
+                "api_key_file": "--api-key-file",
+                "api": "--model-api",
+            },
+            find=_find_openai,
+            diagnose=_diagnose_openai,
         ),
         BackendSpec(
             name="llama-cpp",

@@ -8,6 +8,7 @@ ModelError                      from a server                       from a llama
 +-- Crashed         crashed     5xx, an error line in the stream    it died, or sent no message
 |   +-- ConnectionLost crashed  the stream broke, or is not HTTP
 +-- Incomplete      once more   the stream ended without `done`
++-- Interrupted     crashed     [DONE] without `finish_reason`: another request came
 +-- Truncated       once more   done_reason length                  the limit of tokens
 +-- EmptyGeneration once more   done_reason load, unload, none
 +-- ReasoningOnly   once more   text in `thinking`, none in `response`
@@ -18,6 +19,7 @@ ModelError                      from a server                       from a llama
 +-- PromptTruncated settle      it read less than it was sent
 +-- Rejected        settle      any other 4xx                       unusable prompt or schema
 +-- ModelMissing    give up     404: the endpoint has lost the model
++-- Unauthorized    give up     401, 403: the key is missing or wrong
 
 Policies: `server` and `crashed` requests are sent again to the same place (kb: `model.retries`);
 `once more` lets the verification loop ask differently; `settle` leaves the record to the violation
@@ -45,7 +47,7 @@ class ModelError(Exception):
     policy: ClassVar[Policy]
     endpoint_failed: ClassVar[bool] = False
     """True if the failure counts for the endpoint's breaker."""
-    cure: ClassVar[str] = "see the server's log, or run `finops doctor` to check the model file"
+    cure: str = "see the server's log, or run `finops doctor` to check the model file"
     """The fix if every request fails like this."""
 
     def __init__(self, detail: str, received: str = "") -> None:
@@ -62,6 +64,8 @@ class Unreachable(ModelError):
 
 class Busy(ModelError):
     rule, policy, endpoint_failed = "reply.busy", "server", True
+    retry_after: float | None = None
+    """The seconds that the server asks to wait."""
     cure = "wait until other requests are finished, or send fewer at once (--workers)"
 
 
@@ -75,6 +79,10 @@ class ConnectionLost(Crashed):
 
 class Incomplete(ModelError):
     rule, policy = "reply.incomplete", "once more"
+
+
+class Interrupted(ModelError):
+    rule, policy = "reply.incomplete", "crashed"
 
 
 class Truncated(ModelError):
@@ -122,6 +130,11 @@ class Rejected(ModelError):
 class ModelMissing(ModelError):
     rule, policy, endpoint_failed = "reply.model_missing", "give up", True
     cure = "make the model with `finops create`"
+
+
+class Unauthorized(ModelError):
+    rule, policy, endpoint_failed = "reply.unauthorized", "give up", True
+    cure = "give the key that the server asks for"
 
 
 class NoEndpointLeft(MissingPiece):

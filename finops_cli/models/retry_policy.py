@@ -24,6 +24,8 @@ class RetryBudget:
         self._used = {"server": 0, "crashed": 0}
         self._draw = Random(hashlib.sha256(prompt.encode()).digest())  # noqa: S311 - spreads requests, not a secret
         self.overcome: list[str] = []
+        self._asked: float | None = None
+        """Seconds that a server asked to wait (Retry-After)."""
 
     def spend(self, failure: ModelError, budget: str) -> None:
         """Use one retry of `budget` after `failure`.
@@ -34,15 +36,21 @@ class RetryBudget:
             failure.overcome = tuple(self.overcome)
             raise failure
         self._used[budget] += 1
+        self._asked = getattr(failure, "retry_after", None)
         self.overcome.append(failure.rule)
 
-    def pause(self) -> None:
-        """Wait, longer each time.
+    def pause(self, *, heeds_server: bool = True) -> None:
+        """Wait, longer each time, or as long as a server asked for, if `heeds_server`.
 
-        Pauses differ between records, but are equal in every run.
+        Pauses differ between records, but are equal in every run. A server may ask for the longest
+        pause of a breaker at most.
         """
         backoff = self._settings.backoff
         longest = min(
             backoff["first"] * backoff["factor"] ** (len(self.overcome) - 1), backoff["longest"]
         )
-        sleep(longest * (1 - backoff["jitter"] * self._draw.random()))
+        seconds = longest * (1 - backoff["jitter"] * self._draw.random())
+        asked = min(
+            (self._asked if heeds_server else None) or 0.0, float(self._settings.breaker["longest"])
+        )
+        sleep(max(seconds, asked))

@@ -226,7 +226,7 @@ class VerificationLoop(Generic[A]):
             Attempt(
                 attempt=number,
                 seed=request.seed,
-                constrained=constrained,
+                constrained=constrained and not completion.is_unconstrained,
                 text=completion.text,
                 tokens=UNSET if completion.tokens is None else completion.tokens,
                 generating_ms=(
@@ -236,6 +236,8 @@ class VerificationLoop(Generic[A]):
         )
         expects_reasoning = self.task.prompt.thinks and not constrained
         reply = parse_and_check(self.task, completion.text, expects_reasoning, self.kb.models)
+        if completion.is_unconstrained:
+            reply = reply._replace(format_warnings=(*reply.format_warnings, "reply.unconstrained"))
         return reply._replace(server_errors=completion.overcome)
 
     def _record_failure(

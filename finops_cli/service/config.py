@@ -35,7 +35,9 @@ class ServeConfig:
     when_down: Literal["refuse", "engine"] = "refuse"
     """What answers while no model does."""
     sentiment_model: str | None = None
-    """The Ollama model that labels texts; None: the classifier that ships, or a file."""
+    """The model of a server that labels texts; None: the classifier that ships, or a file."""
+    sentiment_server: Literal["ollama", "openai"] = "ollama"
+    """The protocol of that server."""
     sentiment_gguf: Path | None = None
     keep_days: int | None = None
     """Days that files and outputs are kept; 0: for ever; None: those of the kb."""
@@ -60,7 +62,12 @@ class ServeConfig:
         """Return what labels texts."""
         if self.sentiment_gguf is not None:
             return "llama-cpp"
-        return "baseline" if self.sentiment_model is None else "ollama"
+        return "baseline" if self.sentiment_model is None else self.sentiment_server
+
+    @property
+    def asks_server(self) -> bool:
+        """Return true if a server labels texts."""
+        return self.sentiment_backend == self.sentiment_server
 
     def refuse_open_doors(self) -> None:
         """Raise UsageError for an address that other machines reach without token file and TLS."""

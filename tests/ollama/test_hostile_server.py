@@ -16,6 +16,7 @@ import pytest
 
 from finops_cli.errors import MissingPiece, Unfinished, UsageError
 from finops_cli.models.ollama import api, uploads
+from finops_cli.models.servers.bounded import ANSWER_BYTES
 from tests.support.canned_server import CannedServer
 from tests.support.program import Finops
 
@@ -282,12 +283,12 @@ def test_endless_response_is_read_up_to_a_limit(place: str) -> None:
     def flood(connection: socket.socket) -> None:
         nonlocal sent
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        while sent < 10 * api.ANSWER_BYTES:
+        while sent < 10 * ANSWER_BYTES:
             sent += connection.send(b" " * 65_536)
 
     with raw(flood) as url, pytest.raises(Unfinished, match="unlike Ollama"):
         PLACES[place](url)
-    assert sent < 3 * api.ANSWER_BYTES
+    assert sent < 3 * ANSWER_BYTES
 
 
 def test_compressed_response_is_not_decompressed() -> None:

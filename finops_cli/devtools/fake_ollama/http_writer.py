@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -64,6 +64,11 @@ class HttpWriter:
         while read.readline().strip():
             pass
 
+    def header(self, name: str) -> str | None:
+        """Return a header of the request."""
+        value: str | None = self._handler.headers.get(name)
+        return value
+
     def gone(self, seconds: float = 0.0) -> bool:
         """Return true if the client closes the connection within `seconds`."""
         try:
@@ -90,7 +95,14 @@ class HttpWriter:
         """Send a whole answer with an error in the form of Ollama: {"error": ...}."""
         self.json(status, {"error": message})
 
-    def send(self, status: int, content: bytes, kind: str, announced: int | None = None) -> None:
+    def send(
+        self,
+        status: int,
+        content: bytes,
+        kind: str,
+        announced: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Send a whole answer of any kind.
 
         `announced` is the content length to announce, if it should differ from the real one.
@@ -100,14 +112,15 @@ class HttpWriter:
             {
                 "Content-Type": kind,
                 "Content-Length": str(len(content) if announced is None else announced),
+                **(headers or {}),
             },
         )
         if self._handler.command != "HEAD":
             self._write(content)
 
-    def open_stream(self) -> None:
+    def open_stream(self, kind: str = "application/x-ndjson") -> None:
         """Start a response of lines."""
-        self._head(200, {"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"})
+        self._head(200, {"Content-Type": kind, "Transfer-Encoding": "chunked"})
 
     def line(self, value: Any) -> None:
         """Send one line of the stream."""

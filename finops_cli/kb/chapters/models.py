@@ -32,6 +32,8 @@ class ModelSettings:
     alternation_batch: int
     keep_alive_minutes: int
     serial_architectures: frozenset[str]
+    server_requests: Mapping[str, int]
+    """Requests at once to a server of OpenAI's API, by what it calls itself (`owned_by`)."""
     external_servers: ExternalServerPolicy
     memory_pct: int
     turn_ends: frozenset[str]
@@ -76,6 +78,9 @@ def compile_models(c: Compiler) -> ModelSettings:
         alternation_batch=c.whole("model.alternation_batch", highest=100_000),
         keep_alive_minutes=c.whole("model.keep_alive", highest=_LONGEST_SECONDS),
         serial_architectures=c.words("model.serial_architectures"),
+        server_requests=c.wholes(
+            "model.server_requests", ("vllm", "sglang", "llamacpp", "other"), highest=256
+        ),
         external_servers=cast(
             ExternalServerPolicy, c.choice("model.external_servers", ExternalServerPolicy)
         ),
@@ -96,6 +101,7 @@ def _refuse_unusable(settings: ModelSettings) -> None:
         "model.attempts": min(settings.attempts.values()),
         "model.breaker": min(breaker["failures"], breaker["probes"], breaker["factor"]),
         "model.alternation_batch": settings.alternation_batch,
+        "model.server_requests": min(settings.server_requests.values()),
     }
     for id, value in at_least_one.items():
         if value < 1:

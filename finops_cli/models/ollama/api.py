@@ -10,10 +10,8 @@ forwards to a cloud, so the JSON is kept too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
-from time import monotonic
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -24,24 +22,18 @@ from finops_cli.models.bundled import MADE_FOR
 from finops_cli.models.ollama.package import import_ollama
 from finops_cli.models.ollama_options import OPTIONS, Value
 from finops_cli.models.servers import hosts
-from finops_cli.models.servers.timeouts import TimedTransport, bound_of, total_timeout
+from finops_cli.models.servers.bounded import SECONDS, BoundedTransport
+from finops_cli.models.servers.timeouts import bound_of
+from finops_cli.models.servers.values import LARGEST, parse_json, text, whole
 
 if TYPE_CHECKING:
     import ollama
 
-SECONDS = 20.0
-"""The total time to wait for a list, a card or a version, in seconds."""
-ANSWER_BYTES = 4 * 1024 * 1024
-"""Maximum size of an answer. A list takes some 500 bytes a model; a card with its licence and its
-tensors takes a few 100,000.
-"""
 _MODELS = 10_000
 """Maximum number of entries of a list.
 
 For millions of wrong entries, the checks of the `ollama` package would make gigabytes of messages.
 """
-_TEXT_CHARS = 1_000
-_LARGEST = 2**53
 _NOT_FOUND = 404
 _LOG = "the server's log says more (`journalctl -u ollama`)"
 
@@ -184,43 +176,9 @@ def request_json(
     """
     with (
         translate_errors(url),
-        hosts.open_client(url, timeout=seconds, transport=_Bounded(url, seconds)) as client,
+        hosts.open_client(url, timeout=seconds, transport=_bounded(url, seconds)) as client,
     ):
         return _parse_reply(url, client.request(method, path, json=body))
-
-
-def text(value: object) -> str | None:
-    """Return a server's `value` as one line that every terminal and file accepts.
-
-    Returns None if it is not a text, or is empty.
-    """
-    if not isinstance(value, str) or not value:
-        return None
-    return "".join(
-        character if character.isprintable() else "\ufffd" for character in value[:_TEXT_CHARS]
-    )
-
-
-def whole(value: object) -> int | None:
-    """Return a server's `value` as a count that every JSON reader accepts; None if it is not a
-    count.
-    """
-    return (
-        int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
-        else None
-    )
-
-
-def parse_json(body: bytes) -> Any:
-    """Parse the JSON in `body`.
-
-    Raises ValueError, also for deeply nested values.
-    """
-    try:
-        return json.loads(body)
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
 
 
 @contextmanager
@@ -246,31 +204,8 @@ def translate_errors(url: str) -> Iterator[None]:
         raise _not_ollama_error(url) from error
 
 
-class _Bounded(TimedTransport):
-    """Transport that reads each answer completely: up to `ANSWER_BYTES`, within `seconds`."""
-
-    def __init__(self, url: str, seconds: float) -> None:
-        super().__init__(hosts.allows_public(url))
-        self._url = url
-        self._seconds = seconds
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.headers["Accept-Encoding"] = (
-            "identity"  # a small compressed answer could expand to any size
-        )
-        body = bytearray()
-        with (
-            total_timeout(monotonic() + self._seconds),
-            closing(super().handle_request(request)) as answer,
-        ):
-            for piece in answer.iter_raw():
-                body += piece
-                if len(body) > ANSWER_BYTES:
-                    raise Unfinished(
-                        f"{self._url}: more than {ANSWER_BYTES:,} bytes were received from"
-                        f" {request.url.path}, unlike Ollama"
-                    )
-        return httpx.Response(answer.status_code, content=bytes(body))
+def _bounded(url: str, seconds: float) -> BoundedTransport:
+    return BoundedTransport(url, seconds, "Ollama")
 
 
 @contextmanager
@@ -292,7 +227,7 @@ def _open_client(url: str) -> Iterator[tuple[ollama.Client, list[Mapping[str, An
     options: dict[str, Any] = {"trust_env": False, "follow_redirects": False, "event_hooks": hooks}
     with (
         translate_errors(url),
-        ollama.Client(url, timeout=SECONDS, transport=_Bounded(url, SECONDS), **options) as client,
+        ollama.Client(url, timeout=SECONDS, transport=_bounded(url, SECONDS), **options) as client,
     ):
         yield client, replies
 
@@ -394,6 +329,6 @@ def _parse_parameters(reply: object) -> dict[str, Value]:
             found[name] = [*(before if isinstance(before, list) else []), given]
         elif name:
             found[name] = (
-                value if isinstance(value, int | float) and abs(value) <= _LARGEST else rest.strip()
+                value if isinstance(value, int | float) and abs(value) <= LARGEST else rest.strip()
             )
     return found

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from finops_cli.errors import Unfinished
 from finops_cli.models.ollama import api
 from finops_cli.models.servers import hosts
+from finops_cli.models.servers.bounded import SECONDS
+from finops_cli.models.servers.values import parse_json, text, whole
 
 if TYPE_CHECKING:
     import httpx
@@ -107,7 +109,7 @@ def _refuse_error(client: httpx.Client, response: httpx.Response) -> None:
     """Raise api.OllamaRefused, with the server's message, for an error response."""
     if response.is_success:
         return
-    body, until = b"", monotonic() + api.SECONDS
+    body, until = b"", monotonic() + SECONDS
     for piece in response.iter_raw():
         body += piece
         if len(body) > _LINE_BYTES or monotonic() > until:
@@ -146,19 +148,17 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def _step(line: bytes) -> Step:
     """Read a status line. Raises Unfinished for an error, and for a line that is not JSON."""
     try:
-        status = api.parse_json(line)
+        status = parse_json(line)
     except ValueError as error:
         raise Unfinished(
             f"the server's answer is invalid ({line[:_SHOWN_BYTES]!r})",
             "see its log, then try again",
         ) from error
     what = (
-        api.text(status.get("status"))
-        if isinstance(status, dict) and "error" not in status
-        else None
+        text(status.get("status")) if isinstance(status, dict) and "error" not in status else None
     )
     if what is None:
         body = status.get("error") if isinstance(status, dict) else None
-        printable = api.text(body) or line[:_SHOWN_BYTES].decode("utf-8", "replace")
+        printable = text(body) or line[:_SHOWN_BYTES].decode("utf-8", "replace")
         raise Unfinished(f"the server could not make the model: {printable}")
-    return Step(what, api.whole(status.get("completed")) or 0, api.whole(status.get("total")))
+    return Step(what, whole(status.get("completed")) or 0, whole(status.get("total")))

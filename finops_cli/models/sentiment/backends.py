@@ -106,6 +106,22 @@ def _find_ollama(
     return found.opened._replace(why=f"Ollama answers at {found.servers} and has the model")
 
 
+def _open_openai(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
+    from finops_cli.models.sentiment.openai import open_classifier
+
+    classifier, notices = open_classifier(request, kb)
+    return SelectedClassifier(classifier, "as asked", notices)
+
+
+def _find_openai(request: SentimentRequest, kb: KnowledgeBase) -> NotApplicable:
+    """Refuse options that nothing else reads: a server of this kind is asked only by name."""
+    for field in ("api_key_file", "api"):
+        if getattr(request, field):
+            option = SENTIMENT_BACKENDS["openai"].options[field]
+            raise UsageError(f"{option}: only for --backend openai", "add --backend openai")
+    return NotApplicable()
+
+
 def _open_llama_cpp(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
     from finops_cli.models.sentiment.llama_cpp import open_classifier
 
@@ -164,6 +180,18 @@ SENTIMENT_BACKENDS: dict[str, SentimentBackendSpec] = {
             open=_open_ollama,
             options={"hosts": "--host", "model": "--sentiment-model"},
             find=_find_ollama,
+        ),
+        SentimentBackendSpec(
+            name="openai",
+            summary="a model on vLLM, SGLang, llama-server ...",
+            open=_open_openai,
+            options={
+                "hosts": "--host",
+                "model": "--sentiment-model",
+                "api_key_file": "--api-key-file",
+                "api": "--model-api",
+            },
+            find=_find_openai,
         ),
         SentimentBackendSpec(
             name="llama-cpp",

@@ -16,7 +16,7 @@ class SentimentRequest:
     backend: str = AUTO
     hosts: tuple[str, ...] = ()
     model: str | None = None
-    """The name of the model on an Ollama server."""
+    """The name of the model on a server."""
     gguf: Path | None = None
     baseline: Path | None = None
     """A file that `finops train --stage sentiment --kind tfidf` wrote."""
@@ -25,6 +25,9 @@ class SentimentRequest:
     adapter: Path | None = None
     """A folder that PEFT saved, for the model of `folder`."""
     load_in_4bit: bool = False
+    api_key_file: Path | None = None
+    api: str | None = None
+    """Requests to servers of OpenAI's API: completions (None means it) or chat."""
     timeout: float | None = None
     """Seconds for one answer."""
     workers: int | None = None

@@ -1,4 +1,4 @@
-"""Addresses of Ollama servers: `OLLAMA_HOST`-like texts as URLs.
+"""Addresses of servers of models: `OLLAMA_HOST`-like texts as URLs.
 
 Fail records must stay in the user's network, so public addresses are refused, and proxies of the
 environment are not used.
@@ -44,14 +44,18 @@ def resolve_hosts(given: Sequence[str]) -> tuple[str, ...]:
     environment = os.environ.get("OLLAMA_HOST", "").strip()
     if not given:
         return (base_url(environment, "OLLAMA_HOST=") if environment else base_url("127.0.0.1"),)
-    urls = tuple(base_url(host) for host in given)
+    return refuse_repeated(tuple(base_url(host) for host in given))
+
+
+def refuse_repeated(urls: tuple[str, ...]) -> tuple[str, ...]:
+    """Return `urls`. Raises UsageError if one is there twice."""
     twice = [url for url in urls if urls.count(url) > 1]
     if twice:
         raise UsageError(f"--host {twice[0]} is given twice", "give each server once")
     return urls
 
 
-def base_url(host: str, origin: str = "--host ") -> str:
+def base_url(host: str, origin: str = "--host ", default_port: int = _PORT) -> str:
     """Convert `host` to a base URL without a trailing slash.
 
     An address for listening on all interfaces becomes this machine. Raises UsageError that begins
@@ -83,7 +87,7 @@ def base_url(host: str, origin: str = "--host ") -> str:
     if name in _EVERYWHERE:
         name = "127.0.0.1"
     if port is None:
-        port = {"http": 80, "https": 443}[scheme] if marked else _PORT
+        port = {"http": 80, "https": 443}[scheme] if marked else default_port
     return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}{parts.path.rstrip('/')}"
 
 

@@ -160,7 +160,8 @@ class ServerModel:
                         failure, "server" if failure.policy == "give up" else failure.policy
                     )
             if is_sent and endpoint.breaker.state == "closed":
-                retries.pause()  # an open breaker also makes the request wait
+                # an open breaker also makes the request wait; another server may have room now
+                retries.pause(heeds_server=not self._endpoint_pool.has_others(endpoint))
 
     def _warm_up_all(self, endpoint: Endpoint) -> None:
         """Load the model of each stage, where they do not alternate. Raises ModelError."""

@@ -81,7 +81,7 @@ _TABLE = ("map", "accept")
 _FACTS = ("inventory", "inventory_as_of", "allow_stale", "counterparty_history")
 _CLOCK = ("as_of", "clock")
 _MODEL = ("keep_raw", "on_violation")
-_HOST = ("--host", "--timeout")
+_HOST = ("--host", "--api-key-file", "--model-api", "--timeout")
 _LINES = ("--format", "jsonl")
 COMMANDS: Mapping[JobCommandName, JobCommand] = {
     "run": JobCommand(

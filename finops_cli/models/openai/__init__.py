@@ -1,0 +1,1 @@
+"""Models on servers that speak the HTTP API of OpenAI: vLLM, SGLang, llama-server and others."""
