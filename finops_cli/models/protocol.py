@@ -123,6 +123,18 @@ class HasEndpoints(Protocol):
         ...
 
 
+@runtime_checkable
+class CanReload(Protocol):
+    """A model, or a backend of models, that can be loaded again while it answers."""
+
+    def reload(self, stage: StageName) -> None:
+        """Free the memory of the model of a stage, and load it again.
+
+        Requests in work are asked again. Raises UsageError or MissingPiece if it cannot be loaded.
+        """
+        ...
+
+
 class CompletionRequest(NamedTuple):
     """One request for text."""
 

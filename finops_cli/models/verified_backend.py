@@ -19,6 +19,7 @@ from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
+from finops_cli.errors import UsageError
 from finops_cli.kb.chapters.models import ModelSettings
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models import response_parser
@@ -28,6 +29,7 @@ from finops_cli.models.protocol import (
     Answer,
     Attempt,
     AttemptError,
+    CanReload,
     CompletionRequest,
     HasEndpoints,
     TextModel,
@@ -81,6 +83,12 @@ class VerifiedBackend:
     def endpoint_states(self) -> dict[str, str]:
         """Return the state of each server of the model; empty for a model without servers."""
         return self._model.endpoint_states() if isinstance(self._model, HasEndpoints) else {}
+
+    def reload(self, stage: StageName) -> None:
+        """Load the model of a stage again. Raises UsageError where its runtime cannot."""
+        if not isinstance(self._model, CanReload):
+            raise UsageError(f"{self.origin.name} cannot load a model again", "start it again")
+        self._model.reload(stage)
 
     def close(self) -> None:
         self._model.close()

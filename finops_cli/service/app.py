@@ -111,16 +111,17 @@ def build_service(
     load = LoadDoor(inner, kb.serve, metrics)
     alarms = Alarms(system_monitor(kb), kb, config.data, dispatch)
     runner = JobRunner(config.data, database, jobs, alarms, now)
+    work = _open_work(config, answering, database, runner, now)
     parts = Parts(
         answering=answering,
         streams=_open_streams(answering, metrics, config, alarms),
         alarms=alarms,
-        system=SystemRoutes(answering, metrics, load, database),
+        system=SystemRoutes(answering, metrics, load, database, work["pool"], now),
         audit=audit,
         access=Access(tokens, kb.serve, now, is_secure=config.has_tls),
         database=database,
         runner=runner,
-        **_open_work(config, answering, database, runner, now),
+        **work,
         data=config.data,
         four_eyes=config.four_eyes,
         now=now,

@@ -106,8 +106,8 @@ def _answers(path: str, summary: str, takes: str) -> Operation:
         takes=takes,
         gives="run",
         streams=True,
-        parameters=(*_OPTIONS, _KEY),
-        errors=_BODY,
+        parameters=(*_OPTIONS, _KEY, _LIMIT),
+        errors=(*_BODY, 504),
     )
 
 
@@ -125,16 +125,16 @@ def _id(of: str) -> dict[str, Any]:
     return _parameter("id", f"The id of the {of}.", _WORD, "path")
 
 
-_KEY = {
-    **_parameter(
-        "Idempotency-Key",
-        "Makes a request that is sent again be done once.",
-        {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-    ),
-    "in": "header",
-}
-
-
+_KEY = _parameter(
+    "Idempotency-Key",
+    "Makes a request that is sent again be done once.",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "header",
+)
+_SECONDS = {"type": "number", "minimum": 1, "maximum": 86_400, "multipleOf": 0.001}
+_LIMIT = _parameter(
+    "Finops-Deadline", "Seconds for the answer: it can only shorten its time.", _SECONDS, "header"
+)
 OPERATIONS = (
     _answers("/v1/run", "Triage and plan records, every answer checked.", "fail"),
     _answers("/v1/triage", "Triage records.", "fail"),
@@ -146,8 +146,8 @@ OPERATIONS = (
         takes="text",
         gives="sentiment",
         streams=True,
-        parameters=_TEXT_OPTIONS,
-        errors=_BODY,
+        parameters=(*_TEXT_OPTIONS, _LIMIT),
+        errors=(*_BODY, 504),
     ),
     Operation(
         method="post",
@@ -181,10 +181,7 @@ OPERATIONS = (
         errors=(422,),
     ),
     _shows(
-        "/v1/kb/{id}",
-        "Show one rule with its source.",
-        parameters=(_parameter("id", "The id of the rule.", _WORD, "path"),),
-        errors=(404,),
+        "/v1/kb/{id}", "Show one rule with its source.", parameters=(_id("rule"),), errors=(404,)
     ),
     _shows(
         "/v1/schemas/{name}",
@@ -193,6 +190,13 @@ OPERATIONS = (
         errors=(404,),
     ),
     _shows("/v1/models", "Show what answers."),
+    _acts(
+        "post",
+        "/v1/models/{name}/reload",
+        "Free the memory of a model, and load it again.",
+        parameters=(_parameter("name", "The model, or its stage.", _WORD, "path"),),
+        errors=(404, 409),
+    ),
     _shows("/v1/drift", "Show the last answers beside the baseline.", gives="drift"),
     _acts(
         "put",
@@ -387,10 +391,7 @@ FAIL_OPERATIONS = (
         "Delete a decision for good.",
         status=204,
         gives_media="none",
-        parameters=(
-            _id("fail"),
-            _parameter("n", "The number of the decision.", _COUNT, "path"),
-        ),
+        parameters=(_id("fail"), _parameter("n", "The number of the decision.", _COUNT, "path")),
         errors=(404,),
     ),
 )

@@ -113,6 +113,7 @@ def _system_routes(parts: Parts) -> list[NamedRoute]:
         NamedRoute("/v1/kb/{id}", knowledge.entry),
         NamedRoute("/v1/schemas/{name}", knowledge.schema),
         NamedRoute("/v1/models", system.models),
+        NamedRoute("/v1/models/{name}/reload", system.reload, methods=["POST"]),
         NamedRoute("/v1/audit", audit.entries),
         NamedRoute("/v1/audit/verify", audit.verification),
         NamedRoute("/metrics", system.metrics),

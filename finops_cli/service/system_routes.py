@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from http import HTTPStatus
 
@@ -11,14 +12,19 @@ from starlette.responses import Response
 
 from finops_cli.domain import exact_json
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.service.auth.tokens import Now
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.doors.load import LoadDoor
 from finops_cli.service.metrics import PROMETHEUS, Metrics
 from finops_cli.service.openapi import encode_document, openapi_document
+from finops_cli.service.problems import ServiceError, not_found
 from finops_cli.service.records.answering import Answering
 from finops_cli.service.records.bodies import JSON
-from finops_cli.service.records.when_down import is_down, states_of
+from finops_cli.service.records.when_down import is_down, reload_model, states_of
+from finops_cli.service.requests import actor_of
+from finops_cli.service.store.audit import append
 from finops_cli.service.store.database import Database
+from finops_cli.service.uploads.mask_pool import MaskPool
 from finops_cli.version import __version__
 
 
@@ -26,13 +32,21 @@ class SystemRoutes:
     """Answers the paths about the service itself."""
 
     def __init__(
-        self, answering: Answering, metrics: Metrics, load: LoadDoor, database: Database
+        self,
+        answering: Answering,
+        metrics: Metrics,
+        load: LoadDoor,
+        database: Database,
+        pool: MaskPool | None,
+        now: Now,
     ) -> None:
         self._answering = answering
         self._kb: KnowledgeBase = answering.kb
         self._metrics = metrics
         self._load = load
-        self._database = database
+        self._database, self._pool, self._now = database, pool, now
+        self._reloading = asyncio.Lock()
+        self._probe: asyncio.Task[None] | None = None
         self._document = encode_document(openapi_document(answering.kb))
 
     async def health(self, request: Request) -> Response:
@@ -40,10 +54,16 @@ class SystemRoutes:
         return _json({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """Name what is not ready: `stopping`, `store`, `disk`, `backend`; 503 if anything is."""
+        """Name what is not ready: `stopping`, `store`, `guard`, `disk`, `backend`; 503 if anything
+        is.
+        """
         missing = ["stopping"] if self._load.is_stopping else []
         if not await self._database.is_ready():
             missing.append("store")
+        if self._pool is not None and self._pool.has_failed:
+            missing.append("guard")
+            if self._probe is None or self._probe.done():
+                self._probe = asyncio.create_task(self._pool.probe())
         if shutil.disk_usage(self._database.folder).free < self._kb.serve.limits["free_bytes"]:
             missing.append("disk")
         if is_down(self._answering.backend):
@@ -57,6 +77,28 @@ class SystemRoutes:
         if _wants_json(request.headers.get("accept", "*/*")):
             return _json(self._metrics.figures())
         return Response(self._metrics.prometheus(), media_type=PROMETHEUS)
+
+    async def reload(self, request: Request) -> Response:
+        """Load a model again; it is named by itself or by its stage.
+
+        Raises ServiceError 404, and 409 while a model is loaded again.
+        """
+        require_right(request, "operate")
+        name: str = request.path_params["name"]
+        backend = self._answering.backend
+        stages = [stage for stage, model in backend.origin.models.items() if name in (stage, model)]
+        if not stages or not backend.concurrency:
+            raise not_found(f"the model {name[:80]}")
+        if self._reloading.locked():
+            raise ServiceError(
+                HTTPStatus.CONFLICT, "in-work", "a model is loaded again already; wait for it"
+            )
+        async with self._reloading:
+            for stage in stages:
+                await asyncio.to_thread(reload_model, backend, stage)
+        actor, at = actor_of(request), self._now()
+        await self._database.write(lambda db: append(db, at, actor, "reload", name, {}))
+        return await self.models(request)
 
     async def models(self, request: Request) -> Response:
         """Return what answers: the backend, its models and their digests, and the rules."""

@@ -19,6 +19,7 @@ from tests.support.program import ROOT
 HAS_PACKAGES = find_spec("fastapi") is not None
 _NEED_PACKAGES = (
     "contract",
+    "deadlines_and_reload",
     "doors",
     "drift",
     "exports",

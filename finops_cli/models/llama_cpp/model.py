@@ -136,6 +136,11 @@ class LlamaCppModel:
             model.prepare()
         self._share_processor()
 
+    def reload(self, stage: StageName) -> None:
+        """End the process of a model, which frees its memory, and load it again."""
+        self._models[stage].unload()
+        self.prepare(stage)
+
     def _share_processor(self) -> None:
         """Let the models take turns if their threads would compete."""
         with self._sharing:
@@ -231,9 +236,7 @@ class Model:
         self._loading = Lock()
         """Held while loading, so that other requests for the model wait."""
         self._holding = Lock()
-        """Held while `_process` or `_closed` changes, never while loading, so that a loading model
-        can be closed.
-        """
+        """Held while `_process` or `_closed` changes, not while loading: then it can be closed."""
         self._start = start
         self._process: WorkerProcess | None = None
         self._closed = False
@@ -247,9 +250,7 @@ class Model:
 
     @property
     def threads(self) -> int:
-        """Return the threads that work together on the processor; 0 if the model is on a GPU or not
-        in memory.
-        """
+        """Return the threads that work on the processor; 0 on a GPU, or if it is not in memory."""
         process = self._process
         if process is None or not process.alive or process.has_gpu:
             return 0

@@ -109,6 +109,11 @@ class ServerModel:
         for thread in waking:
             thread.join()
 
+    def reload(self, stage: StageName) -> None:
+        """Free the memory of the servers where their protocol can, and load the models again."""
+        self._recovery.reload_all()
+        self.prepare(stage)
+
     def _wake(self, endpoint: Endpoint, stage: StageName) -> None:
         """Warm up one server.
 

@@ -78,6 +78,14 @@ class ServerRecovery:
             self._ended[endpoint.url] = monotonic()
         self._tell("oom", endpoint, rung)
 
+    def reload_all(self) -> None:
+        """Free the memory of each server, where its protocol can, and load its models again."""
+        if self._reload is None:
+            return
+        for endpoint in self._pool.endpoints:
+            with self._locks[endpoint.url]:
+                self._reload(endpoint)
+
     def _act(self, endpoint: Endpoint, rung: Rung) -> bool:
         """Do what a rung says; false if it changes nothing."""
         if rung in ("next server", "give way"):

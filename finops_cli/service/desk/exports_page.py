@@ -41,6 +41,7 @@ DECIDED_WORDS = {
     "closed": "closed",
     "any": "in any way",
 }
+YES_NO = {"true": "yes", "false": "no"}
 ORDER_WORDS = {"score": "highest score first", "rank": "rank: tier, deadline, score"}
 _TITLES = {
     "tier": "Tier",
@@ -52,6 +53,7 @@ _TITLES = {
     "q": "Fail contains",
     "assignee": "Assigned to",
     "within_days": "Days left, at most",
+    "residual": "Shares stay uncovered",
     "decided": "Decided",
 }
 
@@ -92,7 +94,8 @@ def describe_filters(query: QueryParams) -> list[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     for name, value in query.multi_items():
         if name in _TITLES:
-            shown = DECIDED_WORDS.get(value, value) if name == "decided" else value
+            words_of = {"decided": DECIDED_WORDS, "residual": YES_NO}.get(name, {})
+            shown = words_of.get(value, value)
             words = write_label(shown) if name in ("category", "action") else shown
             found.setdefault(_TITLES[name], []).append(words)
     return [(title, " or ".join(values)) for title, values in found.items()]

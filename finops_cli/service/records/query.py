@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import get_args
 
-from starlette.datastructures import QueryParams
+from starlette.datastructures import Headers, QueryParams
 
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import parse_moment
@@ -17,6 +22,9 @@ _MODES: tuple[ClockMode, ...] = get_args(ClockMode)
 _SWITCHES = {"true": True, "false": False}
 _SPLITS: tuple[Split, ...] = get_args(Split)
 ACCEPTED_OF_TEXTS = ("timing", "keep_raw", "split", "field")
+TIME_LIMIT = "Finops-Deadline"
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
+_MOST_SECONDS = 86_400
 ACCEPTED = ("as_of", "clock", "timing", "keep_raw", "strict_input")
 
 
@@ -60,6 +68,37 @@ def _refuse_others(query: QueryParams, accepted: tuple[str, ...]) -> None:
     repeated = sorted(name for name in query if len(query.getlist(name)) > 1)
     if repeated:
         raise wrong_value(repeated[0], "given twice", "one value")
+
+
+def read_time_limit(headers: Headers) -> float | None:
+    """Return the seconds of the header `Finops-Deadline`; None without it. Raises ServiceError 422.
+
+    It can only shorten what the service takes by itself: a model has its own time limit.
+    """
+    text = headers.get(TIME_LIMIT)
+    if text is None:
+        return None
+    if not _SECONDS.fullmatch(text) or not 1 <= float(text) <= _MOST_SECONDS:
+        accepted = f"seconds, from 1 to {_MOST_SECONDS:,}, such as 2.5"
+        raise wrong_value(f"the header {TIME_LIMIT}", text[:40], accepted)
+    return float(text)
+
+
+@asynccontextmanager
+async def limit_time(seconds: float | None) -> AsyncIterator[None]:
+    """End what is awaited after `seconds`. Raises ServiceError 504."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise ServiceError(
+            HTTPStatus.GATEWAY_TIMEOUT,
+            "deadline",
+            f"there is no answer within the {seconds:g} s of the header {TIME_LIMIT}; accepted:"
+            " more time, or fewer records",
+        ) from error
 
 
 def missing_moment() -> ServiceError:

@@ -41,7 +41,13 @@ from finops_cli.service.records.bodies import (
     read_body,
     refuse_media_type,
 )
-from finops_cli.service.records.query import missing_moment, read_options, read_text_options
+from finops_cli.service.records.query import (
+    limit_time,
+    missing_moment,
+    read_options,
+    read_text_options,
+    read_time_limit,
+)
 from finops_cli.service.records.streams import JOBS, Streams
 from finops_cli.service.store.answers import KeptAnswer
 
@@ -79,15 +85,17 @@ class RecordEndpoint:
         media_type = media_type_of(headers)
         if media_type in JSON_LINES:
             pipeline = self._answering.pipeline(self._command, options)
-            await self._streams.answer(pipeline, scope, receive, send)
+            await self._streams.answer(pipeline, scope, receive, send, read_time_limit(headers))
             return
         if media_type != JSON:
             raise refuse_media_type(media_type, _ACCEPTED)
+        seconds = read_time_limit(headers)
         body = await read_body(receive, headers, self._settings.limits["array_bytes"], JOBS)
-        if HEADER in headers and self._answering.backend.concurrency:
-            response = await self._answer_once(HTTPConnection(scope), body, options)
-        else:
-            response = await self._answer(body, options)
+        async with limit_time(seconds):
+            if HEADER in headers and self._answering.backend.concurrency:
+                response = await self._answer_once(HTTPConnection(scope), body, options)
+            else:
+                response = await self._answer(body, options)
         await response(scope, receive, send)
 
     async def _answer_once(

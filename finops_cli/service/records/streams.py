@@ -30,6 +30,7 @@ from finops_cli.service.metrics import Metrics
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.answering import Answering
 from finops_cli.service.records.bodies import refuse_announced, too_large
+from finops_cli.service.records.query import limit_time
 from finops_cli.service.records.spool import Spool, SpoolBudget
 
 JOBS = "send a longer file to POST /v1/files, and start a job"
@@ -55,9 +56,17 @@ class Streams:
     running: int = 0
 
     async def answer(
-        self, pipeline: LinePipeline, scope: Scope, receive: Receive, send: Send
+        self,
+        pipeline: LinePipeline,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        seconds: float | None = None,
     ) -> None:
-        """Answer the lines of a request as they come. Raises ServiceError before the answer."""
+        """Answer the lines of a request as they come. Raises ServiceError before the answer.
+
+        After `seconds` the stream ends behind a whole line: the client goes on after the count.
+        """
         limit = self.settings.limits["stream_bytes"]
         refuse_announced(Headers(scope=scope), limit, JOBS)
         if self.running >= self.settings.limits["streams"]:
@@ -69,7 +78,7 @@ class Streams:
             )
         self.running += 1
         spool = Spool(self.folder, self.budget)
-        writing = asyncio.create_task(self._fill(pipeline, receive, spool))
+        writing = asyncio.create_task(self._fill(pipeline, receive, spool, seconds))
         try:
             await self._drain(spool, send, writing)
         finally:
@@ -78,15 +87,20 @@ class Streams:
             spool.close()
             self.running -= 1
 
-    async def _fill(self, pipeline: LinePipeline, receive: Receive, spool: Spool) -> None:
+    async def _fill(
+        self, pipeline: LinePipeline, receive: Receive, spool: Spool, seconds: float | None
+    ) -> None:
         """Read the request, and write the answers to the spool."""
         at_most = self.answering.batch_size(pipeline)
         lines = read_lines(receive, self.settings.limits["stream_bytes"])
         try:
             with EarlierLines() as earlier:
-                async with aclosing(
-                    self.answering.answer(pipeline, into_batches(lines, at_most))
-                ) as results:
+                async with (
+                    limit_time(seconds),
+                    aclosing(
+                        self.answering.answer(pipeline, into_batches(lines, at_most))
+                    ) as results,
+                ):
                     async for result in results:
                         compare_with_earlier(result, pipeline, earlier)
                         self.metrics.records(pipeline.identity.command, result.summary)
@@ -107,6 +121,9 @@ class Streams:
             await writing
         except ClientDisconnect:
             return
+        except ServiceError as error:
+            if not begun or error.name != "deadline":
+                raise
         if not begun:
             await send(_START)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

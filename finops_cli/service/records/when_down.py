@@ -12,10 +12,11 @@ from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
+from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.engine import Engine
 from finops_cli.models.failures import EndpointsDown, NoEndpointLeft, Unreachable
-from finops_cli.models.protocol import Answer, AttemptError, Backend, HasEndpoints
+from finops_cli.models.protocol import Answer, AttemptError, Backend, CanReload, HasEndpoints
 from finops_cli.service.problems import ServiceError
 
 A = TypeVar("A")
@@ -57,6 +58,10 @@ class EngineWhenDown:
         """Return the state of each server of the models."""
         return states_of(self._backend)
 
+    def reload(self, stage: StageName) -> None:
+        """Load the model of a stage again. Raises UsageError where the backend cannot."""
+        reload_model(self._backend, stage)
+
     def close(self) -> None:
         self._backend.close()
 
@@ -79,6 +84,13 @@ class EngineWhenDown:
 def states_of(backend: Backend) -> dict[str, str]:
     """Return the state of each server behind a backend; empty for one without servers."""
     return backend.endpoint_states() if isinstance(backend, HasEndpoints) else {}
+
+
+def reload_model(backend: Backend, stage: StageName) -> None:
+    """Load the model of a stage again. Raises UsageError for a backend without models."""
+    if not isinstance(backend, CanReload):
+        raise UsageError(f"{backend.origin.name} has no model to load again", "name a model")
+    backend.reload(stage)
 
 
 def is_down(backend: Backend) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
@@ -26,6 +27,8 @@ class MaskPool:
         self._slots = asyncio.Semaphore(self.size)
         self._idle: list[asyncio.subprocess.Process] = []
         self._running: set[asyncio.subprocess.Process] = set()
+        self.has_failed = False
+        """The last process that was asked has ended without an answer."""
 
     async def mask(self, lines: bytes) -> tuple[bytes, int]:
         """Return whole lines masked, and in how many something was masked.
@@ -37,6 +40,7 @@ class MaskPool:
             try:
                 answer = await _ask(process, lines)
             except (OSError, EOFError) as error:
+                self.has_failed = True
                 await self._end(process)
                 raise ServiceError(
                     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -48,7 +52,13 @@ class MaskPool:
                 await self._end(process)
                 raise
             self._idle.append(process)
+            self.has_failed = False
             return answer
+
+    async def probe(self) -> None:
+        """Find out whether a process answers again, after one has ended."""
+        with suppress(ServiceError):
+            await self.mask(b"")
 
     async def close(self) -> None:
         """End the processes."""

@@ -33,6 +33,12 @@ PROBLEMS: dict[str, ProblemText] = {
         "One token may have a limited number of requests in work, so that others get their turn.",
         "Wait for the answers of earlier requests; for many records, start a job.",
     ),
+    "deadline": ProblemText(
+        504,
+        "The time of the request is over",
+        "The header Finops-Deadline gave the answer fewer seconds than it took. Nothing is kept.",
+        "Give it more seconds, send fewer records, or start a job.",
+    ),
     "deleted": ProblemText(
         410,
         "This was deleted",
