@@ -6,6 +6,7 @@ import typer
 
 from finops_cli.commands.alarm_options import AlarmOptions
 from finops_cli.commands.clock_options import ClockOptions
+from finops_cli.commands.cluster_options import ClusterOptions
 from finops_cli.commands.help_examples import give_default, show_examples
 from finops_cli.commands.join_options import JoinOptions
 from finops_cli.commands.run_options import (
@@ -32,6 +33,7 @@ def run(
     table: TableOptions,
     joins: JoinOptions,
     alarms: AlarmOptions,
+    cluster: ClusterOptions,
 ) -> None:
     """Triage and resolve each fail, and check every answer."""
     run_command(
@@ -43,4 +45,5 @@ def run(
         table=table,
         joins=joins,
         alarms=alarms,
+        cluster=cluster,
     )

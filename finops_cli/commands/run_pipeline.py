@@ -15,6 +15,12 @@ import typer
 from finops_cli.commands.alarm_options import AlarmOptions, sound_alarms
 from finops_cli.commands.attribution import attribute
 from finops_cli.commands.clock_options import ClockOptions, clock_config
+from finops_cli.commands.cluster_options import (
+    ClusterOptions,
+    check_cluster,
+    name_backend,
+    on_cluster,
+)
 from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
 from finops_cli.commands.output_forms import open_made
@@ -69,6 +75,7 @@ def run_command(
     table: TableOptions | None = None,
     joins: JoinOptions | None = None,
     alarms: AlarmOptions | None = None,
+    cluster: ClusterOptions | None = None,
 ) -> None:
     """Run a command and exit with 0 when every record is verified, else with 1.
 
@@ -87,6 +94,7 @@ def run_command(
         config = run_config(context, command, options, models, clock=moment, given=given)
         refuse_impossible(config)
         refuse_stats(options.stats_json, config)
+        check_cluster(cluster, config, tone_of(models))
         view = stack.enter_context(open_view(options, kb_dir_of(context), command))
         result = run_pipeline(
             context,
@@ -97,6 +105,7 @@ def run_command(
             given=given,
             view=view,
             alarms=alarms,
+            cluster=cluster,
         )
     refuse_too_few(result.summary.records, options.min_records, options.output)
     if not result.is_verified:
@@ -156,6 +165,7 @@ def run_pipeline(
     view: RunView | None = None,
     inventory: InventoryOrigin | None = None,
     alarms: AlarmOptions | None = None,
+    cluster: ClusterOptions | None = None,
 ) -> RunResult:
     """Run the pipeline, with progress and a closing summary on stderr.
 
@@ -168,32 +178,39 @@ def run_pipeline(
     from finops_cli.pipeline.input_source import JsonLines
     from finops_cli.pipeline.run import run
 
-    kb = load_kb(kb_dir_of(context))
+    kb, options = load_kb(kb_dir_of(context)), name_backend(cluster, options, models)
     given = given or JsonLines(path_or_standard(options.source))
     config = run_config(
         context, command, options, models, clock=clock, given=given, inventory=inventory
     )
-    if view is not None:
-        config = replace(config, output=None, spool=view.lines)
     settings = _pipeline_config(
         context, command, options, models, clock=clock, given=given, inventory=inventory
     )
+    if view is not None:
+        config = replace(config, output=None, spool=view.lines)
     monitor = Monitor(monotonic, kb.evaluation)
     with ExitStack() as stack:
         config = stack.enter_context(sound_alarms(alarms, config, kb))
         pipeline, selected = _open_pipeline(context, settings, options, models, kb)
         backend = stack.enter_context(closing(pipeline.backend))
         _prepare_input(pipeline, given, staged)
+        if cluster is not None:
+            request = backend_request(context, options, models, pipeline.models)
+            config = stack.enter_context(on_cluster(cluster, config, pipeline, request, options))
         showing = nullcontext() if view is None else view.showing()
         with showing, RunProgress(config, options, monitor) as progress:
             run_summary = run(config, pipeline, progress.update)
         changes = backend.model_changes()
     report_run(run_summary, given, changes, options.quiet, selected.describe_sharing())
+    return _make_result(run_summary, pipeline, are_changed=bool(changes))
+
+
+def _make_result(summary: RunSummary, pipeline: Pipeline, *, are_changed: bool) -> RunResult:
     return RunResult(
-        summary=run_summary,
+        summary=summary,
         origin=pipeline.backend.origin,
         guard=None if pipeline.redaction is None else pipeline.redaction.mode,
-        models_changed=bool(changes),
+        models_changed=are_changed,
     )
 
 

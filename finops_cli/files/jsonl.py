@@ -39,9 +39,10 @@ class Lines(Iterator[tuple[bytes, int]]):
     """The lines of a source without their newlines, each with its length in the input in bytes.
 
     A line over the limit is cut just after it. Marks before an object are dropped and counted.
+    `is_start`: the source begins with the first line of its text.
     """
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: BinaryIO, *, is_start: bool = True) -> None:
         self.dropped: Counter[str] = Counter()
         """The marks before objects that were dropped, by kind."""
         self.blank = 0
@@ -52,7 +53,7 @@ class Lines(Iterator[tuple[bytes, int]]):
         self._complete: deque[tuple[bytes, int]] = deque()
         self._rest = bytearray()
         self._rest_bytes = 0
-        self._is_first = True
+        self._is_first = is_start
         self._ended = False
 
     def __next__(self) -> tuple[bytes, int]:

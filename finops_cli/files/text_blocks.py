@@ -116,14 +116,31 @@ def _without_closing_quote(text: str) -> str:
 
 
 class PastedLines(Lines):
-    """The lines of a source, in which each block is one line."""
+    """The lines of a source, in which each block is one line.
 
-    def __init__(self, source: BinaryIO) -> None:
-        super().__init__(source)
+    A source may be the rest of a text: `is_start` and `is_after_block` say what is before it.
+    """
+
+    def __init__(
+        self, source: BinaryIO, *, is_start: bool = True, is_after_block: bool = False
+    ) -> None:
+        super().__init__(source, is_start=is_start)
+        self.position = 0
+        """The bytes of the source up to the end of the last line that was looked at."""
         self._ready: deque[tuple[bytes, int]] = deque()
         self._block: _Block | None = None
-        self._is_after_block = False
+        self._is_after_block = is_after_block
         self._is_done = False
+
+    @property
+    def is_between(self) -> bool:
+        """Return true where `position` is the end of the last line that was yielded."""
+        return self._block is None and not self._ready
+
+    @property
+    def is_after_block(self) -> bool:
+        """Return true where the last line was a block."""
+        return self._is_after_block
 
     def __next__(self) -> tuple[bytes, int]:
         while not self._ready:
@@ -148,6 +165,7 @@ class PastedLines(Lines):
             self._is_done = True
             self._end_block()
             return
+        self.position += consumed
         heading = _heading_of(line)
         is_blank = not line or line.isspace()
         if self._block is not None and self._ends_block(line, heading, is_blank=is_blank):

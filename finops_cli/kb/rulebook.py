@@ -15,6 +15,7 @@ from finops_cli.kb.chapters.handoff import HandoffRules, compile_handoff
 from finops_cli.kb.chapters.imports import ImportSettings, compile_imports
 from finops_cli.kb.chapters.input import InputRules, compile_input
 from finops_cli.kb.chapters.joins import JoinRules, compile_joins
+from finops_cli.kb.chapters.machines.cluster import ClusterSettings, compile_cluster
 from finops_cli.kb.chapters.market_calendar import CalendarRules, compile_calendar
 from finops_cli.kb.chapters.messages import MessageRules, compile_messages
 from finops_cli.kb.chapters.models import ModelSettings, compile_models
@@ -66,6 +67,7 @@ class KnowledgeBase:
     sentences: SentenceRules
     sentiment: SentimentSettings
     serve: ServeSettings
+    cluster: ClusterSettings
     tolerance: Decimal
     phrases: frozenset[str]
 
@@ -115,6 +117,7 @@ def compile_with(
         sentences=compile_sentences(c),
         sentiment=compile_sentiment(c),
         serve=compile_serve(c),
+        cluster=compile_cluster(c),
         tolerance=c.number("check.tolerance"),
         phrases=c.words("check.phrases"),
     )

@@ -213,6 +213,11 @@ class Pipeline:
         problems, masks = self.redaction.redact_problems(None, fail_id, [problem], None)
         return self._line(number, StageOutcome(fail_id, problems=problems, masks=masks), 0)
 
+    def fail(self, number: int, line: InputLine, finding: Finding) -> ProcessedLine[Line]:
+        """Return the output of a line that could not be processed, for the reason `finding`."""
+        given_id = line.fail_id if isinstance(line, Damage) else _read_fail_id(line)
+        return self.finish(PartialResult(number, StageOutcome(given_id, fault=finding), 0))
+
     def name(self, given_id: str) -> str:
         """Return the `fail_id` that the output gives to a record named `given_id`."""
         return given_id if self.redaction is None else self.redaction.name(given_id)

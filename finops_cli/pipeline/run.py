@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,7 +43,7 @@ from finops_cli.pipeline.input_source import (
     input_fail_id,
 )
 from finops_cli.pipeline.line_pipeline import InputShares, LinePipeline, LinePipelineConfig
-from finops_cli.pipeline.scheduler import process_lines
+from finops_cli.pipeline.scheduler import Executor, LocalExecutor, compare_each
 from finops_cli.pipeline.stored.journal import MadeOutput
 from finops_cli.version import __version__
 
@@ -68,6 +69,8 @@ class RunConfig:
     """The output that is made of the lines when they are complete; `output` is then its journal."""
     on_lines: Callable[[Sequence[bytes]], None] | None = None
     """Called with the lines of each batch after they were written, in order."""
+    executor: Executor | None = None
+    """Answers the lines; None: this process and its children do. It needs files on both sides."""
 
     @property
     def source(self) -> Path | None:
@@ -92,9 +95,11 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
         earlier = stack.enter_context(EarlierLines())
         note = _begin_note(config, pipeline)
         at_most = 1 if pipeline.backend.concurrency else BATCH_LINES
+        executor: Executor
+        open_here = partial(LocalExecutor, pipeline, config.pipeline, config.workers)
         if config.output is None or note is None:
             # a pipe that brings another kind of file is refused before an output is emptied
-            batches = config.input.batches(0, at_most)
+            skip, executor = 0, open_here(config.input.batches(0, at_most))
             output = config.spool or stack.enter_context(
                 writing(config.output, read_files(config), config.overwrite)
             )
@@ -106,16 +111,15 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
                 config.made.restore(output, note.fingerprint)
             skip = _resume_or_start(config, output, note, pipeline, earlier, summary)
             on_batch(summary, 0)
-            batches = config.input.batches(skip, at_most)
-        for result in process_lines(batches, pipeline, config.pipeline, config.workers, earlier):
+            executor = config.executor or open_here(config.input.batches(skip, at_most))
+        for result in compare_each(executor.results(skip), pipeline, earlier):
             output.write(b"".join(result.lines))  # one system call a batch
             output.flush()
             summary.add(result.summary)
             monitor.records(pipeline.identity.command, result.summary)
             if config.on_lines is not None:
                 config.on_lines(result.lines)
-            if batches.lines is not None:
-                summary.dropped, summary.blank = batches.lines.dropped, batches.lines.blank
+            summary.dropped, summary.blank = executor.dropped, executor.blank
             on_batch(summary, result.end)
         watch.refuse_changed(config.output, _comparison(config, pipeline, note))
         if config.output is not None and note is not None:

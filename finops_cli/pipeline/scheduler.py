@@ -8,11 +8,12 @@ the next stage begins.
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial as partial_call
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -142,6 +143,21 @@ class BatchResult:
         self.lines[at] = add_warning(self.lines[at], finding)
 
 
+class Executor(Protocol):
+    """Answers lines elsewhere than in this process and its children."""
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """The marks that were dropped from the input, by kind."""
+
+    @property
+    def blank(self) -> int:
+        """The blank lines of the input."""
+
+    def results(self, skip: int) -> Iterator[BatchResult]:
+        """Yield the results of the lines after the first `skip`, in order."""
+
+
 def process_batch(pipeline: LinePipeline, batch: Batch) -> BatchResult:
     """Take every line of a batch through the pipeline."""
     # a line makes no cycles; looking for them after every few hundred objects costs a tenth
@@ -164,18 +180,42 @@ def _process_each(pipeline: LinePipeline, batch: Batch) -> Iterator[ProcessedLin
     )
 
 
-def process_lines(
-    batches: Iterable[Batch],
-    pipeline: LinePipeline,
-    config: LinePipelineConfig,
-    workers: int,
-    earlier: EarlierLines,
-) -> Iterator[BatchResult]:
-    """Process every batch, in input order, and compare its lines with the earlier ones.
+class LocalExecutor:
+    """Answers the lines of `batches` in this process or in several, or asks language models.
 
     With several workers, `config` sets up the pipelines of their processes.
     """
-    for result in _process(batches, pipeline, config, workers):
+
+    def __init__(
+        self, pipeline: LinePipeline, config: LinePipelineConfig, workers: int, batches: Batches
+    ) -> None:
+        self._pipeline = pipeline
+        self._config = config
+        self._workers = workers
+        self._batches = batches
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """The marks that were dropped from the input so far, by kind."""
+        lines = self._batches.lines
+        return Counter() if lines is None else lines.dropped
+
+    @property
+    def blank(self) -> int:
+        """The blank lines of the input so far."""
+        lines = self._batches.lines
+        return 0 if lines is None else lines.blank
+
+    def results(self, skip: int) -> Iterator[BatchResult]:
+        """Yield the results in order. The batches have skipped the first lines already."""
+        return _process(self._batches, self._pipeline, self._config, self._workers)
+
+
+def compare_each(
+    results: Iterable[BatchResult], pipeline: LinePipeline, earlier: EarlierLines
+) -> Iterator[BatchResult]:
+    """Compare the lines of each result with the earlier ones, in order, and yield it."""
+    for result in results:
         compare_with_earlier(result, pipeline, earlier)
         yield result
 

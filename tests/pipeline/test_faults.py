@@ -114,7 +114,7 @@ def test_crash_outside_a_record_ends_with_70(tmp_path: Path) -> None:
     program = (
         "import finops_cli.pipeline.run as planted\n"
         "def faulty(*more, **named): raise ZeroDivisionError('secret')\n"
-        "planted.process_lines = faulty\n"
+        "planted.compare_each = faulty\n"
         "from finops_cli.cli import main\nmain()\n"
     )
     out = tmp_path / "out.jsonl"

@@ -23,7 +23,7 @@ from finops_cli.models.verified_backend import VerifiedBackend
 from finops_cli.pipeline.earlier_lines import EarlierLines
 from finops_cli.pipeline.parse import parse_fail_line
 from finops_cli.pipeline.pipeline import Pipeline
-from finops_cli.pipeline.scheduler import BatchResult, PipelineConfig, process_lines
+from finops_cli.pipeline.scheduler import BatchResult, LocalExecutor, PipelineConfig, compare_each
 from finops_cli.pipeline.sequences import SEQUENCES
 from tests.support.program import EXAMPLES, Finops
 from tests.support.records import a_fail, jsonl
@@ -124,7 +124,9 @@ def process(source: BinaryIO, model: ScriptedModel, kb: KnowledgeBase) -> Iterat
     pipeline = Pipeline(SEQUENCES["run"], VerifiedBackend(model, kb, "repair"), kb, timed=False)
     config = PipelineConfig(sequence=SEQUENCES["run"], kb_dir=bundled_kb_dir(), timed=False)
     with EarlierLines() as earlier:
-        yield from process_lines(Batches(lines_of(source), 0, 1), pipeline, config, 1, earlier)
+        batches = Batches(lines_of(source), 0, 1)
+        results = LocalExecutor(pipeline, config, 1, batches).results(0)
+        yield from compare_each(results, pipeline, earlier)
 
 
 @pytest.mark.parametrize("must_alternate", [False, True])

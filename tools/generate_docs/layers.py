@@ -10,6 +10,7 @@ PURPOSES = {
     "cli": "defines the program",
     "commands": "one verb a file",
     "service": "HTTP API",
+    "cluster": "several machines",
     "devtools": "a fake Ollama server",
     "letters": "letters as files",
     "views": "show dates to people",

@@ -34,6 +34,7 @@ CHAPTERS = {
     "sentences": "Words of sentences",
     "sentiment": "Sentiment of texts",
     "serve": "The service",
+    "cluster": "Several machines",
     "replies": "Replies of models",
     "models": "Calling models",
     "guard": "Personal data",

@@ -95,6 +95,11 @@ class JoinedSource:
         joined = hashlib.sha256(" ".join([inner.joined or "", *parts]).encode()).hexdigest()
         return inner._replace(joined=joined)
 
+    def changes_lines(self) -> bool:
+        """Return true where a line may get facts of other lines or files. It may read the file."""
+        self._index_receives()
+        return self.join is not None or bool(self.receives is not None and self.receives.receives)
+
     def share_stock(self, is_shared: bool) -> None:
         """Give the records no stock of the inventory file, where all fails of a CUSIP share it."""
         if self.counted is not None:

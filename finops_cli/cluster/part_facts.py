@@ -1,0 +1,123 @@
+"""The counts and names of a part's lines, which the merge needs beside the lines themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.pipeline.earlier_lines import Draw
+from finops_cli.pipeline.line_pipeline import LineType
+from finops_cli.pipeline.scheduler import BatchResult
+
+_NUMBERS = ("plans", "owed", "covered", "residual")
+
+
+class PartFacts(Struct, frozen=True, kw_only=True):
+    """Everything of a `BatchResult` but its lines, as JSON can hold it."""
+
+    is_model: bool
+    owed: list[int]
+    """The shares that each input owes."""
+    names: list[tuple[str, int]]
+    """The (fail_id, line number) pairs of the inputs."""
+    draws: list[tuple[int, str, tuple[int, ...], tuple[int, ...]]]
+    """Line number, security, shares taken and shares held of each plan by its own record."""
+    counts: dict[str, list[tuple[int | str, int]]]
+    """The counters of the summary, as pairs: their keys may be numbers."""
+    numbers: dict[str, int]
+    """Its other counts."""
+
+
+_DECODER = msgspec.json.Decoder(PartFacts)
+
+
+def collect_facts(result: BatchResult) -> PartFacts:
+    """Collect what the merge needs of the lines of a part."""
+    summary = result.summary
+    counters = {name: getattr(summary, name) for name in _counters(summary)}
+    return PartFacts(
+        is_model=result.is_model,
+        owed=result.owed,
+        names=result.names,
+        draws=[(number, each.cusip, each.taken, each.held) for number, each in result.draws],
+        counts={name: list(found.items()) for name, found in counters.items() if found},
+        numbers={name: getattr(summary, name) for name in _NUMBERS},
+    )
+
+
+def encode_facts(facts: PartFacts) -> bytes:
+    """Write facts as one line of JSON. Equal facts give equal bytes."""
+    return msgspec.json.encode(facts, order="sorted") + b"\n"
+
+
+def decode_facts(content: bytes) -> PartFacts:
+    """Read facts. Raises msgspec.DecodeError for other content."""
+    return _DECODER.decode(content)
+
+
+def restore_result(
+    first: int, end: int, lines: list[bytes], facts: PartFacts, line_type: LineType
+) -> BatchResult:
+    """Return the result of a part of which a worker left the lines and the facts.
+
+    `end` is the number of input bytes up to its end.
+    """
+    summary = RunSummary()
+    for name in _NUMBERS:
+        setattr(summary, name, facts.numbers[name])
+    for name, pairs in facts.counts.items():
+        getattr(summary, name).update(dict(pairs))
+    return BatchResult(
+        first=first,
+        end=end,
+        is_model=facts.is_model,
+        line_type=line_type,
+        lines=lines,
+        summary=summary,
+        names=facts.names,
+        owed=facts.owed,
+        draws=[(number, Draw(cusip, taken, held)) for number, cusip, taken, held in facts.draws],
+    )
+
+
+def drop_lines(result: BatchResult, count: int) -> BatchResult:
+    """Return a result without its first `count` lines, which the output has already."""
+    kept = BatchResult(
+        first=result.first + count,
+        end=result.end,
+        is_model=result.is_model,
+        line_type=result.line_type,
+        lines=result.lines[count:],
+        names=[(name, number) for name, number in result.names if number >= result.first + count],
+        owed=result.owed[count:],
+        draws=[(number, draw) for number, draw in result.draws if number >= result.first + count],
+    )
+    for line, owed in zip(kept.lines, kept.owed, strict=True):
+        kind = kept.line_type
+        kind.add_to(kept.summary, kind.read(line), owed, kept.is_model)
+    return kept
+
+
+def join_results(results: list[BatchResult], first: int, line_type: LineType) -> BatchResult:
+    """Put the results of consecutive batches together."""
+    joined = BatchResult(first=first, end=0, is_model=False, line_type=line_type)
+    for each in results:
+        joined.end, joined.is_model = each.end, each.is_model
+        joined.lines += each.lines
+        joined.names += each.names
+        joined.owed += each.owed
+        joined.draws += each.draws
+        joined.summary.add(each.summary)
+    return joined
+
+
+def _counters(summary: RunSummary) -> list[str]:
+    """List the counters of a summary that lines fill."""
+    named: dict[str, Any] = {name: getattr(summary, name) for name in summary.__slots__}
+    return [
+        name for name, value in named.items() if isinstance(value, Counter) and name != "dropped"
+    ]

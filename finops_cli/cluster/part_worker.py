@@ -1,0 +1,137 @@
+"""A worker of a cluster: answers one part after the other, and leaves the lines in files.
+
+Ray gives it descriptions of parts and takes its reports. Ray is not imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from finops_cli.cluster.part_facts import collect_facts, join_results
+from finops_cli.cluster.part_files import Attempt, FinishedPart
+from finops_cli.cluster.parts import Part, decode_part, open_part
+from finops_cli.cluster.worker_setup import WorkerSetup
+from finops_cli.domain.fault import fault_place
+from finops_cli.errors import FinopsError, MissingPiece
+from finops_cli.files.jsonl import BATCH_LINES, Batch, Batches
+from finops_cli.pipeline.line_pipeline import LinePipeline
+from finops_cli.pipeline.scheduler import BatchResult, process_batch, process_with_models
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a worker cannot answer any part."""
+
+    message: str
+    cure: str
+    is_missing: bool = False
+    """Something must be installed or started."""
+
+
+class PartReport(Struct, frozen=True, kw_only=True):
+    """What became of a part."""
+
+    part: Part
+    outcome: Literal["finished", "given up", "failed"]
+    """`given up`: its workers died too often. `failed`: the run cannot go on."""
+    place: str
+    """The machine and the process."""
+    seconds: float = 0.0
+    finished: FinishedPart | None = None
+    failure: Failure | None = None
+
+
+_REPORT = msgspec.json.Decoder(PartReport)
+
+
+def decode_report(text: str | bytes) -> PartReport:
+    """Read a report."""
+    return _REPORT.decode(text)
+
+
+class PartWorker:
+    """Answers parts. Its pipeline, and its models, are opened with the first part."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self._pipeline: LinePipeline | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        """Answer the parts of a batch of Ray Data, and report each. Nothing is raised."""
+        reports = [self.answer(decode_part(str(text))) for text in batch["part"]]
+        return {"report": [msgspec.json.encode(report).decode() for report in reports]}
+
+    def answer(self, part: Part) -> PartReport:
+        """Answer a part, unless an earlier attempt has."""
+        started, place = monotonic(), f"{socket.gethostname()} process {os.getpid()}"
+        try:
+            finished = self._setup.files.find(part) or self._attempt(part)
+        except FinopsError as error:
+            failure = Failure(
+                message=str(error), cure=error.cure, is_missing=isinstance(error, MissingPiece)
+            )
+        except OSError as error:
+            failure = Failure(
+                message=f"{error.filename or self._setup.files.folder}: {error.strerror}",
+                cure="mend that, then run the same command with --resume",
+            )
+        except Exception as error:  # noqa: BLE001 - any fault ends the run with its place
+            failure = Failure(
+                message=f"finops has a fault ({type(error).__name__} at {fault_place(error)})",
+                cure="please report it as a bug",
+            )
+        else:
+            return PartReport(
+                part=part,
+                outcome="given up" if finished is None else "finished",
+                place=place,
+                seconds=monotonic() - started,
+                finished=finished,
+            )
+        return PartReport(part=part, outcome="failed", place=place, failure=failure)
+
+    def _attempt(self, part: Part) -> FinishedPart | None:
+        """Answer a part; None where too many attempts were begun and none was finished."""
+        files = self._setup.files
+        with files.attempt(part, self._setup.attempts) as attempt:
+            if attempt is None:
+                return files.find(part)  # another attempt may just have been first
+            if self._pipeline is None:
+                self._pipeline = self._setup.open()
+            result = self._write_lines(part, attempt, self._pipeline)
+            return files.publish(part, attempt, collect_facts(result))
+
+    def _write_lines(self, part: Part, attempt: Attempt, pipeline: LinePipeline) -> BatchResult:
+        lines = open_part(part, self._setup.files.source_of(part, self._setup.source))
+        results = []
+        at_most = 1 if pipeline.backend.concurrency else BATCH_LINES
+        for result in _process(_Numbered(Batches(lines, 0, at_most), part), pipeline):
+            attempt.file.write(b"".join(result.lines))
+            attempt.file.flush()  # the driver sees that the worker lives
+            result.lines.clear()
+            results.append(result)
+        return join_results(results, part.first, pipeline.line_type)
+
+
+class _Numbered(Iterator[Batch]):
+    """The batches of a part, with the numbers that its lines have in the whole input."""
+
+    def __init__(self, batches: Batches, part: Part) -> None:
+        self._batches = batches
+        self._part = part
+
+    def __next__(self) -> Batch:
+        batch = next(self._batches)
+        return batch._replace(first=batch.first + self._part.first - 1)
+
+
+def _process(batches: Iterator[Batch], pipeline: LinePipeline) -> Iterator[BatchResult]:
+    if pipeline.backend.concurrency:
+        return process_with_models(batches, pipeline)
+    return (process_batch(pipeline, batch) for batch in batches)

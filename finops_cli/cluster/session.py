@@ -1,0 +1,289 @@
+"""One run on a cluster: connects, checks the machines, answers the parts, and cleans up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from finops_cli.cluster.connect import (
+    Needs,
+    Node,
+    connected,
+    count_workers,
+    list_nodes,
+    refuse_address,
+    refuse_without_ray,
+)
+from finops_cli.cluster.dispatch import Watchdog, dispatch, make_dataset, pool_of
+from finops_cli.cluster.executor import PartsExecutor
+from finops_cli.cluster.gpu_memory import ask_gpus, refuse_small_gpus
+from finops_cli.cluster.nodes import Expectation, ExpectedFile, check_nodes
+from finops_cli.cluster.part_files import PartFiles, delete_parts, parts_root
+from finops_cli.cluster.part_source import PartSource
+from finops_cli.cluster.part_worker import PartReport
+from finops_cli.cluster.parts import Part, PartSize
+from finops_cli.cluster.worker_setup import (
+    WorkerSetup,
+    absolute,
+    absolute_request,
+    is_bundled,
+)
+from finops_cli.errors import ResumeRefused, UsageError
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.pipeline import resume
+from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.run import RunConfig, describe_lines
+from finops_cli.pipeline.scheduler import PipelineConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRequest:
+    """The options of a call that concern the cluster."""
+
+    address: str | None = None
+    """HOST:PORT or auto; None: a cluster of this machine alone, for this run."""
+    workers: int | None = None
+    """Workers in the whole cluster; None: one for each processor, with models one a machine."""
+    gpus_per_model: float | None = None
+    """The part of a GPU that one model takes; None: both models of a worker share one GPU."""
+    keep_parts: bool = False
+
+
+class ClusterInput(NamedTuple):
+    """The parts of a run's config that a cluster needs."""
+
+    source: Path
+    output: Path
+    pipeline: PipelineConfig
+
+
+def refuse_unusable(config: RunConfig) -> ClusterInput:
+    """Return what a cluster needs of a config.
+
+    Raises UsageError or MissingPiece where the run cannot go over several machines.
+    """
+    refuse_without_ray()
+    source, output = config.input.path, config.output
+    if source is None or not source.is_file():
+        raise UsageError(
+            "--executor ray needs a file as input: a pipe cannot be read again",
+            "write it to a file first",
+        )
+    if output is None or (output.exists() and not output.is_file()):
+        raise UsageError(
+            "--executor ray needs a file of JSON lines as output", "give one with -o OUT.jsonl"
+        )
+    if not isinstance(config.pipeline, PipelineConfig):
+        raise UsageError("--executor ray answers fails only", "leave it out")
+    return ClusterInput(source, output, config.pipeline)
+
+
+class ClusterRun(AbstractContextManager["ClusterRun"]):
+    """A run of a pipeline on a cluster.
+
+    `config` is that of the run without an executor, `models` what the call says of its backend.
+    """
+
+    def __init__(
+        self,
+        request: ClusterRequest,
+        config: RunConfig,
+        pipeline: Pipeline,
+        models: BackendRequest,
+    ) -> None:
+        self._source, self._output, self._settings = refuse_unusable(config)
+        if request.address is not None:
+            refuse_address(request.address, pipeline.kb)
+        self._request = request
+        self._config = config
+        self._pipeline = pipeline
+        self._models = absolute_request(models, pipeline.backend.origin.name)
+        self._kb = pipeline.kb
+        self._connection = ExitStack()
+        self._workers = 0
+        self._needs = Needs(1.0)
+        parts = self._kb.cluster.parts
+        self.executor = PartsExecutor(
+            source=PartSource(
+                config.input,
+                PartSize(parts["bytes"], parts["records"] if self._asks_models else None),
+            ),
+            pipeline=pipeline,
+            files=self._files_of_note,
+            answer=self._answer,
+            attempts=parts["attempts"],
+        )
+
+    @property
+    def _asks_models(self) -> bool:
+        return self._pipeline.backend.origin.is_model
+
+    @property
+    def is_faster_here(self) -> bool:
+        """Return true where one machine is done before a cluster has started."""
+        local = self._kb.cluster.local
+        seconds = self._source.stat().st_size / local["bytes_per_s"]
+        return not self._asks_models and seconds < local["seconds"]
+
+    def prepare(self) -> None:
+        """Connect and check every machine, before the output is touched.
+
+        A complete output that is resumed needs no cluster. Raises UsageError, MissingPiece,
+        Unfinished and ResumeRefused.
+        """
+        self._refuse_to_lose()
+        if self._config.resume and self._is_complete():
+            return
+        self._connect()
+
+    def _connect(self) -> None:
+        self._connection.enter_context(connected(self._request.address))
+        nodes = list_nodes()
+        self._needs = self._choose_needs(nodes)
+        fitting = [node for node in nodes if node.can_run(self._needs)]
+        if not fitting:
+            raise UsageError(
+                f"no machine of the cluster has {self._needs.cpus:g} CPU and"
+                f" {self._needs.gpus:g} GPU for a worker",
+                "add machines with `ray start --address=HOST:PORT`, or ask for less",
+            )
+        self._check(fitting)
+        most = count_workers(self._needs, fitting)
+        self._workers = min(most, self._request.workers or most)
+
+    def _choose_needs(self, nodes: Sequence[Node]) -> Needs:
+        """Choose what a worker takes: a processor; with models of its own, its share of them."""
+        request, stages = self._request, len(self._pipeline.models)
+        if request.gpus_per_model is not None:
+            if not any(node.gpus for node in nodes):
+                raise UsageError(
+                    f"--gpus-per-model {request.gpus_per_model:g}: no machine of the cluster has a"
+                    " GPU",
+                    "leave it out",
+                )
+            return Needs(1.0, min(1.0, request.gpus_per_model * stages))
+        if self._models.backend not in ("llama-cpp", "transformers"):
+            return Needs(1.0)
+        if any(node.gpus for node in nodes):
+            return Needs(1.0, 1.0)
+        cpus = [node.cpus for node in nodes if node.cpus]
+        if not cpus:
+            return Needs(1.0)
+        on_one = ceil((request.workers or len(cpus)) / len(cpus))
+        return Needs(float(max(1, int(min(cpus) / on_one))))
+
+    def _check(self, nodes: list[Node]) -> None:
+        """Check what each machine has, and that the models of its workers fit its GPUs."""
+        files = PartFiles(self._output, "0" * 64)
+        seconds = float(self._kb.cluster.watch["node"])
+        plain = self.executor.source.path
+        own = [*([] if plain is None else [plain]), *self._models.files.values()]
+        kb_dir = self._settings.kb_dir
+        had_parts = files.folder.parent.exists()
+        files.make()
+        try:
+            check_nodes(
+                nodes,
+                Expectation(
+                    files=tuple(ExpectedFile.of(path) for path in own),
+                    folder=files.folder,
+                    mark=".driver",
+                    kb_dir=None if is_bundled(kb_dir) else kb_dir.absolute(),
+                    kb_sha256=self._kb.sha256,
+                ),
+                seconds,
+            )
+        finally:
+            files.folder.rmdir()
+            if not had_parts:
+                files.folder.parent.rmdir()
+        if self._needs.gpus:
+            refuse_small_gpus(
+                ask_gpus(nodes, seconds), self._models, self._needs.gpus, self._kb.models.memory_pct
+            )
+
+    # parts
+
+    def _files_of_note(self) -> PartFiles:
+        """Return the folder of the parts of the run whose note is beside the output.
+
+        Parts of an earlier output that the call replaces are deleted.
+        """
+        if not self._config.resume:
+            delete_parts(self._output)
+        return self._files(resume.made_from(self._output))
+
+    def _files(self, fingerprint: resume.Fingerprint) -> PartFiles:
+        digest = hashlib.sha256(msgspec.json.encode(fingerprint)).hexdigest()
+        return PartFiles(self._output, digest)
+
+    def _answer(self, files: PartFiles, parts: list[Part]) -> Iterator[PartReport]:
+        """Answer parts on the cluster."""
+        if not self._workers:
+            self._connect()
+        watch = self._kb.cluster.watch
+        record = max(self._kb.models.timeouts.values()) if self._asks_models else 0
+        watchdog = Watchdog(
+            first_seconds=watch["first"],
+            factor=watch["factor"],
+            more_seconds=watch["more"] + record,
+        )
+        workers = min(self._workers, len(parts))
+        dataset = make_dataset(parts, self._setup(files), pool_of(workers), self._needs)
+        return dispatch(dataset, len(parts), files.folder, watchdog)
+
+    def _setup(self, files: PartFiles) -> WorkerSetup:
+        return WorkerSetup(
+            source=self.executor.source.path,
+            files=files,
+            pipeline=absolute(self._settings),
+            request=self._models,
+            origin=self._pipeline.backend.origin,
+            keeps_raw=self._pipeline.keeps_raw,
+            has_bundled_rules=is_bundled(self._settings.kb_dir),
+            kb_sha256=self._kb.sha256,
+            attempts=self._kb.cluster.parts["attempts"],
+        )
+
+    # before and after
+
+    def _is_complete(self) -> bool:
+        try:
+            return resume.read_note(self._output).complete
+        except ResumeRefused:  # the run says so, or starts
+            return False
+
+    def _refuse_to_lose(self) -> None:
+        """Raise ResumeRefused where finished parts would be lost without a word.
+
+        The output of an interrupted run may be empty: its first part may be the slowest.
+        """
+        if self._config.overwrite or not any(parts_root(self._output).glob("*/parts.jsonl")):
+            return
+        if not self._config.resume:
+            raise ResumeRefused(
+                f"{parts_root(self._output)} has finished parts of an interrupted run",
+                "continue it with --resume, or start over with --overwrite",
+            )
+        if self._output.exists() and not self._output.stat().st_size:
+            now = describe_lines(
+                self._pipeline, self._config.input.digest(), timed=self._settings.timed
+            )
+            resume.refuse_if_different(self._output, now)
+
+    def complete(self) -> Path | None:
+        """Delete the parts, whose lines the output has; return their folder where they stay."""
+        if self._request.keep_parts:
+            return self._files(resume.made_from(self._output)).folder
+        delete_parts(self._output)
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()

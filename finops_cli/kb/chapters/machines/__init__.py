@@ -1,0 +1,1 @@
+"""The words of sentences: headlines, letters, and what a model may say."""
