@@ -3,10 +3,10 @@ client that sends it the same requests.
 
     python -m benchmarks.verification_loop [ROUNDS] [--gguf FILE]
 
-The server is the fake Ollama, as a process of its own: answering at a model's pace, as fast as it
-can, or (with --gguf and the extra `llama`) a real model in llama.cpp. Both sides take the
-same records with as many requests at once, one after the other in each round; the best round of
-each counts. The bare client reads each whole answer and does nothing with it.
+The server is the fake Ollama or the fake vLLM, as a process of its own: answering at a model's
+pace, as fast as it can, or (with --gguf and the extra `llama`) a real model in llama.cpp. Both
+sides take the same records with as many requests at once, one after the other in each round; the
+best round of each counts. The bare client reads each whole answer and does nothing with it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -29,14 +30,31 @@ from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.backends import select_backend
 from finops_cli.models.ollama.connect import open_ollama
+from finops_cli.models.openai.connect import open_openai
+from finops_cli.models.openai.requests import PATHS, Abilities, build_body
 from finops_cli.models.prompts import triage_prompt
 from finops_cli.models.protocol import CompletionRequest
+from finops_cli.models.servers.profiles import build_profile
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.scheduler import process_with_models
 from finops_cli.pipeline.sequences import SEQUENCES
 from finops_cli.verify.codecs import FAIL
 
 MODEL_PACE = "2000"
+
+
+class Protocol(NamedTuple):
+    """A fake server, and how a bare client asks it."""
+
+    backend: str
+    module: str
+    path: str
+    end: bytes
+    """What ends a whole answer."""
+
+
+OLLAMA = Protocol("ollama", "fake_ollama", "/api/generate", b'"done":true')
+OPENAI = Protocol("openai", "fake_openai", PATHS["completions"], b"[DONE]")
 
 
 def make_fails(count: int) -> list[bytes]:
@@ -66,9 +84,10 @@ def make_fails(count: int) -> list[bytes]:
 
 
 @contextmanager
-def server(*options: str) -> Iterator[str]:
-    """Start a fake Ollama as a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "finops_cli.devtools.fake_ollama", "--port", "0", *options]
+def server(protocol: Protocol, *options: str) -> Iterator[str]:
+    """Start a fake server as a process of its own; gives its URL."""
+    module = f"finops_cli.devtools.{protocol.module}"
+    command = [sys.executable, "-m", module, "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     url = next(
         word
@@ -82,11 +101,16 @@ def server(*options: str) -> Iterator[str]:
         process.wait()
 
 
-def run_verified(url: str, lines: list[bytes], at_once: int, model: str) -> float:
+def run_verified(
+    protocol: Protocol, url: str, lines: list[bytes], at_once: int, model: str
+) -> float:
     """Run `lines` through the loop, models loaded; returns the seconds."""
     kb = load_kb(bundled_kb_dir())
     backend = select_backend(
-        BackendRequest("ollama", ("triage",), (url,), models={"triage": model}, workers=at_once), kb
+        BackendRequest(
+            protocol.backend, ("triage",), (url,), models={"triage": model}, workers=at_once
+        ),
+        kb,
     ).backend
     pipeline = Pipeline(SEQUENCES["triage"], backend, kb, timed=True)
     backend.prepare("triage")
@@ -103,23 +127,28 @@ def run_verified(url: str, lines: list[bytes], at_once: int, model: str) -> floa
     return taken
 
 
-def make_requests(url: str, lines: list[bytes], model: str) -> list[bytes]:
+def make_requests(protocol: Protocol, url: str, lines: list[bytes], name: str) -> list[bytes]:
     """Make the requests that the loop sends for `lines`."""
-    model, _ = open_ollama(
-        BackendRequest("ollama", ("triage",), (url,), models={"triage": model}),
-        load_kb(bundled_kb_dir()),
-    )
-    records = [FAIL.read_line(line) for line in lines]
-    asked = [
-        model.body(CompletionRequest("triage", triage_prompt(record).text, 7))
-        for record in records
-        if record is not None
-    ]
-    model.close()
-    return [json.dumps(body).encode() for body in asked]
+    kb = load_kb(bundled_kb_dir())
+    request = BackendRequest(protocol.backend, ("triage",), (url,), models={"triage": name})
+    records = [record for line in lines if (record := FAIL.read_line(line)) is not None]
+    asked = [CompletionRequest("triage", triage_prompt(record).text, 7) for record in records]
+    bodies: list[dict[str, Any]]
+    if protocol is OLLAMA:
+        ollama, _ = open_ollama(request, kb)
+        bodies = [ollama.body(each) for each in asked]
+        ollama.close()
+    else:
+        open_openai(request, kb)[0].close()  # it lists the model
+        options = build_profile("triage", None, name, kb).options
+        most = int(str(options["num_predict"]))
+        bodies = [
+            build_body(each, name, options, "completions", most, Abilities()) for each in asked
+        ]
+    return [json.dumps(body).encode() for body in bodies]
 
 
-def run_bare(url: str, requests: list[bytes], at_once: int) -> float:
+def run_bare(protocol: Protocol, url: str, requests: list[bytes], at_once: int) -> float:
     """Send the requests by a client that only reads; returns the seconds."""
     waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     for body in requests:
@@ -130,8 +159,8 @@ def run_bare(url: str, requests: list[bytes], at_once: int) -> float:
 
         def send() -> None:
             while (body := waiting.get()) is not None:
-                with client.stream("POST", "/api/generate", content=body) as response:
-                    if b'"done":true' not in b"".join(response.iter_raw()):
+                with client.stream("POST", protocol.path, content=body) as response:
+                    if protocol.end not in b"".join(response.iter_raw()):
                         raise SystemExit("an answer did not end")
 
         threads = [threading.Thread(target=send) for _ in range(at_once)]
@@ -144,15 +173,24 @@ def run_bare(url: str, requests: list[bytes], at_once: int) -> float:
 
 
 def compare(
-    name: str, options: list[str], model: str, at_once: int, count: int, rounds: int
+    name: str,
+    options: list[str],
+    model: str,
+    at_once: int,
+    count: int,
+    rounds: int,
+    protocol: Protocol = OLLAMA,
 ) -> None:
     """Print one row: both rates and their ratio."""
     lines = make_fails(count)
-    with server(*options) as url:
-        requests = make_requests(url, lines, model)
-        run_bare(url, requests[:20], at_once)
+    with server(protocol, *options) as url:
+        requests = make_requests(protocol, url, lines, model)
+        run_bare(protocol, url, requests[:20], at_once)
         taken = [
-            (run_verified(url, lines, at_once, model), run_bare(url, requests, at_once))
+            (
+                run_verified(protocol, url, lines, at_once, model),
+                run_bare(protocol, url, requests, at_once),
+            )
             for _ in range(rounds)
         ]
     ours, theirs = (min(side) for side in zip(*taken, strict=True))
@@ -176,6 +214,9 @@ def main() -> None:
     compare("fake Ollama at a model's pace, one slot", pace, "finops-triage", 1, 60, given.rounds)
     compare("fake Ollama at a model's pace", pace, "finops-resolver", 4, 160, given.rounds)
     compare("fake Ollama, as fast as it can", [], "finops-resolver", 4, 400, given.rounds)
+    many = given.rounds, OPENAI
+    compare("fake vLLM at a model's pace", pace, "finops-triage", 4, 160, *many)
+    compare("fake vLLM, as fast as it can", [], "finops-triage", 4, 400, *many)
     if given.gguf:
         compare(
             "llama.cpp",

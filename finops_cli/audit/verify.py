@@ -131,7 +131,8 @@ def _verify_models(run: RecordedRun) -> Iterator[VerifiedPart]:
         elif _has_files(made.backend):
             yield VerifiedPart("model", "not found", f"{stage}: {name}, sha256 {digest}")
         else:
-            text = f"{stage}: {name} of {made.backend}, {digest}; finops audit --again asks for it"
+            known = digest or "which tells no digest"
+            text = f"{stage}: {name} of {made.backend}, {known}; finops audit --again asks for it"
             yield VerifiedPart("model", "not compared", text)
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from finops_cli.devtools.fake_openai import FakeOpenAI, FixedText, Status
+from finops_cli.devtools.fake_openai import (
+    Behaviour,
+    CorrectAnswer,
+    FakeOpenAI,
+    FixedText,
+    ReceivedRequest,
+    Status,
+)
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.openai.constraints import CONSTRAINTS, make_probe
 from finops_cli.models.openai.gbnf import UnsupportedSchema, grammar_of
@@ -69,6 +76,20 @@ def test_status_200_proves_no_constraint(quick: KnowledgeBase) -> None:
     probed = [each.body for each in server.received if "Say that you are ready" in each.prompt]
     assert len(probed) == len(CONSTRAINTS)
     assert server.about_records[-1].body.keys() & {"grammar", "json_schema"} == set()
+
+
+def test_schema_that_a_server_refuses_is_left_out(vllm: FakeOpenAI, quick: KnowledgeBase) -> None:
+    """A server that holds the probe, but refuses the schema of an answer, is asked without it."""
+
+    def script(request: ReceivedRequest) -> Behaviour:
+        if request.schema is not None and not request.is_trial:
+            return Status(400, "The provided JSON schema contains features not supported")
+        is_first = not request.is_trial and len(vllm.about_records) == 1
+        return FixedText("no") if is_first else CorrectAnswer()
+
+    answer = triage_at(vllm, quick, script)
+    assert (answer.status, answer.attempts) == ("ok", 2)
+    assert answer.format_warnings == ("reply.unconstrained",)
 
 
 def test_refused_fields_are_left_out_and_named(quick: KnowledgeBase) -> None:

@@ -30,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with FakeOpenAI(
-            kind=own.kind, models=own.model or MODELS, port=0 if served else own.port
+            kind=own.kind,
+            models=own.model or MODELS,
+            port=0 if served else own.port,
+            token_seconds=1 / own.tokens_per_second if own.tokens_per_second else 0.0,
         ) as server:
             if served:
                 command = [each.replace("{url}", server.url) for each in served]
@@ -59,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kind", choices=tuple(KINDS), default="vllm", help="default vllm")
     parser.add_argument(
         "--model", action="append", metavar="NAME", help="a model that it lists; may be repeated"
+    )
+    parser.add_argument(
+        "--tokens-per-second",
+        type=float,
+        metavar="N",
+        help="answer at this speed; default as fast as it can",
     )
     return parser
 

@@ -288,7 +288,8 @@ def _request_card(url: str, name: str) -> Mapping[str, Any] | None:
 
 def _not_ollama_error(url: str) -> MissingPiece:
     return MissingPiece(
-        f"{url}: the program there is not Ollama", "give the address of Ollama: --host"
+        f"{url}: the program there is not Ollama",
+        "give the address of Ollama: --host; vLLM and its like need --backend openai",
     )
 
 

@@ -7,9 +7,11 @@ from threading import Lock
 
 from finops_cli.domain.stage_names import StageName
 from finops_cli.kb.chapters.models import ModelSettings
+from finops_cli.models.failures import Rejected
 from finops_cli.models.openai.abilities import SAMPLING, Trial, describe
 from finops_cli.models.openai.api_key import ApiKey
 from finops_cli.models.openai.constraints import make_probe
+from finops_cli.models.openai.gbnf import UnsupportedSchema
 from finops_cli.models.openai.requests import (
     PATHS,
     Abilities,
@@ -92,10 +94,17 @@ class OpenAIModel(ServerModel):
 
     def _send(self, endpoint: Endpoint, request: CompletionRequest, within: Patience) -> Generated:
         able = self._try_abilities(endpoint, request.stage)
-        generated = self._request(endpoint, request, within, able, self._max_tokens(request))
-        if request.schema is not None and able.constraint is None:
-            return generated._replace(is_unconstrained=True)
-        return generated
+        most = self._max_tokens(request)
+        if request.schema is None:
+            return self._request(endpoint, request, within, able, most)
+        if able.constraint is not None:
+            try:
+                return self._request(endpoint, request, within, able, most)
+            except (Rejected, UnsupportedSchema):
+                pass  # this schema is too much for it; the answer is checked without one too
+        free = able._replace(constraint=None)
+        generated = self._request(endpoint, request, within, free, most)
+        return generated._replace(is_unconstrained=True)
 
     def _try_abilities(self, endpoint: Endpoint, stage: StageName) -> Abilities:
         """Return what the server takes; the first request of each model finds it out."""
