@@ -63,7 +63,7 @@ CRAFTED = [
     FAILED,
     line_of("C-FALLBACK", status="fallback", raw={"triage": {"priority_tier": "LOW"}}),
     line_of("C-GIANT", resolution=PLAN | {"narrative": "word " * 200_000}),
-    line_of("C-OLD", triage=json.loads(LINES[0])["triage"] | {"flags": "not a list"}),
+    line_of("C-OLD", verification={"triage": "in words"}),
     line_of("C-NO-PLAN", resolution=None, resolution_skipped="NO_ACTION"),
 ]  # fmt: skip
 

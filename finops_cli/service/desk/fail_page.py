@@ -16,7 +16,12 @@ from starlette.responses import Response
 from finops_cli.domain.enums import Action, SettlementType, StepAction, Tier
 from finops_cli.domain.finding import Problem
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.service.desk.fail.decision_form import StepRow, TypedForm, list_step_rows
+from finops_cli.service.desk.fail.decision_form import (
+    StepRow,
+    TypedForm,
+    has_other_steps,
+    list_step_rows,
+)
 from finops_cli.service.desk.fail.record import read_record
 from finops_cli.service.desk.fail.related import MOST_QUEUE, find_related, read_pool
 from finops_cli.service.desk.fail.values import FailPage, FailSources, make_fail_page
@@ -69,6 +74,8 @@ class DecisionForms(Struct, frozen=True, kw_only=True):
     """The rules that the override breaks, to be ticked one by one."""
     proposals: list[Proposal]
     steps: Sequence[StepRow]
+    has_other_steps: bool
+    """The typed steps are not those of the plan."""
     tiers: tuple[str, ...] = TIERS
     actions: tuple[str, ...] = get_args(Action)
     step_actions: tuple[str, ...] = get_args(StepAction)
@@ -147,6 +154,9 @@ class FailPages:
                 if each.standing == "proposed"
             ],
             steps=typed.steps if typed is not None and typed.steps else steps,
+            has_other_steps=typed is not None
+            and plan is not None
+            and has_other_steps(typed.steps, plan),
         )
 
 

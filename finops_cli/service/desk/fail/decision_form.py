@@ -110,7 +110,7 @@ def ask_decision(
     """
     is_override = typed.kind == "override"
     steps = None
-    if is_override and plan is not None and _differs(typed.steps, plan):
+    if is_override and plan is not None and has_other_steps(typed.steps, plan):
         steps = _make_steps(typed.steps, plan, coverage_decimals)
     return DecisionRequest(
         kind=typed.kind,
@@ -126,7 +126,7 @@ def ask_decision(
     )
 
 
-def _differs(rows: tuple[StepRow, ...], plan: PlanAnswer) -> bool:
+def has_other_steps(rows: tuple[StepRow, ...], plan: PlanAnswer) -> bool:
     """Return true if a person changed the steps; a form without rows cannot change them."""
     shown = [_normalise(each) for each in list_step_rows(plan) if each.action]
     return bool(rows) and [_normalise(each) for each in rows if each.action] != shown

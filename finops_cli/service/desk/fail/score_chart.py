@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from msgspec import Struct
 
@@ -51,6 +51,8 @@ class ScoreChart(Struct, frozen=True, kw_only=True):
     """The waterfall of a score."""
 
     rows: list[ScoreRow]
+    end: Decimal
+    """The points at the end of the bars."""
     tier: str
     tier_reason: str
     sentence: str
@@ -67,7 +69,7 @@ def make_score_chart(
     if triage is None or not parts:
         return None
     ends = [each.end for each in parts if each.end is not None]
-    widest = max(_HIGHEST, *ends)
+    widest = max(_HIGHEST, *ends).to_integral_value(ROUND_CEILING)
     edges = _list_edges(kb.scoring)
     rows = [
         ScoreRow(
@@ -84,6 +86,7 @@ def make_score_chart(
     level = triage.escalation_level
     return ScoreChart(
         rows=rows,
+        end=widest,
         tier=triage.priority_tier,
         tier_reason=explain_tier(triage, kb.scoring),
         sentence=_write_sum(parts),

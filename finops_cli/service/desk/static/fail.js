@@ -1,4 +1,4 @@
-// The keys of the page of one fail, and the buttons that copy a letter.
+// The buttons that copy a letter, and the form of an override.
 
 /** Copy the text of a field; where the browser refuses it, select the text for the person. */
 async function copy(button) {
@@ -20,33 +20,16 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", () => copy(button));
 }
 
-/** Do what a key stands for: press a button, open what is folded, or go to a field. */
-function act(target) {
-  if (target.tagName === "BUTTON") {
-    target.click();
-  } else if (target.tagName === "SUMMARY") {
-    target.parentElement.open = true;
-    target.parentElement.querySelector("select, textarea")?.focus();
-  } else {
-    target.focus();
-  }
-}
-
-let before = "";
-
-document.addEventListener("keydown", (event) => {
-  const isSecond = before === "g"; // the second key of a way to another page
-  before = isSecond ? "" : event.key;
-  const isTyping = event.target.closest?.("input:not([type=checkbox]), textarea, select, dialog[open]");
-  if (isSecond || isTyping || event.defaultPrevented || event.repeat) {
-    return;
-  }
-  if (event.ctrlKey || event.metaKey || event.altKey) {
-    return;
-  }
-  const target = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
-  if (target) {
-    event.preventDefault();
-    act(target);
+// the form of an override takes the keyboard when it opens: by its key, or by a link of the queue
+const override = document.getElementById("override");
+override?.addEventListener("toggle", () => {
+  if (override.open) {
+    override.querySelector("select, textarea")?.focus();
   }
 });
+
+if (window.location.hash === "#override" && override) {
+  override.open = true;
+} else if (window.location.hash === "#comment") {
+  document.getElementById("comment")?.focus();
+}
