@@ -21,6 +21,7 @@ from finops_cli.models.backends import BACKENDS
 from finops_cli.models.bundled import model_files
 from finops_cli.pipeline.parse import decode
 from finops_cli.pipeline.resume import Fingerprint
+from finops_cli.pipeline.stored.file_set import FILES
 
 State = Literal["unchanged", "changed", "not found", "not compared"]
 _GGUF = "--{stage}-gguf="
@@ -91,7 +92,7 @@ def _verify_input(run: RecordedRun) -> Iterator[VerifiedPart]:
     files = run.evidence.files
     if not files:
         yield VerifiedPart("input", "not found", "the note names no input")
-    elif files[0].sha256 != run.fingerprint.input_sha256:
+    elif run.fingerprint.input_kind != FILES and files[0].sha256 != run.fingerprint.input_sha256:
         yield VerifiedPart("note", "changed", "it has two digests of the input")
 
 

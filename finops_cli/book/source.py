@@ -49,6 +49,11 @@ class BookSource:
         return (*self.inner.other_files, *self.other)
 
     @property
+    def parts(self) -> tuple[Path, ...]:
+        """The files of the inner source."""
+        return self.inner.parts
+
+    @property
     def has_rows(self) -> bool:
         """Return true where the inner source has rows."""
         return self.inner.has_rows

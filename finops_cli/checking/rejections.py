@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import UNSET
+
 from finops_cli.checking.alignment import AskedRecord
 from finops_cli.checking.run_lines import has_masks
 from finops_cli.domain.fail import FailRecord
@@ -21,7 +23,7 @@ def check_message(given: dict[str, Any]) -> list[Finding]:
     if not isinstance(error, dict):
         return []
     problems = [Problem(**each) for each in error["problems"]]
-    expected = rejection(error["line"], problems).message
+    expected = rejection(error["line"], problems, error.get("file", UNSET)).message
     if error["message"] == expected and problems:
         return []
     wanted = expected if problems else "at least one problem"
@@ -47,7 +49,7 @@ def check_rejection(
         wanted = ", ".join(f"{each.rule} at {each.path}" for each in problems)
         got = ", ".join(f"{each['rule']} at {each['path']}" for each in error["problems"])
         found.append(_finding("/error/problems", wanted, got))
-    if error["line"] not in _places(asked):
+    if "file" not in error and error["line"] not in _places(asked):
         found.append(_finding("/error/line", str(_places(asked)[0]), error["line"]))
     return found
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from finops_cli.files.terminal import name_in_utf8
 from finops_cli.version import __version__
 
 if TYPE_CHECKING:
@@ -70,12 +71,12 @@ def _split(context: Any) -> tuple[list[str], list[str]]:
             continue
         for value in _list_values(context.params[name]):
             if parameter.param_type_name == "argument":
-                words.append(str(value))
+                words.append(name_in_utf8(str(value)))
             elif isinstance(value, bool):
                 names = parameter.opts if value else parameter.secondary_opts
                 options += [max(names, key=len)] if names else []
             else:
-                options.append(f"{max(parameter.opts, key=len)}={value}")
+                options.append(name_in_utf8(f"{max(parameter.opts, key=len)}={value}"))
     return options, words
 
 

@@ -15,6 +15,7 @@ from finops_cli.commands.table_options import (
     TableOptions,
     open_input,
     open_lines,
+    open_several,
 )
 from finops_cli.errors import UsageError
 
@@ -134,11 +135,13 @@ def open_joined(
     *,
     kb_dir: Path,
     quiet: bool,
+    may_be_several: bool = False,
 ) -> JoinedSource:
     """Open the input of a run, with the facts that the options join to its records.
 
     `path` None is stdin; `table` None is a command whose input has no columns. `clock` has the
-    moment and the calendar of the run. Raises UsageError.
+    moment and the calendar of the run. `may_be_several`: the input may be a folder or a pattern of
+    files. Raises UsageError.
     """
     from finops_cli.importers.joins.joined_source import JoinedSource
     from finops_cli.importers.joins.receives import ReceivesIndex
@@ -154,13 +157,12 @@ def open_joined(
         fields=options.supplied,
         complete=None if join is None else join.apply,
     )
-    given = (
-        open_lines(path)
-        if table is None
-        else open_input(path, table, kb_dir, stack, quiet=quiet, supplied=supplied)
-    )
+    given = open_several(path, table) if may_be_several and path is not None else None
+    if given is None and table is not None:
+        given = open_input(path, table, kb_dir, stack, quiet=quiet, supplied=supplied)
+    given = given or open_lines(path)
     is_joined = isinstance(given, RecordSource)
-    is_file = path is not None and path.is_file()
+    is_file = bool(given.parts) or (path is not None and path.is_file())
     source = JoinedSource(
         inner=given,
         inputs=InputPolicy(kb, as_of=as_of, calendar=clock.calendar),

@@ -26,7 +26,7 @@ from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_
 from finops_cli.commands.output_forms import open_made
 from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
 from finops_cli.commands.run_view import RunView, choose_format, open_view
-from finops_cli.commands.table_options import TableOptions, open_lines
+from finops_cli.commands.table_options import TableOptions, open_lines, open_several
 from finops_cli.commands.tone_options import open_tone, tone_of
 from finops_cli.errors import UsageError
 
@@ -123,9 +123,19 @@ def _open_given(
     """Open the input by its kind; `joins` None: it holds cases."""
     path = path_or_standard(options.source)
     if joins is None:
-        return open_lines(path)
+        several = None if path is None else open_several(path, has_cases=True)
+        return several or open_lines(path)
     clock, kb_dir = open_clock(context, moment), kb_dir_of(context)
-    return open_joined(path, table, joins, clock, stack, kb_dir=kb_dir, quiet=options.quiet)
+    return open_joined(
+        path,
+        table,
+        joins,
+        clock,
+        stack,
+        kb_dir=kb_dir,
+        quiet=options.quiet,
+        may_be_several=True,
+    )
 
 
 def read_clock(options: RunOptions, clock: ClockOptions) -> ClockConfig:

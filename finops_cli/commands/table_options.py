@@ -131,6 +131,28 @@ def open_input(
     return JsonLines(path, recognised)
 
 
+def open_several(
+    path: Path, options: TableOptions | None = None, *, has_cases: bool = False
+) -> InputSource | None:
+    """Open the files of a folder or a pattern; None for a path of one file.
+
+    Raises UsageError for a file that is neither JSON Lines nor Parquet, and for a mapping.
+    """
+    from finops_cli.pipeline.stored.file_set import FileSet
+    from finops_cli.pipeline.stored.patterns import find_files, is_several
+
+    if not is_several(path):
+        return None
+    if options is not None and options.names:
+        raise UsageError(
+            f"{path}: {options.names[0]} is for one file with columns",
+            "make records of each file: finops import csv FILE --map MAPPING.yaml -o FILE.jsonl",
+        )
+    found = find_files(path)
+    sources = tuple(open_lines(each, has_cases=has_cases) for each in found.paths)
+    return FileSet(path, found, sources)
+
+
 def open_lines(path: Path | None, *, has_cases: bool = True) -> InputSource:
     """Open cases, or else fails, in JSON Lines or Parquet. `path` None is stdin."""
     from finops_cli.domain.fail import FailRecord

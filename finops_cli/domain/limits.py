@@ -72,5 +72,7 @@ HEAD_BYTES: Final = 256 * 1024
 """The beginning of a file by which its kind is recognised."""
 MERGED_CELLS: Final = 10_000
 """The most merged cells of a sheet: far more than a person merges."""
+INPUT_FILES: Final = 100_000
+"""The most files of a folder or a pattern that are read as one input."""
 ARCHIVE_FILES: Final = 1_000
 """The most files of one archive, and the most files that are joined to one, that are read."""

@@ -168,6 +168,13 @@ InputLine = bytes | Damage
 """A line of JSON without its newline, or the reasons why a row gives none."""
 
 
+class FilePlace(NamedTuple):
+    """A line of one of several files; `line` counts from 1."""
+
+    file: str
+    line: int
+
+
 class Batch(NamedTuple):
     """Consecutive lines; `first` is the number of the first (counted from 1).
 
@@ -179,6 +186,8 @@ class Batch(NamedTuple):
     end: int
     attached: Sequence[Any] | None = None
     """An object for each line that its pipeline takes with it, or None."""
+    place: FilePlace | None = None
+    """Where the first line stands, in an input of several files."""
 
 
 class Batches(Iterator[Batch]):
@@ -228,6 +237,26 @@ class Batches(Iterator[Batch]):
         first = self._number - len(lines) + 1
         attached = None if self.attach is None else self.attach(first, len(lines))
         return Batch(first, lines, self._end, attached)
+
+    @property
+    def passed(self) -> int:
+        """The lines so far, those that were skipped among them."""
+        return self._number
+
+    @property
+    def end(self) -> int:
+        """The bytes of input so far."""
+        return self._end
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """The marks before objects that were dropped, by kind."""
+        return Counter() if self.lines is None else self.lines.dropped
+
+    @property
+    def blank(self) -> int:
+        """The lines so far that hold nothing."""
+        return 0 if self.lines is None else self.lines.blank
 
     @property
     def may_wait(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from finops_cli.domain.finding import Problem
+from finops_cli.files.jsonl import FilePlace
 from finops_cli.files.temporary_table import TemporaryTable
 
 
@@ -47,9 +48,11 @@ class SeenIds:
         return int(line)
 
 
-def duplicate(fail_id: str, first_line: int) -> Problem:
+def duplicate(fail_id: str, first_line: int, place: FilePlace | None = None) -> Problem:
+    """Return the problem of a repeated name. `place` is the first line in an input of files."""
+    where = f"line {first_line}" if place is None else f"{place.file} line {place.line}"
     accepted = "a fail_id that no other line of the file has"
-    message = f"fail_id {fail_id} was used on line {first_line} already; accepted: {accepted}"
+    message = f"fail_id {fail_id} was used on {where} already; accepted: {accepted}"
     return Problem(
         rule="input.duplicate", path="/fail_id", value=fail_id, accepted=accepted, message=message
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 def printable(text: str) -> str:
     """Escape everything in `text` that could steer a terminal, and lone surrogates.
@@ -13,3 +15,8 @@ def printable(text: str) -> str:
     return "".join(
         each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text
     )
+
+
+def name_in_utf8(name: str) -> str:
+    """Return the name of a file for a text in UTF-8; bytes that are none become `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

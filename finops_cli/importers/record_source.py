@@ -65,6 +65,11 @@ class RecordSource:
         return self.mapping_files + self.joined_files
 
     @property
+    def parts(self) -> tuple[Path, ...]:
+        """One file or a pipe has no parts."""
+        return ()
+
+    @property
     def has_rows(self) -> bool:
         """Return true: a record names its row in the file."""
         return True

@@ -65,6 +65,11 @@ class ColumnTexts:
         return ()
 
     @property
+    def parts(self) -> tuple[Path, ...]:
+        """One file or a pipe has no parts."""
+        return ()
+
+    @property
     def has_rows(self) -> bool:
         """Return true: a line names its row in the file."""
         return True

@@ -8,7 +8,7 @@ sources: one box, one set of depots, recalls and lenders, one list of receives.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from finops_cli.domain.fail import FailRecord, Ftr, Inventory
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.headline import FailSummary
 from finops_cli.domain.resolution import Resolution
+from finops_cli.files.jsonl import FilePlace
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.files.temporary_table import TemporaryTable
 
@@ -185,8 +186,10 @@ def _describe(cusip: str, earlier: dict[int, int], twice: int) -> str:
 class EarlierLines:
     """The names and the promises of the lines of a run so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, locate: Callable[[int], FilePlace] | None = None) -> None:
+        """Begin without lines. `locate` finds the file of a line, in an input of several."""
         self.seen = SeenIds()
+        self.locate = locate
         self.promises = Promises()
 
     def __enter__(self) -> EarlierLines:

@@ -122,3 +122,24 @@ class Attribution:
 def count_statuses(statuses: Mapping[str, int]) -> dict[str, int]:
     """Return the counts in the order of their names, without zeros."""
     return {name: statuses[name] for name in sorted(statuses) if statuses[name]}
+
+
+def list_changed_files(before: Evidence | None, now: Evidence | None) -> list[str]:
+    """Name the files that only one of two runs read, or that changed between them."""
+    if before is None or now is None:
+        return []
+    old, new = ({each.path: each.sha256 for each in one.files} for one in (before, now))
+    kinds = {
+        "added": [path for path in new if path not in old],
+        "removed": [path for path in old if path not in new],
+        "changed": [path for path in new if path in old and old[path] != new[path]],
+    }
+    return [
+        f"{kind}: {', '.join(paths[:_SHOWN])}{' ...' if len(paths) > _SHOWN else ''}"
+        for kind, paths in kinds.items()
+        if paths
+    ]
+
+
+_SHOWN = 5
+"""The files of a kind that a message names."""

@@ -61,6 +61,10 @@ class InputSource(Protocol):
         """Further files that the lines are made of, such as a mapping."""
 
     @property
+    def parts(self) -> tuple[Path, ...]:
+        """The files that a folder or a pattern means, in order; empty for one file or a pipe."""
+
+    @property
     def has_rows(self) -> bool:
         """Return true where the lines are records that an importer made of rows."""
 
@@ -98,6 +102,11 @@ class JsonLines:
     @property
     def other_files(self) -> tuple[Path, ...]:
         """No further files."""
+        return ()
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """One file or a pipe has no parts."""
         return ()
 
     @property

@@ -20,12 +20,22 @@ from finops_cli.domain.headline import FailSummary, Headline
 from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.sentiment import Tone
 from finops_cli.domain.triage import Triage
+from finops_cli.files.jsonl import FilePlace
 from finops_cli.models.protocol import AttemptError, ModelNames
 from finops_cli.pipeline.clock import ClockProvenance
 from finops_cli.pipeline.inputs import DATES, names_in
 
 FORMAT = 1
 """The version of the shape of an output line; the changelog of the format lists them."""
+
+
+class InputPlace(Struct, frozen=True):
+    """A line of one of several input files."""
+
+    file: str
+    """Its name below the folder."""
+    line: int
+    """Counted from 1, in that file."""
 
 
 class Provenance(Struct):
@@ -50,6 +60,8 @@ class Provenance(Struct):
     """The mode, moment and calendar of the clock; absent without one."""
     masked: tuple[str, ...] | UnsetType = UNSET
     """Kinds of personal data that the guard masked in the record; absent if no guard read it."""
+    source: InputPlace | UnsetType = UNSET
+    """The file of the record; absent unless the input was a folder or a pattern of files."""
     inventory: InventoryOrigin | UnsetType = UNSET
     """The inventory file of a plan of the whole book."""
 
@@ -80,6 +92,8 @@ class Rejection(Struct, frozen=True):
     line: int
     message: str
     problems: list[Problem]
+    file: str | UnsetType = UNSET
+    """The file that has the line; absent unless the input was a folder or a pattern of files."""
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -149,11 +163,19 @@ def _stated_words(origin: dict[str, Any] | None) -> dict[str, str]:
     return {name: words for name, words in stated.items() if isinstance(words, str)}
 
 
-def rejection(number: int, problems: list[Problem]) -> Rejection:
-    """Reject input line `number`, counted from 1."""
-    return Rejection(
-        number, f"line {number}: " + "; ".join(problem.message for problem in problems), problems
-    )
+def rejection(number: int, problems: list[Problem], file: str | UnsetType = UNSET) -> Rejection:
+    """Reject input line `number`, counted from 1; of `file`, where the input has several."""
+    place = f"line {number}: " if file is UNSET else f"{file} line {number}: "
+    message = place + "; ".join(problem.message for problem in problems)
+    return Rejection(number, message, problems, file)
+
+
+def name_place(line: Line, place: FilePlace) -> Line:
+    """Name the file of a line and its number there."""
+    line.provenance.source = InputPlace(place.file, place.line)
+    if isinstance(line.error, Rejection):
+        return replace(line, error=rejection(place.line, line.error.problems, place.file))
+    return line
 
 
 def encode(line: Struct) -> bytes:

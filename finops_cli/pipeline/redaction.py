@@ -177,7 +177,7 @@ class RequireGuard(RedactionPolicy):
 
         Raises MissingPiece that names the first such record.
         """
-        if source.path is None or not source.path.is_file():
+        if not source.parts and (source.path is None or not source.path.is_file()):
             return
         with closing(source.lines()) as lines:
             for number, line in enumerate(lines, start=1):

@@ -19,8 +19,9 @@ from msgspec import Struct
 from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import ResumeRefused
 from finops_cli.files.safe_io import for_owner_unlinked, refuse_to_replace
+from finops_cli.files.terminal import name_in_utf8
 from finops_cli.models.protocol import ModelNames
-from finops_cli.pipeline.evidence import Evidence
+from finops_cli.pipeline.evidence import Evidence, FileDigest, list_changed_files
 
 
 class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +104,12 @@ def digest(source: Path) -> tuple[int, str]:
     with source.open("rb") as file:
         found = hashlib.file_digest(file, "sha256")
         return file.tell(), found.hexdigest()
+
+
+def digest_file(path: Path, known: tuple[int, str] | None) -> FileDigest:
+    """Describe a file that a run reads; `known` is its length and SHA-256, where they are."""
+    size, sha256 = digest(path) if known is None else known
+    return FileDigest(path=name_in_utf8(str(path)), size=size, sha256=sha256)
 
 
 def note_path(output: Path) -> Path:
@@ -196,10 +203,17 @@ def is_whole(output: Path, lines: int) -> bool:
     return note.complete and (written is None or written.lines == lines)
 
 
-def refuse_if_different(output: Path, fingerprint: Fingerprint) -> None:
-    """Raise ResumeRefused that names every difference if `output` has another origin."""
-    changed = list_differences(made_from(output), fingerprint)
+def refuse_if_different(
+    output: Path, fingerprint: Fingerprint, evidence: Evidence | None = None
+) -> None:
+    """Raise ResumeRefused that names every difference if `output` has another origin.
+
+    `evidence` is that of the run that would continue: it names the files that differ.
+    """
+    before = read_note(output)
+    changed = list_differences(before.fingerprint, fingerprint)
     if changed:
+        changed += list_changed_files(before.evidence, evidence)
         raise ResumeRefused(
             f"cannot resume {output}: it was made from something else. " + "; ".join(changed)
         )

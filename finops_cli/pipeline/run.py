@@ -31,7 +31,6 @@ from finops_cli.pipeline import resume
 from finops_cli.pipeline.earlier_lines import EarlierLines, count_promised, draw_of
 from finops_cli.pipeline.evidence import (
     Attribution,
-    FileDigest,
     OutputDigest,
     count_statuses,
 )
@@ -44,7 +43,9 @@ from finops_cli.pipeline.input_source import (
 )
 from finops_cli.pipeline.line_pipeline import InputShares, LinePipeline, LinePipelineConfig
 from finops_cli.pipeline.scheduler import Executor, LocalExecutor, compare_each
+from finops_cli.pipeline.stored.file_set import locate_of
 from finops_cli.pipeline.stored.journal import MadeOutput
+from finops_cli.pipeline.stored.patterns import refuse_to_find
 from finops_cli.version import __version__
 
 
@@ -89,10 +90,10 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
     Unfinished, NoEndpointLeft.
     """
     summary, monitor = RunSummary(), system_monitor(pipeline.kb)
-    watch = InputWatch([config.source, *further_files(config)])
+    watch = InputWatch([config.source, *config.input.parts, *further_files(config)])
     with ExitStack() as stack:
         stack.enter_context(monitor.work())
-        earlier = stack.enter_context(EarlierLines())
+        earlier = stack.enter_context(EarlierLines(locate_of(config.input)))
         note = _begin_note(config, pipeline)
         at_most = 1 if pipeline.backend.concurrency else BATCH_LINES
         executor: Executor
@@ -131,7 +132,10 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
 
 def refuse_impossible(config: RunConfig) -> None:
     """Raise UsageError for paths that cannot be read or written, and for resuming a pipe."""
-    if config.source is not None:
+    if config.source is not None and config.input.parts:
+        made = None if config.made is None else config.made.target
+        refuse_to_find(config.source, [config.output, made])
+    elif config.source is not None:
         refuse_unreadable(config.source)
     if config.output is not None:
         refuse_unwritable(config.output, [*read_files(config), *settings_files(config)])
@@ -154,7 +158,7 @@ def refuse_impossible(config: RunConfig) -> None:
             "--resume and --overwrite contradict each other",
             "give --resume to continue the output, or --overwrite to start over",
         )
-    if config.resume and not (_is_file(config.source) and config.output is not None):
+    if config.resume and not (_is_stored(config) and config.output is not None):
         raise UsageError(
             "--resume needs a file as input and -o FILE as output: a pipe cannot be read again",
             "give the input as a file and the output with -o, or leave --resume out",
@@ -163,7 +167,8 @@ def refuse_impossible(config: RunConfig) -> None:
 
 def read_files(config: RunConfig) -> list[Path | None]:
     """The files that the lines of a run come from: an output must not replace them."""
-    return [config.source, *config.input.other_files]
+    source = None if config.input.parts else config.source
+    return [source, *config.input.parts, *config.input.other_files]
 
 
 def settings_files(config: RunConfig) -> list[Path]:
@@ -180,6 +185,11 @@ def _is_file(path: Path | None) -> bool:
     return path is not None and path.is_file()
 
 
+def _is_stored(config: RunConfig) -> bool:
+    """Return true for an input that can be read again."""
+    return bool(config.input.parts) or _is_file(config.source)
+
+
 def _begin_note(config: RunConfig, pipeline: LinePipeline) -> resume.RunNote | None:
     """Begin the note of a run; None if a pipe or a device prevents resuming."""
     if not _can_resume(config) or config.output is None:
@@ -189,17 +199,14 @@ def _begin_note(config: RunConfig, pipeline: LinePipeline) -> resume.RunNote | N
     if config.attribution is None:
         return resume.RunNote(fingerprint, complete=False, book=given.note)
     source = fingerprint.input_bytes, fingerprint.input_sha256
-    files = [_digest_file(path, None) for path in further_files(config)]
-    if config.source is not None:
-        files.insert(0, _digest_file(config.source, source))
+    files = [resume.digest_file(path, None) for path in further_files(config)]
+    if config.input.parts:
+        files = [*(resume.digest_file(path, None) for path in config.input.parts), *files]
+    elif config.source is not None:
+        files.insert(0, resume.digest_file(config.source, source))
     before = resume.find_evidence(config.output) if config.resume else None
     evidence = config.attribution.begin(tuple(files), before)
     return resume.RunNote(fingerprint, complete=False, evidence=evidence, book=given.note)
-
-
-def _digest_file(path: Path, known: tuple[int, str] | None) -> FileDigest:
-    size, sha256 = resume.digest(path) if known is None else known
-    return FileDigest(path=str(path), size=size, sha256=sha256)
 
 
 def further_files(config: RunConfig) -> list[Path]:
@@ -241,9 +248,7 @@ def _complete_note(config: RunConfig, note: resume.RunNote, summary: RunSummary)
 def _can_resume(config: RunConfig) -> bool:
     """Return false where a pipe or a device prevents resuming."""
     output = config.output
-    return (
-        output is not None and _is_file(config.source) and (not output.exists() or _is_file(output))
-    )
+    return output is not None and _is_stored(config) and (not output.exists() or _is_file(output))
 
 
 def describe_lines(
@@ -300,7 +305,7 @@ def _resume_or_start(
     """
     path, empty = Path(output.name), not output.seek(0, os.SEEK_END)
     if config.resume and not empty:
-        resume.refuse_if_different(path, note.fingerprint)
+        resume.refuse_if_different(path, note.fingerprint, note.evidence)
         resume.cut_torn_line(output)
         done = _recount(config, path, pipeline, earlier, summary)
         if not resume.is_whole(path, done):

@@ -21,7 +21,7 @@ from finops_cli.domain.allotment import InventoryOrigin
 from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.stage_names import StageName
-from finops_cli.files.jsonl import Batch, Batches, InputLine
+from finops_cli.files.jsonl import Batch, Batches, FilePlace, InputLine
 from finops_cli.files.seen_ids import duplicate
 from finops_cli.kb.load import load_kb
 from finops_cli.models.engine import Engine
@@ -36,7 +36,7 @@ from finops_cli.pipeline.line_pipeline import (
     LineType,
     ProcessedLine,
 )
-from finops_cli.pipeline.output import add_warning, encode
+from finops_cli.pipeline.output import Line, add_warning, encode, name_place
 from finops_cli.pipeline.pipeline import PartialResult, Pipeline
 from finops_cli.pipeline.redaction import redaction_policy
 from finops_cli.pipeline.sentiment.tone import ToneConfig
@@ -87,6 +87,8 @@ class BatchResult:
     """The output lines of one batch, in order, and their counts."""
 
     first: int
+    place: FilePlace | None = None
+    """Where the first line stands, in an input of several files."""
     end: int
     """The number of input bytes up to the end of the batch."""
     is_model: bool
@@ -103,7 +105,7 @@ class BatchResult:
 
     def append(self, number: int, output: ProcessedLine[Any]) -> None:
         """Add the output of the next line, which has the given number."""
-        self.lines.append(encode(output.line))
+        self.lines.append(encode(self._name_place(output.line, number)))
         self.owed.append(output.owed)
         self.line_type.add_to(self.summary, output.line, output.owed, self.is_model)
         if output.given_id is not None:
@@ -115,6 +117,12 @@ class BatchResult:
             )
             if draw is not None:
                 self.draws.append((number, draw))
+
+    def _name_place(self, line: Any, number: int) -> Any:
+        """Name the file of a line and its number there, in an input of several files."""
+        if self.place is None or not isinstance(line, Line):
+            return line
+        return name_place(line, self.place._replace(line=self.place.line + number - self.first))
 
     def append_copied(self, line: bytes) -> None:
         """Add an output line of an earlier run."""
@@ -133,7 +141,7 @@ class BatchResult:
         self.line_type.add_to(rejected, line, 0, self.is_model)
         self.summary.add(replaced, sign=-1)
         self.summary.add(rejected)
-        self.lines[at] = encode(line)
+        self.lines[at] = encode(self._name_place(line, number))
         self.draws = [(drawing, draw) for drawing, draw in self.draws if drawing != number]
 
     def warn(self, number: int, finding: Finding) -> None:
@@ -197,14 +205,12 @@ class LocalExecutor:
     @property
     def dropped(self) -> Counter[str]:
         """The marks that were dropped from the input so far, by kind."""
-        lines = self._batches.lines
-        return Counter() if lines is None else lines.dropped
+        return self._batches.dropped
 
     @property
     def blank(self) -> int:
         """The blank lines of the input so far."""
-        lines = self._batches.lines
-        return 0 if lines is None else lines.blank
+        return self._batches.blank
 
     def results(self, skip: int) -> Iterator[BatchResult]:
         """Yield the results in order. The batches have skipped the first lines already."""
@@ -229,7 +235,9 @@ def compare_with_earlier(
         names = {number: name for name, number in result.names}
         for number, first in repeated.items():
             name = names[number]
-            result.replace(number, pipeline.reject(number, name, duplicate(name, first)))
+            place = None if earlier.locate is None else earlier.locate(first)
+            problem = duplicate(name, first, place)
+            result.replace(number, pipeline.reject(number, name, problem))
     if not result.draws:
         return
     found = earlier.promises.add([draw for _, draw in result.draws])
@@ -363,7 +371,11 @@ def _collect(
 ) -> BatchResult:
     is_model = pipeline.backend.origin.is_model
     result = BatchResult(
-        first=batch.first, end=batch.end, is_model=is_model, line_type=pipeline.line_type
+        first=batch.first,
+        place=batch.place,
+        end=batch.end,
+        is_model=is_model,
+        line_type=pipeline.line_type,
     )
     for number, output in enumerate(outputs, start=batch.first):
         if isinstance(output, bytes):

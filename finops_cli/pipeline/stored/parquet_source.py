@@ -77,6 +77,11 @@ class ParquetSource:
         return ()
 
     @property
+    def parts(self) -> tuple[Path, ...]:
+        """One file or a pipe has no parts."""
+        return ()
+
+    @property
     def has_rows(self) -> bool:
         """Return false: the number of a row is that of its output line."""
         return False
