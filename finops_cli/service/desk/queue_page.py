@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -139,12 +139,18 @@ class Counts:
 
     def count(self, connection: Connection, job: Job, asked: QueueQuery) -> int:
         """Return how many fails of `job` the filter takes."""
-        key = (job.id, asked.wanted)
+        wanted = asked.wanted
+        if wanted.decided == "none" and wanted.assignee is None:
+            every = structs.replace(asked, wanted=structs.replace(wanted, decided=None))
+            decided = structs.replace(wanted, decided="any")
+            return self.count(connection, job, every) - count_rows(connection, job.id, decided)
+        key = (job.id, wanted)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        count = count_rows(connection, job.id, asked.wanted)
-        if job.state == "completed" and asked.wanted.is_settled and not asked.wanted.changes:
+        count = count_rows(connection, job.id, wanted)
+        is_final = job.state == "completed" and "GONE" not in wanted.changes
+        if is_final and wanted.decided is None and wanted.assignee is None:
             self._kept[key] = count
             if len(self._kept) > _KEPT_COUNTS:
                 self._kept.popitem(last=False)

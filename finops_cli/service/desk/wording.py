@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from finops_cli.views.wording import write_day
 
@@ -16,6 +17,7 @@ TIER_LEVELS = {"LOW": 1, "MEDIUM": 2, "HIGH": 3, "CRITICAL": 4}
 """How many of the four bars of its mark a tier fills."""
 
 
+@lru_cache(512)
 def write_label(code: str | None) -> str:
     """Write a code as words: CNS_FAIL is `CNS fail`, LOCATE_AND_DELIVER is `Locate and deliver`."""
     if not code:

@@ -217,10 +217,17 @@ CREATE TABLE views (
 )
 """
 
+_CHANGED = """
+CREATE INDEX fails_changed_by_score ON fails (job, by_score, fail_id, id, marks) WHERE marks >= 256;
+CREATE INDEX fails_changed_by_rank ON fails (job, by_rank, fail_id, id, marks) WHERE marks >= 256
+"""
+"""The fails that are not as they were: few, in the order of the queue."""
+
 MIGRATIONS = (
     Migration(_AUDIT, sqlite=_SQLITE_GUARDS_AUDIT, postgres=_POSTGRES_GUARDS_AUDIT),
     Migration(_WORK),
     Migration(_REPLICAS),
     Migration(_DESK),
+    Migration(_CHANGED),
 )
 """Step N brings a database of version N-1 to version N."""
