@@ -11,6 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.redaction import RedactionPolicy
 from finops_cli.service.desk.forms import Form, local_path, read_form
 from finops_cli.service.desk.queue_filter import QUEUE, address, filter_pairs
@@ -108,7 +109,7 @@ def decide_selected(
     return Outcome(done=done, refused=refused)
 
 
-def read_view(form: Form, redaction: RedactionPolicy | None, parts: Parts) -> SavedView:
+def read_view(form: Form, redaction: RedactionPolicy | None, kb: KnowledgeBase) -> SavedView:
     """Read a view that is to be kept. Raises ServiceError 422.
 
     Its name is masked as any text that is stored; a filter for personal data is not kept.
@@ -117,7 +118,7 @@ def read_view(form: Form, redaction: RedactionPolicy | None, parts: Parts) -> Sa
     if not 1 <= len(name) <= _MOST_NAME:
         raise wrong_value("the name", f"{len(name)} characters", f"1 to {_MOST_NAME}")
     query = QueryParams(parse_qsl(form.text("query")))
-    asked = read_asked(query, parts.answering.kb.serve)
+    asked = read_asked(query, kb.serve)
     pairs = filter_pairs(asked.query)
     if redaction is not None:
         name = redaction.text(name)[0]
@@ -160,7 +161,7 @@ class QueueActions:
         """Keep a view under a name."""
         require_right(request, "see")
         parts, form = self._parts, await read_form(request)
-        view = read_view(form, parts.answering.redaction, parts)
+        view = read_view(form, parts.answering.redaction, parts.answering.kb)
         who = facts_of(request).name
         if not await parts.database.write(lambda db: save_view(db, who, view, _MOST_VIEWS)):
             raise wrong_value("the view", "one too many", f"up to {_MOST_VIEWS} views")

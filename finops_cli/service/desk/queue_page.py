@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, structs
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.desk.queue_filter import (
@@ -241,7 +241,10 @@ class QueuePage:
     async def page(self, request: Request) -> Response:
         """Show a page of the queue; a script that scrolls gets its rows only."""
         require_right(request, "see")
-        asked = read_asked(request.query_params, self._parts.answering.kb.serve)
+        given = request.query_params
+        if any(not value for _, value in given.multi_items()):  # a form sends its empty fields
+            return RedirectResponse(address(clean_query(given).multi_items()), 303)
+        asked = read_asked(given, self._parts.answering.kb.serve)
         person = facts_of(request).name
         queue = await self._parts.database.read(
             lambda db: view_queue_page(db, asked, self._counts, person)

@@ -85,35 +85,53 @@ class RowWindow {
     if (this.next && box.scrollTop + box.clientHeight > end - NEAR) {
       await this.load("next");
     } else if (this.previous && box.scrollTop < top + NEAR) {
-      await this.load("previous");
+      await (box.scrollTop === 0 ? this.loadTop() : this.load("previous"));
     }
+  }
+
+  /** Ask for rows; a session that has ended, or an error, loads the whole page again. */
+  async ask(link) {
+    const answer = await fetch(link, { headers: { "Finops-Rows": "true", Accept: "text/html" } });
+    if (!answer.ok || answer.redirected) {
+      window.location.reload();
+      return null;
+    }
+    const page = document.createElement("template");
+    page.innerHTML = await answer.text();
+    const rows = [...page.content.querySelectorAll("tr")];
+    return { rows, part: { count: rows.length, ...page.content.querySelector("template").dataset } };
+  }
+
+  /** Go back to the first rows at once, whatever lies between. */
+  async loadTop() {
+    this.isBusy = true;
+    const found = await this.ask(body.dataset.top);
+    this.isBusy = false;
+    if (found === null) return;
+    if (selection) for (const row of this.rows) keepSelected(row);
+    body.replaceChildren(...found.rows);
+    this.pages = [found.part];
+    if (selection) restoreSelected(found.rows);
+    this.resize();
+    box.scrollTop = 0;
+    this.look();
   }
 
   async load(side) {
     this.isBusy = true;
-    try {
-      const answer = await fetch(this[side], { headers: { "Finops-Rows": "true", Accept: "text/html" } });
-      if (!answer.ok || answer.redirected) {
-        window.location.reload();
-        return;
-      }
-      const page = document.createElement("template");
-      page.innerHTML = await answer.text();
-      const found = page.content.querySelectorAll("tr");
-      const part = { count: found.length, ...page.content.querySelector("template").dataset };
-      if (side === "next") {
-        body.append(...found);
-        this.pages.push(part);
-      } else {
-        body.prepend(...found);
-        this.pages.unshift(part);
-      }
-      if (selection) restoreSelected(found);
-      this.trim(side);
-      this.resize();
-    } finally {
-      this.isBusy = false;
+    const found = await this.ask(this[side]);
+    this.isBusy = false;
+    if (found === null) return;
+    if (side === "next") {
+      body.append(...found.rows);
+      this.pages.push(found.part);
+    } else {
+      body.prepend(...found.rows);
+      this.pages.unshift(found.part);
     }
+    if (selection) restoreSelected(found.rows);
+    this.trim(side);
+    this.resize();
     this.look();
   }
 
