@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -46,26 +49,62 @@ def run_service(
     alarms: AlarmOptions,
 ) -> None:
     """Open everything, and serve until a signal ends it."""
+    from finops_cli.service.server import listen
     from finops_cli.service.store.opening import open_database
 
     config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     source, token = _open_tokens(config)
     answering = _open_answering(context, models, config, backend)
     baseline = None if alarms.drift_baseline is None else read_drift_baseline(alarms.drift_baseline)
-    database = open_database(config.data, config.store)
-    try:
+    with ExitStack() as stack:
+        address = stack.enter_context(listen(config))
+        if config.socket is None:
+            config = replace(config, port=address.getsockname()[1])
+        database = stack.enter_context(closing(open_database(config.data, config.store)))
+        config = replace(config, rules=_name_rules(config, answering))
+        if database.is_shared:
+            config = stack.enter_context(_own_folder(config))
+            _refuse_strangers(database, config)
         opened = Opened(
             answering=answering,
             source=source,
             database=database,
+            address=address,
             jobs=_job_settings(models, config, backend, answering),
             dispatch=_open_dispatch(alarms, config, answering),
             baseline=baseline,
             token=token,
         )
         _serve(config, opened)
-    finally:
-        database.close()
+
+
+@contextmanager
+def _own_folder(config: ServeConfig) -> Iterator[ServeConfig]:
+    """Make and lock the folder of a replica. Raises ResumeRefused where another uses the name."""
+    from finops_cli.files.safe_io import locked_folder
+
+    own = config.data / "replicas" / config.replica
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked_folder(own):
+        yield replace(config, own=own)
+
+
+def _refuse_strangers(database: Database, config: ServeConfig) -> None:
+    from finops_cli.service.replicas.membership import refuse_other_folder, refuse_other_rules
+
+    refuse_other_folder(database, config.data)
+    refuse_other_rules(database, config.rules)
+
+
+def _name_rules(config: ServeConfig, answering: Answering) -> str:
+    """Say what the answers of the service depend on: all replicas must say the same."""
+    from finops_cli.version import __version__
+
+    return (
+        f"finops {__version__}, rules {answering.kb.version}, guard {answering.guard},"
+        f" backend {answering.backend.origin.name}, texts by {config.sentiment_backend},"
+        f" {'four' if config.four_eyes else 'two'} eyes"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +114,8 @@ class Opened:
     answering: Answering
     source: TokenSource
     database: Database
+    address: socket.socket
+    """Where the service listens."""
     jobs: ServerSettings
     dispatch: Dispatch | None
     baseline: Baseline | None
@@ -94,17 +135,14 @@ def _open_dispatch(
     from finops_cli.monitoring.hooks.outbox import Outbox
     from finops_cli.service.alarms.alarms import OUTBOX_FILE
 
-    outbox = Outbox(config.data / OUTBOX_FILE, continues=True)
+    outbox = Outbox(config.own_folder / OUTBOX_FILE, continues=True)
     return Dispatch(read_hooks(alarms.hooks), outbox, answering.kb.monitoring.hooks)
 
 
 def _serve(config: ServeConfig, given: Opened) -> None:
     from finops_cli.service.app import build_service
-    from finops_cli.service.server import SecondInterrupt, listen, serve
+    from finops_cli.service.server import SecondInterrupt, serve
 
-    opened = listen(config)
-    if config.socket is None:
-        config = replace(config, port=opened.getsockname()[1])
     log = sys.stderr if config.has_access_log else None
     service = build_service(
         config,
@@ -120,7 +158,7 @@ def _serve(config: ServeConfig, given: Opened) -> None:
     answering = given.answering
     service.audit.note("start", {"kb": answering.kb.version, "guard": answering.guard})
     try:
-        serve(service, config, opened, lambda: _show_address(config, given.token))
+        serve(service, config, given.address, lambda: _show_address(config, given.token))
     except SecondInterrupt as error:
         raise KeyboardInterrupt from error
     finally:

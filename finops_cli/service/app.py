@@ -23,6 +23,7 @@ from finops_cli.monitoring.system_monitor import system_monitor
 from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.access import Access, TokenSource
+from finops_cli.service.auth.sessions import Sessions
 from finops_cli.service.auth.tokens import Now, utc_now
 from finops_cli.service.batch.commands import ServerSettings
 from finops_cli.service.batch.routes import JobRoutes
@@ -44,6 +45,7 @@ from finops_cli.service.records.answering import Answering
 from finops_cli.service.records.spool import SpoolBudget
 from finops_cli.service.records.streams import Streams
 from finops_cli.service.records.when_down import model_down
+from finops_cli.service.replicas.membership import Membership
 from finops_cli.service.requests import facts_of
 from finops_cli.service.route_table import Parts, list_routes
 from finops_cli.service.routes import NamedRoute
@@ -73,17 +75,21 @@ class Service:
     """Adds the example of `--demo`."""
     routes: tuple[NamedRoute, ...]
     """Those of the API."""
+    members: Membership
 
     async def start(self) -> None:
         """Begin to work, in the event loop of the server."""
+        runner = self.parts.runner
         await self.upkeep.start()
-        await self.parts.runner.start()
+        await self.members.join(runner.wake, runner.release)
+        await runner.start()
         if self.demo is not None:
             await self.demo()
 
     async def stop(self) -> None:
         """End every process that the service has started."""
         await self.parts.runner.stop()
+        await self.members.leave()
         await self.upkeep.stop()
         await asyncio.to_thread(self.parts.alarms.close)
         if self.parts.pool is not None:
@@ -101,16 +107,15 @@ def build_service(
     log: TextIO | None = None,
     now: Now = utc_now,
 ) -> Service:
-    """Build the application. `jobs` is for the processes of jobs; `dispatch` tells the hooks; `log`
-    takes the access log.
-    """
+    """Build the application. `dispatch` tells the hooks, and `log` takes the access log."""
     kb = answering.kb
     metrics = Metrics(system_monitor(kb))
     audit = AuditLog(database, now)
     inner = _make_application(kb, audit)
     load = LoadDoor(inner, kb.serve, metrics)
     alarms = Alarms(system_monitor(kb), kb, config.data, dispatch)
-    runner = JobRunner(config.data, database, jobs, alarms, now)
+    members = Membership(database, config.replica, config.rules, now, metrics.sample)
+    runner = JobRunner(config.data, database, jobs, alarms, now, lambda: members.id)
     work = _open_work(config, answering, database, runner, now)
     parts = Parts(
         answering=answering,
@@ -118,15 +123,15 @@ def build_service(
         alarms=alarms,
         system=SystemRoutes(answering, metrics, load, database, work["pool"], now),
         audit=audit,
-        access=Access(tokens, kb.serve, now, is_secure=config.has_tls),
+        access=Access(tokens, Sessions(database, now), kb.serve, now, is_secure=config.has_tls),
         database=database,
         runner=runner,
         **work,
         data=config.data,
+        own=config.own_folder,
         four_eyes=config.four_eyes,
         now=now,
     )
-    routes = _add_routes(inner, parts)
     return Service(
         app=_add_doors(load, config, parts, ServiceLog(metrics, log)),
         answering=answering,
@@ -137,7 +142,8 @@ def build_service(
         parts=parts,
         upkeep=_open_upkeep(config, parts),
         demo=_demo(config, parts),
-        routes=tuple(routes),
+        routes=tuple(_add_routes(inner, parts)),
+        members=members,
     )
 
 
@@ -182,7 +188,7 @@ def _open_streams(
         settings=settings,
         metrics=metrics,
         alarms=alarms,
-        folder=config.data,
+        folder=config.own_folder,
         budget=SpoolBudget(settings.limits["spool_bytes"]),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from socket import gethostname
 from typing import Literal
 
 from finops_cli.domain.enums import GuardMode
@@ -20,7 +21,11 @@ class ServeConfig:
     socket: Path | None = None
     """A Unix socket in place of host and port."""
     data: Path
-    """The folder of the service's data."""
+    """The folder of the service's data. Replicas share it."""
+    own: Path | None = None
+    """The folder of what one replica writes for itself; None: `data`."""
+    rules: str = ""
+    """What the answers depend on, in words: all replicas must say the same."""
     store: str | None = field(default=None, repr=False)
     """The address of a PostgreSQL database; it may hold a password. None: SQLite in `data`."""
     tokens: Path | None = None
@@ -51,6 +56,16 @@ class ServeConfig:
     def is_loopback(self) -> bool:
         """Return true if only this machine can reach the service."""
         return self.socket is not None or is_loopback(self.host)
+
+    @property
+    def own_folder(self) -> Path:
+        """Return the folder of what no other replica touches."""
+        return self.own or self.data
+
+    @property
+    def replica(self) -> str:
+        """Return the name of the service among its replicas: its machine and its address."""
+        return f"{gethostname()}-{self.port if self.socket is None else self.socket.name}"
 
     @property
     def has_tls(self) -> bool:

@@ -18,6 +18,7 @@ from finops_cli.monitoring.system_monitor import SystemMonitor
 
 PROMETHEUS = CONTENT_TYPE_LATEST
 _PERCENTILES = (50, 95, 99)
+_SAMPLE_PERCENTILE = 95
 _MS = 1000
 _OUR_FAULT = 500
 
@@ -143,4 +144,15 @@ class Metrics:
             "records": stats.total.records,
             "statuses": stats.statuses,
             "predictions": stats.predictions,
+        }
+
+    def sample(self) -> dict[str, Any]:
+        """Return the few figures that the other replicas show of this one."""
+        with self._lock:
+            latency, statuses = self._latency.copy(), self._statuses.copy()
+        return {
+            "health": self._monitor.stats().health,
+            "requests": statuses.total(),
+            "errors": sum(count for status, count in statuses.items() if status >= _OUR_FAULT),
+            "p95_ms": percentile_ms(latency, _SAMPLE_PERCENTILE),
         }

@@ -16,14 +16,16 @@ from finops_cli.pipeline.sentiment.output import SentimentLine
 from finops_cli.service.alarms.alarms import DriftView
 from finops_cli.service.alarms.routes import BaselineRequest
 from finops_cli.service.batch.routes import JobRequest
+from finops_cli.service.contract.rows import LINES, Operation
 from finops_cli.service.fails.deciding import DecisionAnswer, DecisionRequest
 from finops_cli.service.fails.views import FailDetail, FailHistory, QueueView
 from finops_cli.service.net_routes import NetRequest
-from finops_cli.service.operations import ALL_OPERATIONS, LINES, Operation
+from finops_cli.service.operations import ALL_OPERATIONS
 from finops_cli.service.problems import MEDIA_TYPE, ProblemDocument
 from finops_cli.service.store.audit import AuditEntry
 from finops_cli.service.store.files import StoredFile
 from finops_cli.service.store.jobs import Job
+from finops_cli.service.store.replicas import Replica
 from finops_cli.verify.codecs import CODECS, TRIAGE, triage_codec
 from finops_cli.verify.schemas import schema_of
 from finops_cli.version import __version__
@@ -62,6 +64,7 @@ def published_schemas(kb: KnowledgeBase) -> dict[str, dict[str, Any]]:
         ("job", Job),
         ("job-request", JobRequest),
         ("audit-entry", AuditEntry),
+        ("replica", Replica),
         ("drift", DriftView),
         ("baseline-request", BaselineRequest),
         ("queue", QueueView),

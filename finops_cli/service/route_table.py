@@ -45,6 +45,9 @@ class Parts:
     files: FileRoutes
     jobs: JobRoutes
     data: Path
+    """The folder that replicas share."""
+    own: Path
+    """The folder of this service alone."""
     four_eyes: bool
     now: Now
 
@@ -85,7 +88,9 @@ def _work_routes(parts: Parts) -> list[NamedRoute]:
         parts.database,
         parts.idempotency,
     )
-    exports = Exports(parts.data, parts.answering.kb_dir, parts.database, settings, parts.now)
+    exports = Exports(
+        parts.data, parts.answering.kb_dir, parts.database, settings, parts.now, parts.own
+    )
     return [
         NamedRoute("/v1/export", exports.export),
         NamedRoute("/v1/fails", fails.fails),
@@ -114,6 +119,7 @@ def _system_routes(parts: Parts) -> list[NamedRoute]:
         NamedRoute("/v1/schemas/{name}", knowledge.schema),
         NamedRoute("/v1/models", system.models),
         NamedRoute("/v1/models/{name}/reload", system.reload, methods=["POST"]),
+        NamedRoute("/v1/replicas", system.replicas),
         NamedRoute("/v1/audit", audit.entries),
         NamedRoute("/v1/audit/verify", audit.verification),
         NamedRoute("/metrics", system.metrics),

@@ -24,6 +24,7 @@ from finops_cli.service.records.when_down import is_down, reload_model, states_o
 from finops_cli.service.requests import actor_of
 from finops_cli.service.store.audit import append
 from finops_cli.service.store.database import Database
+from finops_cli.service.store.replicas import list_replicas
 from finops_cli.service.uploads.mask_pool import MaskPool
 from finops_cli.version import __version__
 
@@ -115,6 +116,11 @@ class SystemRoutes:
                 "servers": states_of(self._answering.backend),
             }
         )
+
+    async def replicas(self, request: Request) -> Response:
+        """List the services that use the database, each with its last figures."""
+        require_right(request, "see")
+        return _json(await self._database.read(list_replicas))
 
     async def openapi(self, request: Request) -> Response:
         """Return the OpenAPI document."""

@@ -14,9 +14,12 @@ from finops_cli.models.protocol import Backend
 from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.records.when_down import states_of
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Database, DatabaseLost
 from finops_cli.service.store.heads import AuditHead, append_head, last_entry
 from finops_cli.service.store.retention import delete_old, find_old
+
+_UNTOUCHED = timedelta(days=1)
+"""An upload of another replica is younger; clocks of machines differ by less."""
 
 
 class Watch:
@@ -79,7 +82,8 @@ class Upkeep:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.keep_head(0)
+        with suppress(DatabaseLost):
+            await self.keep_head(0)
 
     async def delete_old(self) -> None:
         """Delete what is older than is kept."""
@@ -99,8 +103,15 @@ class Upkeep:
 
     def _delete(self, before: datetime | None, at: datetime, has_strays: bool = False) -> None:
         old = self._database.write_now(lambda db: find_old(db, self._data, before))
-        strays = old.strays if has_strays else []
+        strays = self._abandoned(old.strays, at) if has_strays else []
         delete_old(self._database, self._data, old._replace(strays=strays), at)
+
+    def _abandoned(self, strays: list[Path], at: datetime) -> list[Path]:
+        """Return what nobody owns; beside other replicas, what nobody has touched for long."""
+        if not self._database.is_shared:
+            return strays
+        oldest = (at - _UNTOUCHED).timestamp()
+        return [each for each in strays if each.exists() and each.stat().st_mtime < oldest]
 
     async def _keep_heads(self) -> None:
         """Keep a head after many entries at once, and after some minutes."""
@@ -110,7 +121,8 @@ class Upkeep:
             await asyncio.sleep(times["head"])
             waited += times["head"]
             is_time = waited >= times["audit_head"]
-            await self.keep_head(1 if is_time else entries)
+            with suppress(OSError, FinopsError):  # the next time may do
+                await self.keep_head(1 if is_time else entries)
             waited = 0 if is_time else waited
 
     async def _look(self) -> None:

@@ -31,7 +31,9 @@ _NEED_PACKAGES = (
     "system",
     "when_down",
 )
-collect_ignore = [] if HAS_PACKAGES else [f"test_{each}.py" for each in _NEED_PACKAGES]
+collect_ignore = (
+    [] if HAS_PACKAGES else ["replicas", *(f"test_{each}.py" for each in _NEED_PACKAGES)]
+)
 """The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""
 ROLES = ("reader", "analyst", "operator", "auditor", "admin")
 TOKENS = {role: f"fop_{role}-of-the-tests" for role in ROLES}

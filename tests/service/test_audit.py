@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -119,3 +120,25 @@ def test_database_of_a_newer_finops_is_refused(tmp_path: Path) -> None:
     raw.close()
     with pytest.raises(UsageError, match="a newer finops"):
         SqliteDatabase(tmp_path)
+
+
+def test_import_goes_on_under_load(tmp_path: Path) -> None:
+    """Short work passes an import a few times, and not for ever."""
+    database, order, gate = SqliteDatabase(tmp_path), list[str](), Event()
+
+    async def fill() -> None:
+        held = asyncio.ensure_future(database.write(lambda db: gate.wait(10)))
+        await asyncio.sleep(0.1)
+        later = asyncio.ensure_future(database.write(lambda db: order.append("later"), soon=False))
+        soon = [
+            asyncio.ensure_future(database.write(lambda db: order.append("soon")))
+            for _ in range(1_000)
+        ]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(held, later, *soon)
+
+    asyncio.run(fill())
+    database.close()
+    assert order.count("soon") == 1_000
+    assert 0 < order.index("later") < 500

@@ -47,7 +47,7 @@ from finops_cli.service.store.jobs import (
     update_job,
 )
 from finops_cli.service.store.opening import open_database
-from finops_cli.service.store.postgres_connection import PostgresConnection, read_address
+from finops_cli.service.store.postgres.connection import PostgresConnection, read_address
 from finops_cli.service.store.sqlite import DATABASE_FILE, connect
 from finops_cli.views.answer_index import AnswerIndex
 from tests.support.stores import EASED, LINES, NOW, RAISED, a_job, a_queue, a_second_queue, add_file

@@ -38,6 +38,13 @@ class Postgres:
         subprocess.run([*command, *options, name], check=True, capture_output=True)
         return self.address(name)
 
+    def run_sql(self, address: str, *statements: str) -> None:
+        """Run statements, each on its own."""
+        command = [str(self._binaries / "psql"), "-q", "-v", "ON_ERROR_STOP=1", address]
+        for statement in statements:
+            command += ["-c", statement]
+        subprocess.run(command, check=True, capture_output=True)
+
     def start(self) -> None:
         """Start, and wait until it answers."""
         settings = (*_SETTINGS, f"unix_socket_directories={self.folder}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Protocol
@@ -13,6 +11,7 @@ from typing import Protocol
 from starlette.requests import HTTPConnection
 
 from finops_cli.kb.chapters.serve import ServeSettings
+from finops_cli.service.auth.sessions import Sessions
 from finops_cli.service.auth.tokens import Now, TokenOwner, digest_of, find_owner
 from finops_cli.service.problems import ServiceError
 
@@ -26,26 +25,22 @@ class TokenSource(Protocol):
     def owners(self) -> list[TokenOwner]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """The session of a browser. It ends with the token that it began with."""
-
-    sha256: str
-    """The digest of the token."""
-    until: datetime
-
-
 class Access:
     """Knows tokens and sessions, and counts wrong tokens by address."""
 
     def __init__(
-        self, tokens: TokenSource, settings: ServeSettings, now: Now, is_secure: bool
+        self,
+        tokens: TokenSource,
+        sessions: Sessions,
+        settings: ServeSettings,
+        now: Now,
+        is_secure: bool,
     ) -> None:
-        """Keep the tokens. `is_secure`: browsers reach the service by TLS."""
+        """Keep the parts. `is_secure`: browsers reach the service by TLS."""
         self._tokens = tokens
         self._settings = settings
         self._now = now
-        self._sessions: dict[str, Session] = {}
+        self._sessions = sessions
         self._failures: dict[str, deque[datetime]] = {}
         self.is_secure = is_secure
         self.cookie = "__Host-finops" if is_secure else "finops"
@@ -55,17 +50,17 @@ class Access:
         """Return how long a session lasts."""
         return self._settings.times["session"]
 
-    def owner_of(self, connection: HTTPConnection) -> tuple[TokenOwner, str | None]:
+    async def owner_of(self, connection: HTTPConnection) -> tuple[TokenOwner, str | None]:
         """Return the owner behind a request, and the session if it has one.
 
-        Raises ServiceError 401 without a valid token, and 429 after too many wrong ones.
+        Raises ServiceError 401 without a valid token, 429 after too many wrong ones; DatabaseLost.
         """
         address = connection.client.host if connection.client else ""
         header = connection.headers.get("authorization", "")
         if header.lower().startswith(_SCHEME):
             return self.owner_of_token(header[len(_SCHEME) :].strip(), address), None
         session = connection.cookies.get(self.cookie)
-        owner = None if session is None else self._owner_of_session(session)
+        owner = None if session is None else await self._owner_of_session(session)
         if owner is None:
             raise _unknown("no token")
         return owner, session
@@ -87,26 +82,21 @@ class Access:
         self._failures[address] = failures
         raise _unknown("the token is wrong or has expired")
 
-    def begin_session(self, token: str) -> str:
+    async def begin_session(self, token: str) -> str:
         """Begin a session of the browser that gave `token`, and return its secret name."""
-        now = self._now()
-        for name in [each for each, kept in self._sessions.items() if kept.until <= now]:
-            del self._sessions[name]
-        name = secrets.token_urlsafe(32)
-        until = now + timedelta(seconds=self._settings.times["session"])
-        self._sessions[name] = Session(digest_of(token), until)
-        return name
+        until = self._now() + timedelta(seconds=self._settings.times["session"])
+        return await self._sessions.begin(digest_of(token), until)
 
-    def end_session(self, name: str) -> None:
+    async def end_session(self, name: str) -> None:
         """End a session."""
-        self._sessions.pop(name, None)
+        await self._sessions.end(name)
 
-    def _owner_of_session(self, name: str) -> TokenOwner | None:
-        session, now = self._sessions.get(name), self._now()
-        if session is None or session.until <= now:
+    async def _owner_of_session(self, name: str) -> TokenOwner | None:
+        session, now = await self._sessions.find(name), self._now()
+        if session is None:
             return None
         for owner in self._tokens.owners():
-            if owner.sha256 == session.sha256 and owner.is_valid(now):
+            if owner.sha256 == session.token and owner.is_valid(now):
                 return owner
         return None
 

@@ -23,6 +23,8 @@ class JobProcess:
     def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self._process = process
         self._folder = folder
+        self.is_released = False
+        """It was ended because another service may go on with the job."""
 
     @classmethod
     async def start(cls, arguments: Sequence[str], folder: Path) -> JobProcess:
@@ -60,6 +62,12 @@ class JobProcess:
             if await self.wait(_PATIENCE) is None:
                 self._process.kill()
         await self._process.wait()
+
+    def kill(self) -> None:
+        """End the process at once: another service may go on with the job."""
+        self.is_released = True
+        if self._process.returncode is None:
+            self._process.kill()
 
     def messages(self) -> str:
         """Return the error that the process wrote, without the folders of the service."""

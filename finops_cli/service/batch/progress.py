@@ -27,6 +27,7 @@ from finops_cli.service.store.jobs import (
     output_path,
     read_job,
 )
+from finops_cli.service.store.replicas import owner_of
 from finops_cli.views.answers import Answer, read_answer
 
 CHUNK_LINES = 256
@@ -63,12 +64,19 @@ class Chunk(NamedTuple):
 class JobProgress:
     """Follows the output of one job."""
 
-    def __init__(self, job: Job, data: Path, database: Database, see: See) -> None:
-        """Go on where the database stands. `see` is called with the lines that are new."""
+    def __init__(self, job: Job, owner: str, data: Path, database: Database, see: See) -> None:
+        """Go on where the database stands. `see` is called with the lines that are new.
+
+        `owner` is the service that runs the job: what it reads counts as long as it does.
+        """
         self._see = see
-        self.job = job
+        self.job, self._owner = job, owner
         self._path = output_path(data, job.id)
         self._database = database
+        self.go_on_from(job)
+
+    def go_on_from(self, job: Job) -> None:
+        """Go on where the database stands, after it was lost in the middle of a change."""
         self._lines = job.request_counts["done"]
         self._bytes = job.output_bytes
 
@@ -107,6 +115,8 @@ class JobProgress:
         def work(connection: Connection) -> bool:
             job = read_job(connection, id)
             if job is None or job.deleted is not None or job.output_bytes != chunk.start:
+                return False
+            if owner_of(connection, id) != self._owner:
                 return False
             insert_fails(connection, id, rows)
             count_lines(connection, id, statuses, count, end)

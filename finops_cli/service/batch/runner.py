@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
+from finops_cli.errors import FinopsError
 from finops_cli.monitoring.events import EventName
 from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.auth.tokens import Now
@@ -26,7 +29,7 @@ from finops_cli.service.batch.commands import (
 from finops_cli.service.batch.process import JobProcess
 from finops_cli.service.batch.progress import JobProgress, delete_all_rows, mark_all_gone
 from finops_cli.service.store.audit import SERVICE, append
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.files import files_folder
 from finops_cli.service.store.jobs import (
     WITH_FAILS,
@@ -34,59 +37,73 @@ from finops_cli.service.store.jobs import (
     JobState,
     deleted_with_rows,
     job_folder,
-    jobs_in,
     output_path,
+    read_job,
     take_next_job,
     update_job,
 )
+from finops_cli.service.store.replicas import owner_of
 
+T = TypeVar("T")
 QUEUES = ("engine", "models")
 _LOOK_SECONDS = 0.5
+_IDLE_SECONDS = 2
 _FRUITLESS = 3
 """Processes that ended without a further line, after which a job has failed."""
 _WRITTEN_BY_ANOTHER = "another finops is writing it"
 _UNVERIFIED = 1
 
 
+class _Run(NamedTuple):
+    """A job that this service runs."""
+
+    job: Job
+    owner: str
+    """The id of this service when it took the job."""
+    progress: JobProgress
+
+
 class JobRunner:
     """The jobs of one service."""
 
     def __init__(
-        self, data: Path, database: Database, settings: ServerSettings, alarms: Alarms, now: Now
+        self,
+        data: Path,
+        database: Database,
+        settings: ServerSettings,
+        alarms: Alarms,
+        now: Now,
+        owner: Callable[[], str],
     ) -> None:
+        """Keep the parts. `owner` returns the id of this service among those of the database."""
         self.settings = settings
         self._data, self._database, self._now = data, database, now
-        self._alarms = alarms
+        self._alarms, self._owner = alarms, owner
         self._wake = {queue: asyncio.Event() for queue in QUEUES}
         self._changed = asyncio.Condition()
         self._running: dict[str, JobProcess] = {}
         self._speed: dict[str, tuple[float, int]] = {}
         self._fruitless: Counter[str] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
-        self._cancelled: set[str] = set()
         self._is_stopping = False
 
     async def start(self) -> None:
-        """Take up what an earlier service left, and begin to work."""
-
-        def take_up(connection: Any) -> None:
-            for job in jobs_in(connection, "in_progress", "finalizing"):
-                update_job(connection, job.id, state="interrupted")
-            for job in jobs_in(connection, "cancelling"):
-                update_job(connection, job.id, state="cancelled", ended=self._now().isoformat())
-
-        await self._database.write(take_up)
+        """Finish what an earlier service left, and begin to work."""
         for id in await self._database.read(deleted_with_rows):
             await delete_all_rows(self._database, id)
         self._tasks = [asyncio.create_task(self._work(queue)) for queue in QUEUES]
 
     async def stop(self) -> None:
-        """End the processes. Their jobs go on when the service starts again."""
+        """End the processes. Their jobs go on when the service starts again, or elsewhere."""
         self._is_stopping = True
         await asyncio.gather(*(process.end() for process in list(self._running.values())))
-        for event in self._wake.values():
-            event.set()
+        self.wake()
         await asyncio.gather(*self._tasks)
+
+    def release(self) -> None:
+        """End the processes at once: another service may take their jobs."""
+        for process in self._running.values():
+            process.kill()
 
     def queue_of(self, command: str) -> str:
         """Return the queue that a job of `command` waits in."""
@@ -98,9 +115,16 @@ class JobRunner:
         for event in self._wake.values():
             event.set()
 
+    @property
+    def running(self) -> int:
+        """Return how many jobs this service runs."""
+        return len(self._running)
+
     async def cancel(self, id: str) -> None:
-        """End the process of a job whose state is `cancelling`."""
-        self._cancelled.add(id)
+        """End the process of a job whose state is `cancelling`, if this service runs it.
+
+        Another service that runs it finds the state when it looks.
+        """
         process = self._running.get(id)
         if process is not None:
             await process.end()
@@ -134,37 +158,50 @@ class JobRunner:
     async def _work(self, queue: str) -> None:
         while not self._is_stopping:
             self._wake[queue].clear()
-            at = self._now().isoformat()
-            job = await self._database.write(partial(take_next_job, queue=queue, at=at))
+            at, owner = self._now().isoformat(), self._owner()
+            take = partial(take_next_job, queue=queue, at=at, owner=owner)
+            try:
+                job = await self._database.write(take)
+            except FinopsError:  # the database is lost or full: the next time may do
+                await asyncio.sleep(_LOOK_SECONDS)
+                continue
             if job is None:
-                await self._wake[queue].wait()
+                await self._sleep(queue)
             else:
-                await self._run(job)
+                progress = JobProgress(job, owner, self._data, self._database, self._alarms.see)
+                await self._run(_Run(job, owner, progress))
 
-    async def _run(self, job: Job) -> None:
+    async def _sleep(self, queue: str) -> None:
+        """Wait for a new job; one that another service was given is seen after a while."""
+        seconds = _IDLE_SECONDS if self._database.is_shared else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake[queue].wait()
+
+    async def _run(self, run: _Run) -> None:
         await self.tell()
-        progress = JobProgress(job, self._data, self._database, self._alarms.see)
+        job, progress = run.job, run.progress
         folder, output = job_folder(self._data, job.id), output_path(self._data, job.id)
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         if not COMMANDS[job.command].resumes or not output.exists():
             output.unlink(missing_ok=True)
-            await progress.forget()
+            await self._insist(progress.forget)
         before = progress.lines
         try:
             process = await JobProcess.start(self._arguments(job, folder, output), folder)
         except OSError as error:
-            await self._end(job, "failed", error=f"no process can be started: {error.strerror}")
+            await self._end(run, "failed", error=f"no process can be started: {error.strerror}")
             return
         self._running[job.id] = process
         self._speed[job.id] = (asyncio.get_running_loop().time(), before)
         try:
-            if self._is_stopping or job.id in self._cancelled:
+            if self._is_stopping:
                 await process.end()
-            status = await self._follow(process, progress)
+            status = await self._follow(process, run)
         finally:
             del self._running[job.id], self._speed[job.id]
-        await self._settle(job, process, progress, status, before)
+        await self._settle(run, process, status, before)
 
     def _arguments(self, job: Job, folder: Path, output: Path) -> list[str]:
         files = files_folder(self._data)
@@ -178,64 +215,101 @@ class JobRunner:
             resumes=output.exists(),
         )
 
-    async def _follow(self, process: JobProcess, progress: JobProgress) -> int:
+    async def _follow(self, process: JobProcess, run: _Run) -> int:
         """Take over what the process writes, until it ends; return its status."""
         while (status := await process.wait(_LOOK_SECONDS)) is None:
-            if await progress.advance():
-                await self.tell()
+            with suppress(FinopsError):  # the database is lost or full: the next time may do
+                await self._advance(run)
+                found = await self._database.read(partial(read_job, id=run.job.id))
+                if found is not None and found.state == "cancelling":
+                    await process.end()
         return status
 
-    async def _settle(
-        self, job: Job, process: JobProcess, progress: JobProgress, status: int, before: int
-    ) -> None:
-        """Take over the rest of the output, and say how the job ended."""
-        if job.id in self._cancelled:
-            self._cancelled.discard(job.id)
-            await progress.advance()
-            await self._end(job, "cancelled")
-        elif status in (0, _UNVERIFIED):
-            await self._set(job, "finalizing")
-            await progress.advance()
-            if job.command in WITH_FAILS:
-                await mark_all_gone(self._database, job.id)
-            await self._end(job, "completed", verified=status == 0)
-        elif self._is_stopping:
-            await progress.advance()
-            await self._set(job, "interrupted")
-        else:
-            await progress.advance()
-            if progress.lines > before:
-                self._fruitless[job.id] = 0
-            await self._try_again(job, process, status)
+    async def _advance(self, run: _Run) -> None:
+        """Take over the lines that are new."""
+        try:
+            if await run.progress.advance():
+                await self.tell()
+        except FinopsError:
+            found = await self._database.read(partial(read_job, id=run.job.id))
+            if found is not None:
+                run.progress.go_on_from(found)
+            raise
 
-    async def _try_again(self, job: Job, process: JobProcess, status: int) -> None:
+    async def _settle(self, run: _Run, process: JobProcess, status: int, before: int) -> None:
+        """Take over the rest of the output, and say how the job ended."""
+        if status in (0, _UNVERIFIED):
+            await self._set(run, "finalizing")
+        await self._insist(partial(self._advance, run))
+        found = await self._insist(partial(self._database.read, partial(read_job, id=run.job.id)))
+        if found is not None and found.state == "cancelling":
+            await self._end(run, "cancelled")
+        elif status in (0, _UNVERIFIED):
+            if run.job.command in WITH_FAILS:
+                await self._insist(partial(mark_all_gone, self._database, run.job.id))
+            await self._end(run, "completed", verified=status == 0)
+        elif self._is_stopping or process.is_released:
+            await self._set(run, "interrupted", owner=None)
+        else:
+            if run.progress.lines > before:
+                self._fruitless[run.job.id] = 0
+            await self._try_again(run, process, status)
+
+    async def _try_again(self, run: _Run, process: JobProcess, status: int) -> None:
         """Go on with a job whose process was killed; one that ended by itself has failed."""
         said = await asyncio.to_thread(process.messages)
         may_go_on = status < 0 or _WRITTEN_BY_ANOTHER in said
-        self._fruitless[job.id] += 1
-        if may_go_on and self._fruitless[job.id] < _FRUITLESS:
+        self._fruitless[run.job.id] += 1
+        if may_go_on and self._fruitless[run.job.id] < _FRUITLESS:
             await asyncio.sleep(_LOOK_SECONDS)
-            await self._set(job, "interrupted")
+            await self._set(run, "interrupted", owner=None)
             return
         reason = f"its process was ended by signal {-status}" if status < 0 else said
-        await self._end(job, "failed", error=reason or f"exit status {status}")
+        await self._end(run, "failed", error=reason or f"exit status {status}")
 
-    async def _set(self, job: Job, state: JobState, **fields: Any) -> None:
-        await self._database.write(
-            lambda connection: update_job(connection, job.id, state=state, **fields)
-        )
+    async def _set(self, run: _Run, state: JobState, **fields: Any) -> None:
+        """Give a job another state, unless somebody cancels it: then it stops here."""
+        id, ended = run.job.id, self._now().isoformat()
+
+        def work(connection: Connection) -> None:
+            job = read_job(connection, id)
+            if job is None or owner_of(connection, id) != run.owner:
+                return
+            if job.state != "cancelling":
+                update_job(connection, id, state=state, **fields)
+            elif state == "interrupted":
+                update_job(connection, id, state="cancelled", ended=ended, owner=None)
+
+        await self._insist(partial(self._database.write, work))
         await self.tell()
 
-    async def _end(self, job: Job, state: JobState, **fields: Any) -> None:
-        self._fruitless.pop(job.id, None)
-        at = self._now()
+    async def _end(self, run: _Run, state: JobState, **fields: Any) -> None:
+        id, at = run.job.id, self._now()
+        self._fruitless.pop(id, None)
 
-        def work(connection: Any) -> None:
-            update_job(connection, job.id, state=state, ended=at.isoformat(), **fields)
-            append(connection, at, SERVICE, f"job_{state}", job.id, {})
+        def work(connection: Connection) -> bool:
+            if owner_of(connection, id) != run.owner:
+                return False  # another service has taken it over
+            ended = {"ended": at.isoformat(), "owner": None}
+            update_job(connection, id, state=state, **ended, **fields)
+            append(connection, at, SERVICE, f"job_{state}", id, {})
+            return True
 
-        await self._database.write(work)
-        if state != "cancelled":
+        is_ours = await self._insist(partial(self._database.write, work))
+        if is_ours and state != "cancelled":
             name: EventName = "job_done" if state == "completed" else "job_failed"
-            self._alarms.report(name, job=job.id, command=job.command)
+            self._alarms.report(name, job=id, command=run.job.command)
         await self.tell()
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        """Call until the database answers; None where the service stops meanwhile.
+
+        What is not stored then is found again by whoever takes the job over.
+        """
+        while True:
+            try:
+                return await call()
+            except FinopsError:
+                if self._is_stopping:
+                    return None
+                await asyncio.sleep(_LOOK_SECONDS)

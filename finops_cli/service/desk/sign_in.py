@@ -60,7 +60,7 @@ class SignInPages:
         """End the session."""
         session = facts_of(request).session
         if session is not None:
-            self._parts.access.end_session(session)
+            await self._parts.access.end_session(session)
         answer = RedirectResponse(f"{SIGN_IN}?said=signed-out", 303)
         answer.delete_cookie(self._parts.access.cookie, secure=self._parts.access.is_secure)
         return answer
@@ -94,7 +94,7 @@ class SignInPages:
         owner = self._parts.access.owner_of_token(token, address)
         await self._record(request, owner)
         answer = RedirectResponse(target, 303)
-        _set_cookie(answer, self._parts.access, token)
+        await _set_cookie(answer, self._parts.access, token)
         return answer
 
     async def _record(self, request: HTTPConnection, owner: TokenOwner) -> None:
@@ -122,10 +122,10 @@ def _next(request: Request) -> str:
     return local_path(request.query_params.get("next", "/"))
 
 
-def _set_cookie(answer: Response, access: Access, token: str) -> None:
+async def _set_cookie(answer: Response, access: Access, token: str) -> None:
     answer.set_cookie(
         access.cookie,
-        access.begin_session(token),
+        await access.begin_session(token),
         max_age=access.session_seconds,
         path="/",
         httponly=True,

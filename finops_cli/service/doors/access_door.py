@@ -42,7 +42,7 @@ class AccessDoor:
         if scope["type"] == "http" and not (is_open(scope["path"]) or _is_start(scope)):
             connection = HTTPConnection(scope)
             facts = facts_of(connection)
-            owner, facts.session = self._access.owner_of(connection)
+            owner, facts.session = await self._access.owner_of(connection)
             facts.name, facts.role = owner.name, owner.role
         await self._app(scope, receive, send)
 

@@ -44,12 +44,21 @@ class Exports:
     """Answers `GET /v1/export`."""
 
     def __init__(
-        self, data: Path, kb_dir: Path, database: Database, settings: ServeSettings, now: Now
+        self,
+        data: Path,
+        kb_dir: Path,
+        database: Database,
+        settings: ServeSettings,
+        now: Now,
+        own: Path,
     ) -> None:
-        """Make the folder of the exports, and delete what an earlier service left in it."""
+        """Make the folder of the exports, and delete what an earlier service left in it.
+
+        `own` is a folder that no other replica writes in.
+        """
         self._data, self._kb_dir, self._database = data, kb_dir, database
         self._settings, self._now = settings, now
-        self._folder = data / "exports"
+        self._folder = own / "exports"
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._running = 0
         for left in self._folder.iterdir():

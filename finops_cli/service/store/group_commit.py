@@ -7,18 +7,19 @@ writer that commits what has gathered, and takes short work first, keeps a decis
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from queue import PriorityQueue
-from threading import Thread
+from threading import Condition, Thread
 from typing import Any, NamedTuple, TypeVar
 
 from finops_cli.service.store.database import Connection, Work
 
 T = TypeVar("T")
-_SOON, _LATER, _LAST = 0, 1, 2
 _AT_ONCE = 64
 """Works that are committed together at most."""
+_PASSES = 4
+"""Commits of short work that may pass an import, so that it goes on under load too."""
 
 
 class Waiting(NamedTuple):
@@ -37,48 +38,55 @@ class Outcome(NamedTuple):
 
 
 class GroupCommit:
-    """The queue of the writer, and its thread."""
+    """The queues of the writer, and its thread."""
 
     def __init__(self, commit: Callable[[Sequence[Waiting]], None]) -> None:
         """Begin. `commit` runs works in one transaction and settles their futures."""
         self._commit = commit
-        self._queue: PriorityQueue[tuple[int, int, Waiting | None]] = PriorityQueue()
-        self._count = 0
+        self._soon: deque[Waiting] = deque()
+        self._later: deque[Waiting] = deque()
+        self._passed = 0
+        self._is_closing = False
+        self._change = Condition()
         self._thread = Thread(target=self._run, name="finops-writer")
         self._thread.start()
 
     async def write(self, work: Work[T], soon: bool = True) -> T:
         """Run `work`, and wait for it in an event loop."""
-        return await asyncio.wrap_future(self._submit(work, _SOON if soon else _LATER))
+        return await asyncio.wrap_future(self._submit(work, soon))
 
     def write_now(self, work: Work[T]) -> T:
         """Run `work`, and wait for it in a thread."""
-        return self._submit(work, _SOON).result()
+        return self._submit(work, soon=True).result()
 
     def close(self) -> None:
         """Finish what is queued, and end the thread."""
-        self._submit(lambda connection: None, _LAST).exception()
-        self._queue.put((_LAST + 1, 0, None))
+        with self._change:
+            self._is_closing = True
+            self._change.notify()
         self._thread.join()
 
-    def _submit(self, work: Work[T], priority: int) -> Future[T]:
+    def _submit(self, work: Work[T], soon: bool) -> Future[T]:
         future: Future[T] = Future()
-        self._count += 1
-        self._queue.put((priority, self._count, Waiting(work, future)))
+        with self._change:
+            (self._soon if soon else self._later).append(Waiting(work, future))
+            self._change.notify()
         return future
 
     def _run(self) -> None:
-        while True:
-            gathered = [self._queue.get()]
-            while len(gathered) < _AT_ONCE and not self._queue.empty():
-                if gathered[-1][0] >= _LATER:
-                    break
-                gathered.append(self._queue.get())
-            works = [waiting for _, _, waiting in gathered if waiting is not None]
-            if works:
-                self._commit(works)
-            if gathered[-1][2] is None:
-                return
+        while works := self._take():
+            self._commit(works)
+
+    def _take(self) -> list[Waiting]:
+        """Wait for work, and return what is committed together; empty at the end."""
+        with self._change:
+            while not (self._soon or self._later or self._is_closing):
+                self._change.wait()
+            if self._later and (not self._soon or self._passed >= _PASSES):
+                self._passed = 0
+                return [self._later.popleft()]
+            self._passed += 1
+            return [self._soon.popleft() for _ in range(min(_AT_ONCE, len(self._soon)))]
 
 
 def run_works(connection: Connection, works: Sequence[Waiting]) -> list[Outcome]:

@@ -143,14 +143,23 @@ def next_job(connection: Connection, queue: str) -> Job | None:
     return None if row is None else _job(row)
 
 
-def take_next_job(connection: Connection, queue: str, at: str) -> Job | None:
-    """Begin the next job of a queue, and return it as it is then; None: none waits."""
+def take_next_job(connection: Connection, queue: str, at: str, owner: str) -> Job | None:
+    """Begin the next job of a queue, and return it as it is then; None: none waits.
+
+    `owner` is the service that runs it.
+    """
     job = next_job(connection, queue)
-    if job is None:
+    if job is None or not _is_listed(connection, owner):
         return None
     began = {"started": job.started or at, "attempts": job.attempts + 1, "error": None}
-    update_job(connection, job.id, state="in_progress", **began)
+    update_job(connection, job.id, state="in_progress", owner=owner, **began)
     return read_job(connection, job.id)
+
+
+def _is_listed(connection: Connection, owner: str) -> bool:
+    """Return false for a service that the others took for dead: they would begin its job again."""
+    row = connection.execute("SELECT 1 FROM replicas WHERE id = ?", (owner,)).fetchone()
+    return row is not None
 
 
 def count_waiting(connection: Connection) -> int:

@@ -23,7 +23,7 @@ def open_database(folder: Path, store: str | None) -> Database:
     if store is None:
         return SqliteDatabase(folder)
     refuse_other_address(store)
-    from finops_cli.service.store.postgres import PostgresDatabase
+    from finops_cli.service.store.postgres.database import PostgresDatabase
 
     return PostgresDatabase(folder, store)
 
@@ -55,7 +55,7 @@ def address_of(data: Path, store: str | None) -> str:
 def snapshot(address: str) -> Iterator[Connection]:
     """Read the database at `address` as it is at one moment, for a process that only reads it."""
     if is_postgres(address):
-        from finops_cli.service.store.postgres import postgres_snapshot
+        from finops_cli.service.store.postgres.database import postgres_snapshot
 
         with postgres_snapshot(address) as shared:
             yield shared

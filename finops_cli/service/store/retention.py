@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 from finops_cli.service.store.audit import SERVICE, append
 from finops_cli.service.store.database import Connection, Database
-from finops_cli.service.store.files import files_folder, mark_deleted
+from finops_cli.service.store.files import files_folder, mark_deleted, read_file
 from finops_cli.service.store.jobs import (
     ENDED,
     delete_rows,
     deleted_with_rows,
     job_folder,
     job_id,
+    read_job,
     update_job,
 )
 
@@ -55,6 +56,9 @@ def delete_old(database: Database, data: Path, old: Old, at: datetime) -> None:
     for id in old.jobs:
 
         def forget(connection: Connection, id: str = id) -> None:
+            job = read_job(connection, id)
+            if job is None or job.deleted is not None:  # another replica was first
+                return
             update_job(connection, id, deleted=at.isoformat())
             append(connection, at, SERVICE, "expire", id, {})
 
@@ -66,6 +70,9 @@ def delete_old(database: Database, data: Path, old: Old, at: datetime) -> None:
     for id in old.files:
 
         def drop(connection: Connection, id: str = id) -> None:
+            file = read_file(connection, id)
+            if file is None or file.deleted is not None:  # the same
+                return
             mark_deleted(connection, id, at.isoformat())
             append(connection, at, SERVICE, "expire", id, {})
 

@@ -75,8 +75,9 @@ class FileRoutes:
         self._folder = files_folder(options.data)
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._running = 0
-        for left in self._folder.glob(f"*{_PART}"):
-            left.unlink()
+        if not database.is_shared:  # another replica may be writing one
+            for left in self._folder.glob(f"*{_PART}"):
+                left.unlink()
 
     async def upload(self, request: Request) -> Response:
         """Store the body of a request. Raises ServiceError 413, 415, 503 and 507."""

@@ -27,7 +27,7 @@ from finops_cli.service.store.group_commit import (
     settle,
 )
 from finops_cli.service.store.migrations import MIGRATIONS
-from finops_cli.service.store.postgres_connection import (
+from finops_cli.service.store.postgres.connection import (
     Address,
     PostgresConnection,
     name_fault,

@@ -1,0 +1,1 @@
+"""Several services on one database: who is there, and whose jobs go on elsewhere."""
