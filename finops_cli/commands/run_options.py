@@ -199,13 +199,26 @@ def backend_request(
     untyped = frozenset(
         f"--{stage}-gguf" for stage in ANSWER_FIELDS if not is_typed(context, f"{stage}_gguf")
     )
-    return replace(
+    request = replace(
         model_request(models),
         backend=options.backend,
         stages=stages,
         workers=options.workers,
         from_environment=untyped,
     )
+    return _without_servers_of_tone(request, models)
+
+
+def _without_servers_of_tone(request: BackendRequest, models: ModelOptions) -> BackendRequest:
+    """Leave out the servers that only --sentiment asks: the backend of the fails has none."""
+    from finops_cli.commands.tone_options import tone_of
+    from finops_cli.models.backends import AUTO, BACKENDS
+
+    tone, spec = tone_of(models), BACKENDS.get(request.backend)
+    if tone not in (AUTO, "ollama", "openai") or spec is None or "hosts" in spec.options:
+        return request
+    own = replace(request, hosts=())
+    return replace(own, api_key_file=None, api=None) if tone == "openai" else own
 
 
 def model_request(models: ModelOptions) -> BackendRequest:
