@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -25,11 +26,19 @@ class HttpServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
 
-    def __init__(self, answer: Answer, failures: list[BaseException], port: int) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        failures: list[BaseException],
+        port: int,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.answer = answer
         self._failures = failures
         self._open: dict[socket.socket, threading.Thread] = {}
         super().__init__((HOST, port), _Handler)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self._loop = threading.Thread(target=self.serve_forever, args=(_POLL_SECONDS,), daemon=True)
 
     def begin(self) -> None:

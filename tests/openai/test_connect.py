@@ -42,6 +42,7 @@ def test_stage_goes_to_the_server_that_lists_its_model(finops: Finops, tmp_path:
     assert {line["provenance"]["backend"] for line in lines} == {"openai"}
     assert {each.stage for each in one.about_records} == {"triage"}
     assert {each.stage for each in two.about_records} == {"resolver"}
+    assert one.unknown_models == two.unknown_models == []
     assert finops("check", tmp_path / "out.jsonl", "--fails", fails).returncode == 0
 
 

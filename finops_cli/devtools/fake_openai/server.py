@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -42,6 +43,7 @@ class FakeOpenAI:
         port: int = 0,
         context: int = 32_768,
         token_seconds: float = 0.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.script: Script = script or (lambda request: CorrectAnswer())
         self.kind = KINDS[kind]
@@ -49,10 +51,13 @@ class FakeOpenAI:
         self.key = key
         self.listing: tuple[int, bytes] | None = None
         self.received: list[ReceivedRequest] = []
+        self.unknown_models: list[str] = []
+        """Names that requests for text gave, and that the server does not list."""
         self.most_at_once = 0
         self.failures: list[BaseException] = []
         self.port = port
         self._context, self._token_seconds = context, token_seconds
+        self._tls = tls
         self._at_once = 0
         self._lock = threading.Lock()
         self._http: HttpServer | None = None
@@ -60,7 +65,7 @@ class FakeOpenAI:
     @property
     def url(self) -> str:
         """The address; known after the first start."""
-        return f"http://{HOST}:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://{HOST}:{self.port}"
 
     @property
     def about_records(self) -> list[ReceivedRequest]:
@@ -70,7 +75,7 @@ class FakeOpenAI:
     def start(self) -> None:
         """Listen, on the previous port if there was one."""
         if self._http is None:
-            self._http = HttpServer(self._answer, self.failures, self.port)
+            self._http = HttpServer(self._answer, self.failures, self.port, self._tls)
             self.port = self._http.server_address[1]
             self._http.begin()
 
@@ -124,6 +129,7 @@ class FakeOpenAI:
         body = msgspec.json.decode(content)
         fault = find_fault(self.kind, body)
         if body.get("model") not in self.models:
+            self.unknown_models.append(str(body.get("model")))
             _refuse(writer, 404, f"The model `{body.get('model')}` does not exist.")
             return
         if fault is not None:

@@ -122,6 +122,11 @@ def _translate_errors(url: str, key: ApiKey) -> Iterator[None]:
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        if "certificate" in str(error).lower():
+            raise MissingPiece(
+                f"{url}: its certificate is not trusted ({error})",
+                "set SSL_CERT_FILE to the certificate of your authority",
+            ) from error
         raise MissingPiece(
             f"nothing answers at {url}", "start the server, or name another address: --host"
         ) from error

@@ -6,6 +6,7 @@ record without end.
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from finops_cli.errors import UsageError
 from finops_cli.models.servers.hosts import resolve_judged
 
 _due = threading.local()
@@ -117,6 +119,22 @@ class _Backend(httpcore.NetworkBackend):
         raise failure
 
 
+def _trusted_certificates() -> ssl.SSLContext:
+    """Return what certificates are judged by: SSL_CERT_FILE or SSL_CERT_DIR of the environment,
+    where a firm has an authority of its own, else the public authorities.
+
+    Raises UsageError for a file that cannot be read.
+    """
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:  # ssl.SSLError too
+        named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+        raise UsageError(
+            f"SSL_CERT_FILE={named}: {error.strerror or error}",
+            "name a file of certificates in PEM, or unset the variable",
+        ) from error
+
+
 class TimedTransport(httpx.HTTPTransport):
     """Transport without proxies, with any number of connections and a limit for each answer.
 
@@ -125,7 +143,7 @@ class TimedTransport(httpx.HTTPTransport):
 
     def __init__(self, allows_public: bool = False) -> None:
         super().__init__(trust_env=False)
-        context = httpx.create_ssl_context(trust_env=False)
+        context = _trusted_certificates()
         # httpx accepts no network backend, so its pool is replaced by one that does (a test sends
         # headers slowly to verify it)
         self._pool = httpcore.ConnectionPool(
