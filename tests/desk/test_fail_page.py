@@ -226,6 +226,7 @@ def test_pool_shows_sources_fails_and_what_is_missing(book: Server) -> None:
         assert '<a href="/fails/job-1.2">B-2</a>' in text
         assert "3 days away" in text
         assert " style=" not in text
+        assert 'href="/pools/594918104?job=job-1"' in get(browser, "/fails")
         assert "pool of 123456782" in get(browser, "/pools/123456782", status=404)
         get(browser, "/pools/594918104?job=job-9", status=404)
 

@@ -10,6 +10,7 @@ import pytest
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.pipeline.parse import decode, parse_fail
+from finops_cli.rules.ledger import Ledger
 from finops_cli.service.desk.fail.bars import Span, draw_bar
 from finops_cli.service.desk.fail.coverage_chart import SHOWN_STEPS, make_coverage_chart
 from finops_cli.service.desk.fail.decision_form import (
@@ -92,13 +93,28 @@ def test_score_that_lacks_a_part_is_not_drawn() -> None:
 
 def test_plan_climbs_to_what_it_covers() -> None:
     """Steps, fallbacks and what is left stand behind each other, and end at 100 percent."""
-    chart = make_coverage_chart(plan())
+    chart = make_coverage_chart(plan(), 32_000)
     assert (chart.owed, chart.coverable, chart.is_covered) == (32_000, 28_000, False)
     assert [row.kind for row in chart.rows] == ["step"] * 3 + ["fallback"] * 2 + ["residual"]
     last = chart.rows[-1]
     assert 'class="span kept" x="0" y="4" width="875"' in last.bar
     assert 'class="span residual" x="875" y="4" width="125"' in last.bar
     assert chart.residual == "4,000 shares have no source: escalate"
+
+
+def test_borrow_beside_a_recall_says_what_is_sourced_twice() -> None:
+    """A recall that may come late and the borrow beside it overlap in the chart, and in words."""
+    lines = (ROOT / "examples/book/fails.expected.jsonl").read_bytes().splitlines()
+    beside = read_fail_line(lines[5]).resolution
+    assert beside is not None
+    recall, borrow = make_coverage_chart(beside, 6_000).rows[-2:]
+    assert (recall.shares, borrow.shares, recall.why) == (3_000, 2_000, "")
+    assert borrow.why == "beside the recall, which may come late: 1,500 of the same shares"
+    assert 'class="span fallback" x="416" y="4" width="500"' in recall.bar
+    assert 'class="span fallback" x="666" y="4" width="334"' in borrow.bar
+    assert all(
+        not row.why for row in make_coverage_chart(plan(), 32_000).rows if row.kind == "fallback"
+    )
 
 
 def test_long_plan_is_folded_behind_its_first_steps() -> None:
@@ -108,7 +124,7 @@ def test_long_plan_is_folded_behind_its_first_steps() -> None:
     given["resolution"]["resolution_steps"] = [step | {"step": n} for n in range(1, 501)]
     long = read_fail_line(json.dumps(given).encode()).resolution
     assert long is not None
-    chart = make_coverage_chart(long)
+    chart = make_coverage_chart(long, 32_000)
     steps = [row for row in chart.rows if row.kind == "step"]
     assert (len(steps), len(chart.folded)) == (SHOWN_STEPS, 500 - SHOWN_STEPS)
     assert list_step_rows(long) == ()
@@ -153,23 +169,23 @@ def typed(**fields: Any) -> TypedForm:
 def test_steps_as_they_were_are_no_change() -> None:
     """A form that comes back as it was shown asks for no other steps, commas or not."""
     rows = list_step_rows(plan())
-    asked = ask_decision(typed(tier="HIGH", steps=rows), plan(), 1)
+    asked = ask_decision(typed(tier="HIGH", steps=rows), plan(), Ledger(32_000, 1))
     assert (asked.tier, asked.steps) == ("HIGH", None)
     first = StepRow(
         **{n: getattr(rows[0], n) for n in rows[0].__struct_fields__} | {"qty": "12,000"}
     )
-    assert ask_decision(typed(steps=(first, *rows[1:])), plan(), 1).steps is None
-    assert ask_decision(typed(steps=()), plan(), 1).steps is None
+    assert ask_decision(typed(steps=(first, *rows[1:])), plan(), Ledger(32_000, 1)).steps is None
+    assert ask_decision(typed(steps=()), plan(), Ledger(32_000, 1)).steps is None
 
 
 def test_changed_steps_get_their_coverage() -> None:
     """Coverage and rest of a changed step follow from its shares, as the rules count them."""
     rows = list_step_rows(plan())[1:]
-    steps = ask_decision(typed(steps=rows), plan(), 1).steps
+    steps = ask_decision(typed(steps=rows), plan(), Ledger(32_000, 1)).steps
     assert steps is not None
     assert [(each["step"], each["qty"]) for each in steps] == [(1, 8_000), (2, 0)]
     assert (steps[0]["coverage_after_step_pct"], steps[0]["remaining_short"]) == (25.0, 24_000)
-    assert ask_decision(typed(steps=(StepRow(),)), plan(), 1).steps == []
+    assert ask_decision(typed(steps=(StepRow(),)), plan(), Ledger(32_000, 1)).steps == []
 
 
 @pytest.mark.parametrize(
@@ -184,4 +200,4 @@ def test_changed_steps_get_their_coverage() -> None:
 def test_unusable_step_names_its_place(row: StepRow, part: str) -> None:
     """A word or a number that a step cannot have is refused with the number of the step."""
     with pytest.raises(ServiceError, match=part):
-        ask_decision(typed(steps=(row,)), plan(), 1)
+        ask_decision(typed(steps=(row,)), plan(), Ledger(32_000, 1))

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from finops_cli.domain import exact_json
+from finops_cli.rules.ledger import Ledger
 from finops_cli.service.desk.fail.decision_form import TypedForm, ask_decision, read_typed_form
 from finops_cli.service.desk.fail_page import FailPages, Found, read_page
 from finops_cli.service.desk.forms import Form, read_form
@@ -82,7 +83,9 @@ class DecidePages:
         """Return the decision that was asked for, and its words without personal data."""
         page = read_page(self._parts.data, found, self._pages.kb)
         plan = None if page.line is None else page.line.resolution
-        asked = ask_decision(typed, plan, self._pages.kb.waterfall.coverage_decimals)
+        owed = 1 if page.coverage is None else page.coverage.owed
+        ledger = Ledger(owed, self._pages.kb.waterfall.coverage_decimals)
+        asked = ask_decision(typed, plan, ledger)
         line = page.source.raw
         if asked.kind == "override" and line is None:
             raise ServiceError(

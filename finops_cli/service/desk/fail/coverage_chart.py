@@ -58,9 +58,8 @@ class CoverageChart(Struct, frozen=True, kw_only=True):
     narrative: str
 
 
-def make_coverage_chart(plan: PlanAnswer) -> CoverageChart:
-    """Return the stairs of a plan."""
-    owed = plan.total_coverable + plan.residual_short
+def make_coverage_chart(plan: PlanAnswer, owed: int) -> CoverageChart:
+    """Return the stairs of a plan for `owed` shares."""
     steps = list(_step_rows(plan.resolution_steps))
     rest = list(list_rest(plan))
     shown = [*steps[:SHOWN_STEPS], *_fallback_rows(plan, owed), *_residual_rows(plan, owed)]
@@ -68,7 +67,7 @@ def make_coverage_chart(plan: PlanAnswer) -> CoverageChart:
         rows=shown,
         folded=steps[SHOWN_STEPS:],
         owed=owed,
-        coverable=plan.total_coverable,
+        coverable=owed - plan.residual_short,
         rest=[each for each in rest if each[0] not in _IN_ROWS],
         residual=next((text for label, text in rest if label == "uncovered"), ""),
         is_covered=not plan.residual_short,
@@ -99,17 +98,27 @@ def _step_rows(steps: tuple[PlanStep, ...]) -> Iterator[CoverageRow]:
 
 
 def _fallback_rows(plan: PlanAnswer, owed: int) -> Iterator[CoverageRow]:
-    """Yield the fallbacks; the last of them ends where the plan ends."""
+    """Yield the fallbacks: the first goes on after the steps, the second ends where the plan ends.
+
+    They overlap where a borrow stands beside a recall that may come late: both count in
+    `total_coverable`, and the same shares are covered by either (kb: `waterfall.parallel`).
+    """
+    steps = plan.resolution_steps
+    covered = owed - steps[-1].remaining_short if steps else 0
     first, second = plan.fallback_qty, plan.secondary_fallback_qty
-    covered = plan.total_coverable
-    ends = (covered - second if plan.secondary_fallback != "NONE" else covered, covered)
-    named = ((plan.fallback_strategy, first), (plan.secondary_fallback, second))
-    for place, ((action, qty), end) in enumerate(zip(named, ends, strict=True), start=1):
+    start = owed - plan.residual_short - second
+    twice = covered + first - start
+    note = f"beside the recall, which may come late: {twice:,} of the same shares"
+    rows = (
+        (plan.fallback_strategy, first, covered, ""),
+        (plan.secondary_fallback, second, start, note if twice > 0 else ""),
+    )
+    for place, (action, qty, begin, why) in enumerate(rows, start=1):
         if action == "NONE":
             continue
         spans = [
-            Span(Decimal(0), _pct(end - qty, owed), "kept"),
-            Span(_pct(end - qty, owed), _pct(end, owed), "fallback"),
+            Span(Decimal(0), _pct(begin, owed), "kept"),
+            Span(_pct(begin, owed), _pct(begin + qty, owed), "fallback"),
         ]
         yield CoverageRow(
             number=f"then {place}",
@@ -119,7 +128,7 @@ def _fallback_rows(plan: PlanAnswer, owed: int) -> Iterator[CoverageRow]:
             shares=qty,
             coverage="",
             remaining=None,
-            why="",
+            why=why,
             bar=draw_bar(spans, _FULL, _HALVES),
             kind="fallback",
         )
@@ -128,7 +137,7 @@ def _fallback_rows(plan: PlanAnswer, owed: int) -> Iterator[CoverageRow]:
 def _residual_rows(plan: PlanAnswer, owed: int) -> Iterator[CoverageRow]:
     if not plan.residual_short:
         return
-    covered = _pct(plan.total_coverable, owed)
+    covered = _pct(owed - plan.residual_short, owed)
     spans = [Span(Decimal(0), covered, "kept"), Span(covered, _FULL, "residual")]
     action = plan.residual_action
     yield CoverageRow(

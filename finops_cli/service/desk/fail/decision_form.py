@@ -101,17 +101,16 @@ def _show_step(step: PlanStep) -> StepRow:
     )
 
 
-def ask_decision(
-    typed: TypedForm, plan: PlanAnswer | None, coverage_decimals: int
-) -> DecisionRequest:
+def ask_decision(typed: TypedForm, plan: PlanAnswer | None, ledger: Ledger) -> DecisionRequest:
     """Return the decision that a form asks for. Raises ServiceError 422, which names the field.
 
-    The coverage after each step follows from the shares, as in the plan of the engine.
+    The coverage after each step follows from the shares, as in the plan of the engine: `ledger` is
+    an empty account of what the fail owes.
     """
     is_override = typed.kind == "override"
     steps = None
     if is_override and plan is not None and has_other_steps(typed.steps, plan):
-        steps = _make_steps(typed.steps, plan, coverage_decimals)
+        steps = _make_steps(typed.steps, ledger)
     return DecisionRequest(
         kind=typed.kind,
         reason=typed.reason or None,
@@ -144,11 +143,7 @@ def _digits(text: str) -> str:
     return text.replace(",", "").replace(" ", "") or "0"
 
 
-def _make_steps(
-    rows: tuple[StepRow, ...], plan: PlanAnswer, coverage_decimals: int
-) -> list[dict[str, Any]]:
-    owed = plan.total_coverable + plan.residual_short
-    ledger = Ledger(max(owed, 1), coverage_decimals)
+def _make_steps(rows: tuple[StepRow, ...], ledger: Ledger) -> list[dict[str, Any]]:
     for place, row in enumerate(rows, start=1):
         if not row.action:
             continue

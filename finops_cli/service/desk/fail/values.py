@@ -20,7 +20,7 @@ from finops_cli.service.store.decisions import Decision
 from finops_cli.service.store.files import StoredFile
 from finops_cli.service.store.jobs import Job
 from finops_cli.views.fail_page.clock import list_duties, list_notes, list_sentences, write_duty
-from finops_cli.views.fail_page.line import FailLine, read_fail_line
+from finops_cli.views.fail_page.line import FailLine, PlanAnswer, read_fail_line
 from finops_cli.views.fail_page.page import (
     STATUSES,
     list_facts,
@@ -173,7 +173,18 @@ def _write_letters(line: FailLine, source: FailSources, kb: KnowledgeBase) -> Fa
 
 
 def _cover(line: FailLine) -> CoverageChart | None:
-    return None if line.resolution is None else make_coverage_chart(line.resolution)
+    plan = line.resolution
+    return None if plan is None else make_coverage_chart(plan, count_owed(line, plan))
+
+
+def count_owed(line: FailLine, plan: PlanAnswer) -> int:
+    """Return the shares that a plan is for; at least 1, for a line without the facts of its fail.
+
+    The sources of a plan may be more than that: a borrow beside a late recall counts twice.
+    """
+    if line.fail is not None:
+        return max(line.fail.qty, 1)
+    return max(plan.total_coverable + plan.residual_short, 1)
 
 
 def _list_warnings(line: FailLine) -> Iterator[Finding]:
