@@ -162,7 +162,13 @@ def _open_work(
     settings, redaction = answering.kb.serve, answering.redaction
     idempotency = Idempotency(database, settings, now)
     pool = None if redaction is None else MaskPool(answering.kb_dir, config.guard)
-    options = UploadOptions(data=config.data, settings=settings, redaction=redaction, now=now)
+    options = UploadOptions(
+        data=config.data,
+        settings=settings,
+        redaction=redaction,
+        now=now,
+        kb_dir=answering.kb_dir,
+    )
     return _Work(
         idempotency=idempotency,
         pool=pool,

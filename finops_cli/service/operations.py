@@ -169,7 +169,7 @@ WORK_OPERATIONS = (
         gives="file",
         status=201,
         parameters=(parameter("name", "A name for people.", WORD), KEY),
-        errors=(409, 413, 415, 422, 507),
+        errors=(409, 413, 415, 422, 501, 507),
     ),
     shows("/v1/files", "List the files.", gives="file", shape="list"),
     shows(

@@ -13,6 +13,7 @@ _LIMITS = (
     "array_bytes",
     "stream_bytes",
     "upload_bytes",
+    "workbook_bytes",
     "spool_bytes",
     "requests",
     "client_requests",

@@ -50,11 +50,16 @@ async def receive_file(receive: Receive, path: Path, limit: int, pool: MaskPool 
     `pool` None: the bytes are stored as they are. Nothing is left of a body that is refused.
     Raises ServiceError 413, 415 for a packed file and 507 for a full disk; ClientDisconnect.
     """
+    return await write_masked(iterate_pieces(receive, limit, _CURE), path, pool)
+
+
+async def write_masked(pieces: AsyncIterator[bytes], path: Path, pool: MaskPool | None) -> Received:
+    """Write bytes to the new file `path`, as `receive_file` does."""
     try:
         with open(path, "xb", opener=for_owner_unlinked) as out:
             writer = _Writer(out, pool)
             try:
-                async for piece in _pieces(receive, limit, writer):
+                async for piece in pieces:
                     await writer.add(piece)
                 return await writer.finish()
             finally:
@@ -101,16 +106,18 @@ class Body:
             read += len((await self()).get("body", b""))
 
 
-async def _pieces(receive: Receive, limit: int, writer: _Writer) -> AsyncIterator[bytes]:
-    more = True
+async def iterate_pieces(receive: Receive, limit: int, cure: str) -> AsyncIterator[bytes]:
+    """Yield the pieces of a body. Raises ServiceError 413 above `limit` bytes; ClientDisconnect."""
+    received, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         piece: bytes = message.get("body", b"")
         more = message.get("more_body", False)
-        if writer.received + len(piece) > limit:
-            raise too_large(limit, _CURE)
+        received += len(piece)
+        if received > limit:
+            raise too_large(limit, cure)
         if piece:
             yield piece
 
@@ -211,11 +218,16 @@ class _Writer:
         self._stored_bytes += len(data)
 
 
+def refuse_packed(name: str) -> ServiceError:
+    """Return the error for a file that is packed as `name`."""
+    return ServiceError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "media-type",
+        f"the file is packed ({name}); accepted: JSON Lines or CSV, as text, or an .xlsx workbook",
+    )
+
+
 def _refuse_packed(piece: bytes) -> None:
     for mark, name in _PACKED.items():
         if piece.startswith(mark):
-            raise ServiceError(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                "media-type",
-                f"the file is packed ({name}); accepted: JSON Lines or CSV, as text",
-            )
+            raise refuse_packed(name)

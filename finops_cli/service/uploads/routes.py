@@ -37,7 +37,8 @@ from finops_cli.service.store.files import (
 )
 from finops_cli.service.store.jobs import ACTIVE
 from finops_cli.service.uploads.mask_pool import MaskPool
-from finops_cli.service.uploads.receive import Body, disk_full, receive_file
+from finops_cli.service.uploads.receive import Body, disk_full
+from finops_cli.service.uploads.workbooks import receive_upload
 from finops_cli.views.wording import clean
 
 _PART = ".part"
@@ -56,6 +57,7 @@ class UploadOptions(Struct, frozen=True, kw_only=True):
     redaction: RedactionPolicy | None
     """None: the texts are stored unchanged."""
     now: Now
+    kb_dir: Path
 
 
 class FileRoutes:
@@ -71,6 +73,7 @@ class FileRoutes:
         """Make the folder of the files, and delete what an earlier service did not finish."""
         self._data, self._settings = options.data, options.settings
         self._redaction, self._now = options.redaction, options.now
+        self._kb_dir = options.kb_dir
         self._database, self._idempotency, self._pool = database, idempotency, pool
         self._folder = files_folder(options.data)
         self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -118,7 +121,14 @@ class FileRoutes:
         id = f"file-{secrets.token_hex(8)}"
         part, final = self._folder / f"{id}{_PART}", self._folder / id
         try:
-            got = await receive_file(body, part, limit, self._pool)
+            got = await receive_upload(
+                body,
+                part,
+                limit,
+                self._pool,
+                workbook_limit=self._settings.limits["workbook_bytes"],
+                kb_dir=self._kb_dir,
+            )
             with self._idempotency.claim(request, got.sha256) as claim:
                 if (kept := await self._idempotency.find(claim)) is not None:
                     return kept

@@ -6,9 +6,6 @@ import asyncio
 from http import HTTPStatus
 
 import pytest
-
-pytest.importorskip("fastapi")
-
 from starlette.types import Message
 
 from finops_cli.service.desk.upload.multipart import FormFile, read_boundary
