@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from finops_cli.commands.cluster_options import ClusterOptions, refuse_stray
 from finops_cli.commands.evaluate_sentiment import evaluate_texts, refuse_other_options
 from finops_cli.commands.evaluation_options import EvaluationOptions, TextOptions
 from finops_cli.commands.help_examples import Example, show_examples
@@ -33,6 +34,7 @@ def evaluate(
     wanted: EvaluationOptions,
     texts: TextOptions,
     models: ModelOptions,
+    cluster: ClusterOptions,
     resume: Resume = False,
     as_json: AsJson = False,
 ) -> None:
@@ -42,6 +44,7 @@ def evaluate(
     from finops_cli.evaluation.samples import SampleOptions
 
     output = wanted.output
+    refuse_stray(cluster)
     if wanted.stage not in GRADED_STAGES:
         refuse_other_options(context)
         with lock_results(output, wanted.overwrite):
@@ -64,7 +67,9 @@ def evaluate(
         quiet=wanted.quiet,
     )
     with lock_results(output, wanted.overwrite):
-        found, verified = _run_and_grade(context, sample, output, options, models, wanted.baselines)
+        found, verified = _run_and_grade(
+            context, sample, output, options, models, cluster, wanted.baselines
+        )
         _conclude(context, found, output, as_json, wanted.quiet)
     if not verified:
         raise typer.Exit(1)
@@ -88,6 +93,7 @@ def _run_and_grade(
     output: Path,
     options: RunOptions,
     models: ModelOptions,
+    cluster: ClusterOptions,
     baselines: bool,
 ) -> tuple[Evaluation, bool]:
     """The evaluation, and whether every record is verified."""
@@ -104,7 +110,7 @@ def _run_and_grade(
     staged = StagedInput(
         output / STAGED, lambda: adopt_staged_records(output, options.resume, options.overwrite)
     )
-    done = run_pipeline(context, graded.command, options, models, staged)
+    done = run_pipeline(context, graded.command, options, models, staged, cluster=cluster)
     if baselines and graded.has_baselines and not options.quiet:
         absent = missing()
         learning = "text classifiers learn from the train split"

@@ -30,6 +30,10 @@ _NOT_TAKEN = (
     "triage_adapter",
     "resolver_adapter",
     "prose",
+    "executor",
+    "ray",
+    "gpus_per_model",
+    "keep_parts",
 )
 
 

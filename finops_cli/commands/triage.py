@@ -6,6 +6,7 @@ import typer
 
 from finops_cli.commands.alarm_options import AlarmOptions
 from finops_cli.commands.clock_options import ClockOptions
+from finops_cli.commands.cluster_options import ClusterOptions
 from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.join_options import JoinOptions
 from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
@@ -26,6 +27,7 @@ def triage(
     table: TableOptions,
     joins: JoinOptions,
     alarms: AlarmOptions,
+    cluster: ClusterOptions,
 ) -> None:
     """Stage 1 alone: score, tier and action of each fail."""
     run_command(
@@ -37,4 +39,5 @@ def triage(
         table=table,
         joins=joins,
         alarms=alarms,
+        cluster=cluster,
     )

@@ -1,0 +1,177 @@
+"""Measure `finops run --executor ray` against a run on this machine, in one run, as ratios.
+
+    python -m benchmarks.cluster [RECORDS] [MODEL_RECORDS]      # RECORDS 0: models only
+
+It needs the extra `ray`. The cluster is within this machine: a head without processors and two
+machines of two. Start-up (Ray, the checks of the machines) is reported apart. Model-bound runs ask
+the fake Ollama server at a model's pace, as a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.blotters import write_blotter
+from benchmarks.verification_loop import make_fails
+from finops_cli.cluster.part_files import parts_root
+from finops_cli.kb.load import bundled_kb_dir
+
+STORE = 80 * 1024 * 1024
+WORKERS = 4
+_CUT = "bytes = 8388608, records = 256"
+_PACE = ("--tokens-per-second", "100")
+"""So slow that the server does not need a processor of its own."""
+
+
+class Timed(NamedTuple):
+    """A run that ended: seconds in all and since the first worker began, and the peak memory."""
+
+    seconds: float
+    answering: float
+    peak_mb: float
+
+
+def main() -> None:
+    """Print the table of benchmarks/RESULTS.md."""
+    numbers = [int(text) for text in sys.argv[1:]]
+    records, asked = (*numbers, *(20_000, 64)[len(numbers) :])
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    with tempfile.TemporaryDirectory() as made, open_cluster() as (cluster, nodes):
+        folder = Path(made)
+        if records:
+            measure_engine(folder, records, cluster.address)
+        with fake_server() as url:
+            measure_models(folder, asked, cluster, nodes, url)
+    print(f"load {os.getloadavg()[0]:.1f} at the end")
+
+
+def measure_engine(folder: Path, records: int, address: str) -> None:
+    """Compare the rules alone, with equal numbers of processes; and resume, and memory."""
+    given, few = folder / "fails.jsonl", folder / "few.jsonl"
+    write_blotter(given, records, seed=1)
+    write_blotter(few, records // 4, seed=1)
+    local = run(given, folder / "local.jsonl", "--workers", 2)
+    ray = run(given, folder / "ray.jsonl", "--workers", 2, *on(address))
+    less = run(few, folder / "few-ray.jsonl", "--workers", 2, *on(address))
+    again = run(given, folder / "ray.jsonl", *on(address), "--resume")
+    same = (folder / "local.jsonl").read_bytes() == (folder / "ray.jsonl").read_bytes()
+    print(f"engine, {records:,} records: equal bytes {same}")
+    print(
+        f"  --workers 2 {local.seconds:.1f} s; ray {ray.seconds:.1f} s,"
+        f" answering {ray.answering:.1f} s"
+    )
+    print(f"  answering to --workers 2: {ray.answering / local.seconds:.2f} x")
+    print(f"  resume of the finished run: {again.seconds:.1f} s")
+    print(f"  peak of the driver: {less.peak_mb:.0f} MB for {records // 4:,}, {ray.peak_mb:.0f} MB")
+
+
+def measure_models(folder: Path, asked: int, cluster: Any, nodes: list[Any], url: str) -> None:
+    """Compare one worker with four, and with a machine that is killed."""
+    given, kb_dir = folder / "asked.jsonl", small_parts(folder)
+    given.write_bytes(b"\n".join(make_fails(asked)) + b"\n")
+    models = ("--backend", "ollama", "--host", url)
+    one = run(given, folder / "one.jsonl", *models, *on(cluster.address), "--workers", 1, kb=kb_dir)
+    four = run(given, folder / "four.jsonl", *models, *on(cluster.address), kb=kb_dir)
+    killed = run(
+        given,
+        folder / "killed.jsonl",
+        *models,
+        *on(cluster.address),
+        kb=kb_dir,
+        after_parts=lambda: cluster.remove_node(nodes[0], allow_graceful=False),
+    )
+    outputs = {path: (folder / f"{path}.jsonl").read_bytes() for path in ("one", "four", "killed")}
+    print(f"models, {asked} records in parts of 4: equal bytes {len(set(outputs.values())) == 1}")
+    print(f"  1 worker {one.answering:.1f} s, {WORKERS} workers {four.answering:.1f} s:", end=" ")
+    print(f"{one.answering / four.answering / WORKERS:.2f} of linear")
+    print(f"  one of two machines killed: {killed.answering:.1f} s")
+    print(f"  more than half the workers need: {killed.answering - one.answering / 2:.1f} s")
+
+
+def on(address: str) -> tuple[str, ...]:
+    return ("--executor", "ray", "--ray", address)
+
+
+def run(
+    given: Path, output: Path, *more: object, kb: Path | None = None, after_parts: Any = None
+) -> Timed:
+    """Run finops, and `after_parts` once a fifth of the parts is finished."""
+    rules = [] if kb is None else ["--kb", str(kb)]
+    command = [sys.executable, "-m", "finops_cli", *rules, "run", str(given), "-o", str(output)]
+    command += ["-q", "--no-timing", *map(str, more)]
+    if "--backend" not in command:
+        command += ["--backend", "engine"]
+    started, began, peak = time.monotonic(), 0.0, 0.0
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        lists = list(parts_root(output).glob("*/.*.1")) or list(
+            parts_root(output).glob("*/*.jsonl")
+        )
+        began = began or (time.monotonic() if lists else 0.0)
+        peak = max(peak, _peak_of(process.pid))
+        if after_parts and sum(1 for _ in parts_root(output).glob("*/0*.jsonl")) >= 4:
+            after_parts()
+            after_parts = None
+        time.sleep(0.02)
+    if process.returncode not in (0, 1):
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    ended = time.monotonic()
+    return Timed(ended - started, ended - (began or started), peak)
+
+
+def _peak_of(pid: int) -> float:
+    """Return the highest memory of a process so far in MB."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1e3 for line in status.splitlines() if "VmHWM" in line), 0)
+
+
+def small_parts(folder: Path) -> Path:
+    """Return rules by which a part has 4 records."""
+    copy = folder / "kb"
+    copy.mkdir()
+    for file in bundled_kb_dir().glob("*.toml"):
+        text = file.read_text("utf-8").replace(_CUT, "bytes = 8388608, records = 4")
+        (copy / file.name).write_text(text, "utf-8")
+    return copy
+
+
+@contextmanager
+def open_cluster() -> Iterator[tuple[Any, list[Any]]]:
+    """A head without processors, and two machines of two, within this machine."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE"] = "1"
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    nodes = [cluster.add_node(num_cpus=2, object_store_memory=STORE) for _ in range(2)]
+    try:
+        yield cluster, nodes
+    finally:
+        cluster.shutdown()
+
+
+@contextmanager
+def fake_server() -> Iterator[str]:
+    """The fake Ollama server at a model's pace."""
+    command = [sys.executable, "-m", "finops_cli.devtools.fake_ollama", "--port", "0", *_PACE]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield "" if process.stderr is None else process.stderr.readline().split()[3]
+        finally:
+            process.terminate()
+
+
+if __name__ == "__main__":
+    main()
