@@ -13,9 +13,15 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from finops_cli.service.batch.routes import JobRequest
-from finops_cli.service.desk.exports_page import describe_filters, drop_empty, list_links
+from finops_cli.service.desk.exports_page import (
+    describe_filters,
+    drop_empty,
+    list_links,
+    title_of,
+)
 from finops_cli.service.desk.jobs_page import view_job, write_seconds
 from finops_cli.service.desk.upload.upload_page import StartForm, job_of, write_bytes
+from finops_cli.service.fails.query import FILTERS
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.store.jobs import Job
 from tests.desk.conftest import sign_in
@@ -125,6 +131,14 @@ def test_filters_of_an_export_are_said_in_words() -> None:
     assert describe_filters(query) == [("Tier", "HIGH or CRITICAL"), ("Decided", "not yet")]
     links = [each.href for each in list_links(query, "job-1")]
     assert links[0] == "/v1/export?format=csv&job=job-1&tier=HIGH&tier=CRITICAL&decided=none"
+
+
+def test_each_filter_has_a_title() -> None:
+    """Each filter that the queue takes is in the form of the export, under a name in words."""
+    for name in FILTERS:
+        [(title, _)] = describe_filters(QueryParams({name: "x"}))
+        assert title == title_of(name)
+        assert title[0].isupper()
 
 
 def send(browser: httpx.Client, content: bytes, name: str = "fails.jsonl") -> httpx.Response:
@@ -251,7 +265,7 @@ def test_packed_bytes_are_refused_on_the_page(desk: Server, content: bytes, stat
         answer = send(browser, content)
         assert answer.status_code == status
         if status == 415:
-            assert "packed" in answer.text
+            assert 'role="alert"' in answer.text
             assert 'type="file"' in answer.text
             assert sorted(Path(desk.data, "files").iterdir()) == before
 

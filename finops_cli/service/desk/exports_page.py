@@ -41,6 +41,7 @@ DECIDED_WORDS = {
     "closed": "closed",
     "any": "in any way",
 }
+_CODES = ("category", "action", "flag")
 YES_NO = {"true": "yes", "false": "no"}
 ORDER_WORDS = {"score": "highest score first", "rank": "rank: tier, deadline, score"}
 _TITLES = {
@@ -48,6 +49,7 @@ _TITLES = {
     "category": "Category",
     "action": "Action",
     "status": "Status",
+    "flag": "Flag",
     "cusip": "CUSIP begins with",
     "counterparty": "Counterparty",
     "q": "Fail contains",
@@ -84,6 +86,11 @@ class ExportView(Struct, frozen=True, kw_only=True):
         return f"{write_plural(self.rows, 'fail')} {which}"
 
 
+def title_of(name: str) -> str:
+    """Return a filter in words, one that has none here too."""
+    return _TITLES.get(name, write_label(name))
+
+
 def drop_empty(query: QueryParams) -> QueryParams:
     """Return the parameters that have a value: a form sends its empty fields too."""
     return QueryParams([(name, value) for name, value in query.multi_items() if value.strip()])
@@ -93,11 +100,11 @@ def describe_filters(query: QueryParams) -> list[tuple[str, str]]:
     """Return each filter of a query, in words."""
     found: dict[str, list[str]] = {}
     for name, value in query.multi_items():
-        if name in _TITLES:
+        if name in FILTERS:
             words_of = {"decided": DECIDED_WORDS, "residual": YES_NO}.get(name, {})
             shown = words_of.get(value, value)
-            words = write_label(shown) if name in ("category", "action") else shown
-            found.setdefault(_TITLES[name], []).append(words)
+            words = write_label(shown) if name in _CODES else shown
+            found.setdefault(title_of(name), []).append(words)
     return [(title, " or ".join(values)) for title, values in found.items()]
 
 
@@ -141,7 +148,8 @@ class ExportPages:
             jobs=jobs,
             given=given | {name: query.getlist(name) for name in LISTS},
             lists=LISTS,
-            titles=_TITLES,
+            codes=_CODES,
+            titles={name: title_of(name) for name in FILTERS},
             decided=[(word, DECIDED_WORDS[word]) for word in DECIDED],
             orders=[(word, ORDER_WORDS[word]) for word in ORDERS],
         )
