@@ -27,6 +27,8 @@ _LOOKUPS = (
 )
 _INSERT = "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _RANKED = " ORDER BY kind, tier, days_left IS NULL, days_left, score DESC, fail_id, line"
+_FACT = "json_extract(CAST(body AS TEXT), '$.{}')"
+_POOL = _FACT.format("pool")
 _SCALE = Decimal(10) ** 6
 """A score has at most six decimals (kb: `score.decimals`)."""
 _KINDS = {"failed": 1, "rejected": 2}
@@ -133,6 +135,20 @@ class AnswerIndex:
         query = f"SELECT body, plan FROM answers{where}{_RANKED} LIMIT ?"  # noqa: S608 - the same
         for body, plan in self._table.stream(query, [*values, -1 if limit is None else limit]):
             yield _DECODER.decode(body), None if plan is None else unpack_plan(plan)
+
+    def shared_pools(self, wanted: Filter = EVERYTHING) -> Iterator[Answer]:
+        """Yield every fail of each pool that a fail of `wanted` shares with others.
+
+        The order is the pool, then the place in its queue.
+        """
+        where, values = wanted.conditions()
+        pools = f"SELECT {_POOL} FROM answers{where}"  # noqa: S608 - the same
+        query = (
+            f"SELECT body FROM answers WHERE {_POOL} IN ({pools})"  # noqa: S608 - the same
+            f" AND {_FACT.format('of')} > 1 ORDER BY {_POOL}, {_FACT.format('place')}, line"
+        )
+        for (body,) in self._table.stream(query, values):
+            yield _DECODER.decode(body)
 
     def named(self, name: str) -> list[tuple[int, Answer]]:
         """Return line number and answer of each line that is called `name`."""

@@ -107,6 +107,21 @@ _PLAN_COLUMNS = (
     SheetColumn("Remaining", 12, WHOLE),
     SheetColumn("Rationale", 60, wraps=True),
 )
+_POOL_COLUMNS = (
+    SheetColumn("Security", 11),
+    SheetColumn("Place", 7, WHOLE),
+    SheetColumn("Of", 7, WHOLE),
+    SheetColumn("Tier", 10),
+    SheetColumn("Fail", 16),
+    SheetColumn("Counterparty", 13),
+    SheetColumn("Days left", 7, WHOLE),
+    SheetColumn("Owed", 12, WHOLE),
+    SheetColumn("Covered", 12, WHOLE),
+    SheetColumn("Uncovered", 12, WHOLE),
+    SheetColumn("Late", 12, WHOLE),
+    SheetColumn("Why uncovered", 60, wraps=True),
+)
+_POOL_FACTS = ("pool", "place", "of", "tier", "fail_id", "counterparty", "days_left", "qty")
 _SOURCE_COLUMNS = (
     SheetColumn("Part", 18),
     SheetColumn("Rule", 26),
@@ -128,6 +143,8 @@ def write_workbook(
     writer = _Writer(book, report, kept, max_rows)
     writer.write_list()
     writer.write_plans()
+    if report.index.has_book:
+        writer.write_pools()
     if report.changes is not None:
         writer.write_changes()
     if kept is not None:
@@ -167,6 +184,16 @@ class _Writer:
             for row in list_plan_rows(plan):
                 step: Value = int(row.step) if row.step.isdecimal() else row.step
                 sheet.append([*fail, step, *row[1:]], _look(answer))
+
+    def write_pools(self) -> None:
+        """Write the queue of each security that several fails draw on: what competes with what."""
+        sheet = self._book.add_sheet("Pools", _POOL_COLUMNS, self._max_rows)
+        for answer in self._report.index.shared_pools(self._report.wanted):
+            facts = [getattr(answer, name) for name in _POOL_FACTS]
+            lacks = answer.uncovered or 0
+            cut = None if answer.cut is None else clean(answer.cut)
+            covered = None if answer.qty is None else answer.qty - lacks
+            sheet.append([*facts, covered, lacks, answer.late, cut], _look(answer))
 
     def write_changes(self) -> None:
         told = (SheetColumn("Change", 22, wraps=True), SheetColumn("What changed", 46, wraps=True))

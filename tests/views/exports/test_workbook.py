@@ -15,6 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from finops_cli.views.answer_index import Filter
+from tests.support.program import ROOT
 from tests.views.exports.reports import change_steps, planned_line, workbook_of
 from tests.views.test_answer_index import line
 from tests.views.test_changes import CLOCK
@@ -213,3 +215,24 @@ def test_files_are_written_in_flat_memory(suffix: str, tmp_path: Path) -> None:
         )
         peaks.append(int(done.stdout))
     assert peaks[1] < peaks[0] + 8_000, peaks  # KiB
+
+
+def test_book_has_a_sheet_of_its_pools() -> None:
+    """A plan of the whole book names what competes with what: the whole queue of each pool, also
+    where the list shows one of its fails; a security with one fail is no pool.
+    """
+    lines = (ROOT / "examples/book/fails.expected.jsonl").read_bytes().splitlines()
+    rows = rows_of(workbook_of(lines, wanted=Filter(tiers=("CRITICAL",))), "Pools")
+    facts = [tuple(row.values())[:5] for row in rows]
+    assert facts == [
+        ("594918104", 1, 3, "CRITICAL", "B-1"),
+        ("594918104", 2, 3, "LOW", "B-2"),
+        ("594918104", 3, 3, "LOW", "B-3"),
+    ]
+    assert [(row["Owed"], row["Covered"], row["Uncovered"]) for row in rows] == [
+        (9_000, 6_000, 3_000),
+        (5_000, 5_000, 0),
+        (2_000, 0, 2_000),
+    ]
+    assert rows[2]["Why uncovered"].startswith("B-1, B-2 and B-3 owe 16,000.")
+    assert "Pools" not in open_book(workbook_of([line("F-1")])).sheetnames

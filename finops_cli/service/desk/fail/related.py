@@ -11,7 +11,7 @@ from msgspec import Struct
 from finops_cli.service.fails.views import FailView, view_fail
 from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import UNTOUCHED
-from finops_cli.service.store.fail_query import FailFilter, count_fails, read_page
+from finops_cli.service.store.fail_query import FailFilter, count_rows, read_page
 from finops_cli.service.store.fails import FailRow, PoolLine
 from finops_cli.service.store.jobs import output_path
 from finops_cli.views.pool_page.pool import PoolFail, read_pool_fails
@@ -57,7 +57,7 @@ def _find(
     others = [each for each in page.rows if each.id != row.id][:_SHOWN]
     count = len(page.rows) - 1
     if page.next is not None:
-        count = count_fails(connection, row.job, wanted)["total"]["fails"] - 1
+        count = count_rows(connection, row.job, wanted) - 1
     return RelatedFails(
         title=title,
         query=query | {"job": row.job},
