@@ -27,6 +27,8 @@ from finops_cli.commands.sentiment_options import (
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.pipeline.input_source import InputSource
     from finops_cli.pipeline.sentiment.pipeline import SentimentConfig, SentimentPipeline
@@ -68,13 +70,13 @@ def sentiment(
         refuse_impossible(config)
         refuse_stats(options.stats_json, config)
         config = stack.enter_context(sound_alarms(alarms, config, kb))
-        pipeline = _open_pipeline(context, settings, options, texts, kb)
+        pipeline, describe_servers = _open_pipeline(context, settings, options, texts, kb)
         monitor = Monitor(monotonic, kb.evaluation)
         with closing(pipeline.backend) as backend:
             with RunProgress(config, options, monitor) as progress:
                 summary = run(config, pipeline, progress.update)
             changes = backend.model_changes()
-    report_run(summary, given, changes, options.quiet)
+    report_run(summary, given, changes, options.quiet, describe_servers())
     refuse_too_few(summary.records, options.min_records, options.output)
     if changes or not summary.all_verified:
         raise typer.Exit(1)
@@ -104,8 +106,9 @@ def _open_pipeline(
     options: RunOptions,
     texts: SentimentOptions,
     kb: KnowledgeBase,
-) -> SentimentPipeline:
-    """Open the pipeline with its backend; report a backend that the user did not name.
+) -> tuple[SentimentPipeline, Callable[[], str]]:
+    """Open the pipeline with its backend, and what describes its servers at the end; report a
+    backend that the user did not name.
 
     Raises MissingPiece if the guard is required and not installed, before a text is read.
     """
@@ -123,7 +126,7 @@ def _open_pipeline(
     is_auto = options.backend == AUTO
     for text in (*([chosen] if is_auto and not is_silent else []), *selected.notices):
         typer.echo(wrap_label("backend", text), err=True)
-    return settings.open_with(selected.classifier, kb)
+    return settings.open_with(selected.classifier, kb), selected.describe_servers
 
 
 def open_texts(path: Path | None, texts: SentimentOptions, stack: ExitStack) -> InputSource:

@@ -35,7 +35,9 @@ class SelectedBackend(NamedTuple):
     notices: tuple[str, ...] = ()
     """Sentences for the user, for example about servers that are not used."""
     describe_sharing: Callable[[], str] = str
-    """Says how the models share a processor, once they are loaded; empty if they do not."""
+    """Says how the models share a processor, once they are loaded, and what their servers cannot
+    do; empty if there is nothing to say.
+    """
 
 
 class NotApplicable(NamedTuple):

@@ -67,6 +67,16 @@ def test_sentiment_that_is_no_label_is_asked_again(finops: Finops, vllm: FakeOpe
     assert set(schema["enum"]) == {"positive", "neutral", "negative"}
 
 
+def test_sentiment_says_that_nothing_held_its_label(finops: Finops) -> None:
+    """A second request for a label that nothing could constrain is named in line and summary."""
+    with FakeOpenAI(fail_first(FixedText("I cannot say"), times=9), kind="plain") as server:
+        done = finops("sentiment", "-", *server_options(server), "--guard", "off", stdin=TEXT)
+    [line] = rows(done.stdout)
+    assert line["status"] == "fallback"
+    assert line["provenance"]["format_warnings"] == ["reply.unconstrained"]
+    assert b"holds no answer of finops-sentiment to a schema" in b" ".join(done.stderr.split())
+
+
 def test_tone_of_notes_asks_the_same_server(finops: Finops, vllm: FakeOpenAI) -> None:
     """`finops run --sentiment=openai` reads notes with the model of the servers of the run."""
 

@@ -23,6 +23,8 @@ class SelectedClassifier(NamedTuple):
     why: str
     """The reason for the selection, for people."""
     notices: tuple[str, ...] = ()
+    describe_servers: Callable[[], str] = str
+    """Says what the servers cannot do, once they have answered; empty if nothing is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +111,8 @@ def _find_ollama(
 def _open_openai(request: SentimentRequest, kb: KnowledgeBase) -> SelectedClassifier:
     from finops_cli.models.sentiment.openai import open_classifier
 
-    classifier, notices = open_classifier(request, kb)
-    return SelectedClassifier(classifier, "as asked", notices)
+    classifier, notices, describe_servers = open_classifier(request, kb)
+    return SelectedClassifier(classifier, "as asked", notices, describe_servers)
 
 
 def _find_openai(request: SentimentRequest, kb: KnowledgeBase) -> NotApplicable:

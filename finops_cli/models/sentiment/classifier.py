@@ -22,6 +22,8 @@ class Classification(NamedTuple):
     is_truncated: bool = False
     """The model read only the beginning of the text."""
     attempts: int = 1
+    format_warnings: tuple[str, ...] = ()
+    """Rules (`reply.*`) of what was tolerated."""
 
 
 class Classifier(Protocol):

@@ -63,10 +63,11 @@ class LanguageClassifier:
             sentiment, source = found
             return Classification(sentiment, source, completion.text, is_truncated)
         again = self._ask(prompt, attempt=2)
+        warnings = ("reply.unconstrained",) if again.is_unconstrained else ()
         found = self._read(again)
         if found is None:
-            return Classification(None, "none", completion.text, is_truncated, attempts=2)
-        return Classification(*found, again.text, is_truncated, attempts=2)
+            return Classification(None, "none", completion.text, is_truncated, 2, warnings)
+        return Classification(*found, again.text, is_truncated, 2, warnings)
 
     def logits(self, text: str) -> tuple[float, ...]:
         """Return the logits of the labels, to fit a temperature; empty if they are not known."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.openai.connect import open_openai
@@ -13,8 +15,9 @@ from finops_cli.models.sentiment.request import SentimentRequest
 
 def open_classifier(
     request: SentimentRequest, kb: KnowledgeBase
-) -> tuple[LanguageClassifier, tuple[str, ...]]:
-    """Open the model of `request` on its servers, with notices about servers that are not used.
+) -> tuple[LanguageClassifier, tuple[str, ...], Callable[[], str]]:
+    """Open the model of `request` on its servers, with notices about servers that are not used, and
+    what says later what the servers cannot do.
 
     Raises MissingPiece or UsageError if no server can answer.
     """
@@ -37,4 +40,5 @@ def open_classifier(
         prompt_sha256=sentiment_prompt_sha256(),
         settings=f"{origin.settings} {request.on_violation}",
     )
-    return LanguageClassifier(model, kb, has_choices=False), notices
+    classifier = LanguageClassifier(model, kb, has_choices=False)
+    return classifier, notices, model.describe_sharing

@@ -24,6 +24,7 @@ class LabelledText(NamedTuple):
     reply: str | None = None
     error: str | None = None
     attempts: int = 1
+    format_warnings: tuple[str, ...] = ()
 
 
 class Labeller:
@@ -59,6 +60,7 @@ class Labeller:
             flags,
             reply=answer.reply,
             attempts=answer.attempts,
+            format_warnings=answer.format_warnings,
         )
 
     def flags(self, sentiment: Sentiment | None, *, is_truncated: bool) -> tuple[Flag, ...]:
@@ -72,12 +74,29 @@ class Labeller:
     def _settle(self, text: str, answer: Classification, rule: str | None) -> LabelledText:
         """Answer for a model that gave no label. `rule` None: it said something else."""
         invalid: tuple[Flag, ...] = ("invalid_label",) if rule is None else ()
+        warnings = answer.format_warnings
         if self._on_violation == "reject":
-            return LabelledText(text, None, "none", invalid, "failed", answer.reply, rule)
+            return LabelledText(
+                text,
+                None,
+                "none",
+                invalid,
+                "failed",
+                answer.reply,
+                rule,
+                format_warnings=warnings,
+            )
         if self._baseline is None:
             self._baseline = BaselineClassifier(self._path)
         found = self._baseline.classify(text)
         flags = (*invalid, *self.flags(found.sentiment, is_truncated=False))
         return LabelledText(
-            text, found.sentiment, found.source, flags, "fallback", answer.reply, rule
+            text,
+            found.sentiment,
+            found.source,
+            flags,
+            "fallback",
+            answer.reply,
+            rule,
+            format_warnings=warnings,
         )

@@ -43,6 +43,8 @@ class SentimentProvenance(Struct, kw_only=True):
     digests: ModelNames | UnsetType = UNSET
     errors: tuple[str, ...] | UnsetType = UNSET
     """Rules (`reply.*`) of the failures for which the baseline answered."""
+    format_warnings: tuple[str, ...] | UnsetType = UNSET
+    """Rules (`reply.*`) of what was tolerated in an answer, such as a missing constraint."""
 
 
 class SentimentLine(Struct, frozen=True, kw_only=True):

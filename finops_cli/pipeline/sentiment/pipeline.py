@@ -208,6 +208,7 @@ class SentimentPipeline:
     ) -> SentimentProvenance:
         origin = self.backend.origin
         errors = dict.fromkeys(part.error for part in parts or () if part.error is not None)
+        warnings = dict.fromkeys(rule for part in parts or () for rule in part.format_warnings)
         return SentimentProvenance(
             backend=origin.name,
             models=origin.models,
@@ -218,6 +219,7 @@ class SentimentPipeline:
             confidence=source,
             digests=UNSET if origin.digests is None else origin.digests,
             errors=tuple(errors) or UNSET,
+            format_warnings=tuple(warnings) or UNSET,
         )
 
     def _raw(self, text: str | None, parts: list[LabelledText]) -> dict[str, Any]:
