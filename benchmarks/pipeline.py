@@ -6,7 +6,7 @@ lines with orjson, and its memory.
 All sides run as processes of their own, one after the other, in one go of this script; CPU is user
 + system, start-up included. Two yardsticks: `input`, each input line parsed and printed again;
 `lines`, each input line parsed and an output line printed for it (the first thousand answers, in
-turn). The least of the rounds counts: a busy machine adds time that the program did not use.
+turn). `--workers 2` is compared with one process. The least of the rounds counts: a busy machine adds time that the program did not use.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from time import perf_counter
 
 from benchmarks.blotters import write_blotter
 
@@ -53,12 +54,17 @@ def measure(records: int, rounds: int, folder: Path) -> float:
     )
     write_blotter(Path(fails), records, SEED)
     finops = [sys.executable, "-m", "finops_cli", "run", fails, "-o", output, "--quiet"]
+    finops += ["--overwrite", "--backend", "engine"]
     programs = {"input": INPUT, "lines": LINES}
-    cpu: dict[str, list[float]] = {name: [] for name in ("finops", *programs)}
+    cpu: dict[str, list[float]] = {name: [] for name in ("finops", "workers", *programs)}
+    wall: dict[str, list[float]] = {"finops": [], "workers": []}
     peaks = []
     for _ in range(rounds):
-        used, peak = cpu_and_peak(finops)
-        cpu["finops"].append(used)
+        for name, workers in (("workers", "2"), ("finops", "1")):
+            started = perf_counter()
+            used, peak = cpu_and_peak([*finops, "--workers", workers])
+            cpu[name].append(used)
+            wall[name].append(perf_counter() - started)
         peaks.append(peak)
         for name, program in programs.items():
             cpu[name].append(cpu_and_peak([sys.executable, "-c", program, fails, output, copy])[0])
@@ -74,6 +80,11 @@ def measure(records: int, rounds: int, folder: Path) -> float:
     )
     print(f"  to `lines`    {least['finops'] / least['lines']:.2f} times")
     print(f"  to `input`    {least['finops'] / least['input']:.2f} times")
+    faster = min(wall["finops"]) / min(wall["workers"])
+    print(
+        f"  --workers 2   {least['workers'] / least['finops']:.2f} times the CPU, {faster:.2f} times"
+        " as fast"
+    )
     return max(peaks)
 
 

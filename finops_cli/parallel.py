@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -51,9 +54,15 @@ def in_processes(
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
-    context = get_context("spawn")  # the same on every platform, and no threads are copied
+    must_start = not _may_fork()
+    if not must_start:  # a copy must not write what this process has still to write
+        sys.stdout.flush()
+        sys.stderr.flush()
     pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin, initargs=(start, arguments)
+        workers,
+        mp_context=get_context("spawn" if must_start else "fork"),
+        initializer=_begin if must_start else _begin_copy,
+        initargs=(start, arguments),
     )
     try:
         yield from _in_order(
@@ -77,6 +86,39 @@ def _submit(pool: Any, work: Callable[[P], R], piece: P) -> Any:
         return pool.submit(work, piece)
     finally:
         signal.signal(signal.SIGINT, handler)
+
+
+def _may_fork() -> bool:
+    """Return true where workers can be copies of this process, which has imported and read all.
+
+    A process of one thread has no lock that a copy would wait for. Elsewhere than on Linux, the
+    libraries of the system do not expect copies.
+    """
+    try:
+        return sys.platform == "linux" and len([*_THREADS.iterdir()]) == 1
+    except OSError:
+        return False
+
+
+_THREADS, _FILES = Path("/proc/self/task"), Path("/proc/self/fd")
+
+
+def _begin_copy(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Begin a worker that is a copy: with the files and signals of a new process."""
+    _close_files()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _begin(start, arguments)
+
+
+def _close_files() -> None:
+    """Close the files that were copied, but no pipe: a lock ends when all copies are closed."""
+    for descriptor in [int(each.name) for each in _FILES.iterdir()]:
+        with suppress(OSError):
+            if descriptor > _STDERR and stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+
+
+_STDERR = 2
 
 
 def _begin(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:

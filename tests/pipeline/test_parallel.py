@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
+
+import pytest
 
 from finops_cli.parallel import in_processes
 
@@ -38,10 +43,74 @@ def wait_a_moment(piece: int) -> int:
     return piece
 
 
-def test_every_worker_ignores_ctrl_c_before_it_runs_code(tmp_path: Path) -> None:
+def describe_files(piece: int) -> list[int]:
+    """The regular files that the worker has open."""
+    import os
+    import stat
+
+    names = [int(each.name) for each in Path("/proc/self/fd").iterdir()]
+    found = []
+    for name in (each for each in names if each > 2):
+        with suppress(OSError):
+            if stat.S_ISREG(os.fstat(name).st_mode):
+                found.append(name)
+    return found
+
+
+def describe_modules(_: int) -> bool:
+    """True where the worker has a module that only a copy of this process has."""
+    return MARK in sys.modules
+
+
+MARK = "finops_test_mark"
+
+
+@contextmanager
+def second_thread() -> Iterator[None]:
+    """A thread that waits, with which a process is not copied."""
+    done = Event()
+    thread = Thread(target=done.wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("other_thread", [False, True])
+def test_every_worker_ignores_ctrl_c_before_it_runs_code(
+    other_thread: bool, tmp_path: Path
+) -> None:
     """Each worker process inherits that Ctrl-C is ignored, also one that starts later."""
-    pieces = in_processes(wait_a_moment, range(8), 3, do_nothing, (NoteAtStart(tmp_path),))
-    assert list(pieces) == list(range(8))
+    with second_thread() if other_thread else nullcontext():
+        if other_thread:  # a new process reads the arguments before it calls anything
+            pieces = in_processes(wait_a_moment, range(8), 3, do_nothing, (NoteAtStart(tmp_path),))
+        else:
+            pieces = in_processes(wait_a_moment, range(8), 3, note_at_start, (tmp_path,))
+        assert list(pieces) == list(range(8))
     notes = [note.read_text() for note in tmp_path.iterdir()]
     assert len(notes) > 1
     assert set(notes) == {"ignored"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux copies processes")
+@pytest.mark.parametrize("other_thread", [False, True])
+def test_process_is_copied_only_with_one_thread(
+    other_thread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers are copies of a process with one thread; with more, they start anew."""
+    monkeypatch.setitem(sys.modules, MARK, sys)
+    with second_thread() if other_thread else nullcontext():
+        [copied] = in_processes(describe_modules, [0], 2, do_nothing, (None,))
+    is_alone = len([*Path("/proc/self/task").iterdir()]) == 1
+    assert copied is (is_alone and not other_thread)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux copies processes")
+def test_copied_worker_holds_no_file_of_its_parent(tmp_path: Path) -> None:
+    """A worker closes the files that it inherits: else a killed run would stay locked."""
+    with (tmp_path / "out.jsonl").open("wb") as file:
+        found = list(in_processes(describe_files, range(2), 2, do_nothing, (None,)))
+        assert found == [[], []]
+        file.write(b"still open")
