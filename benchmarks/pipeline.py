@@ -4,9 +4,10 @@ lines with orjson, and its memory.
     python -m benchmarks.pipeline [ROUNDS]
 
 All sides run as processes of their own, one after the other, in one go of this script; CPU is user
-+ system, start-up included. Two yardsticks: `input`, each input line parsed and printed again;
-`lines`, each input line parsed and an output line printed for it (the first thousand answers, in
-turn). `--workers 2` is compared with one process. The least of the rounds counts: a busy machine adds time that the program did not use.
++ system, start-up and workers included. Two yardsticks: `input`, each input line parsed and printed
+again; `lines`, each input line parsed and an output line printed for it (the first thousand
+answers, in turn). `--workers 2` is compared with one process. The least of the rounds counts: a
+busy machine adds time that the program did not use.
 """
 
 from __future__ import annotations
@@ -81,10 +82,8 @@ def measure(records: int, rounds: int, folder: Path) -> float:
     print(f"  to `lines`    {least['finops'] / least['lines']:.2f} times")
     print(f"  to `input`    {least['finops'] / least['input']:.2f} times")
     faster = min(wall["finops"]) / min(wall["workers"])
-    print(
-        f"  --workers 2   {least['workers'] / least['finops']:.2f} times the CPU, {faster:.2f} times"
-        " as fast"
-    )
+    more = least["workers"] / least["finops"]
+    print(f"  --workers 2   {more:.2f} times the CPU, {faster:.2f} times as fast")
     return max(peaks)
 
 

@@ -109,15 +109,17 @@ def parse_fail_line(line: bytes, inputs: InputPolicy | None = None) -> ParseResu
     `inputs` fills in what the record leaves out; None is the policy of the bundled rules.
     """
     fail = FAIL.read_line(line) if len(line) <= limits.LINE_BYTES else None
+    if fail is None:
+        return parse_fail(decode(line), inputs)
     if (
-        fail is not None
-        and fail.corporate_action is None
+        fail.corporate_action is None
         and fail.min_partial_qty is None
         and cusip.ends_right(fail.cusip)
         and side_agrees(fail.side, fail.cns_direction)
     ):
         return ParseResult(fail, fail.fail_id, [])
-    return parse_fail(decode(line), inputs)
+    problems = _fail_problems(fail, decode(line))  # its shape is known to be right
+    return ParseResult(None if problems else fail, fail.fail_id, problems)
 
 
 def parse_fail(given: Any, inputs: InputPolicy | None = None) -> ParseResult[FailRecord]:

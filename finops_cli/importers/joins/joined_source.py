@@ -21,7 +21,7 @@ from finops_cli.importers.joins.record_join import RecordJoin
 from finops_cli.pipeline import resume
 from finops_cli.pipeline.input_source import InputDigest, InputSource, default_fail_id
 from finops_cli.pipeline.inputs import InputPolicy
-from finops_cli.pipeline.parse import decode, fail_id_of, parse_fail
+from finops_cli.pipeline.parse import decode, fail_id_of, parse_fail, parse_fail_line
 
 
 class _Glance(msgspec.Struct):
@@ -32,6 +32,8 @@ class _Glance(msgspec.Struct):
     cns_direction: str | None = None
 
 
+_TEXT = b'"text"'
+"""Stands in a record in its text form, which has no receives of its own."""
 _GLANCE = msgspec.json.Decoder(_Glance)
 
 
@@ -145,6 +147,11 @@ class JoinedSource:
 
     def _index_line(self, line: InputLine, number: int, receives: ReceivesIndex) -> None:
         if isinstance(line, Damage) or _is_delivery(line):
+            return
+        if self.join is None and _TEXT not in line:
+            fail = parse_fail_line(line, self.inputs).value
+            if fail is not None:
+                receives.add(fail, fail.fail_id or default_fail_id(number))
             return
         given = self._read(line)
         if given is None or (self.join is not None and self.join.apply(given)):
