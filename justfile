@@ -28,6 +28,10 @@ fill-pages:
 docs:
     python -m sphinx -W --keep-going -n -E -a -b html docs build/site
 
+# take the pictures of the desk in docs/images; needs `pip install -e '.[serve,browser]'` and chromium
+pictures:
+    python -m tools.desk_pictures
+
 examples:
     bash examples/expect.sh
 

@@ -35,7 +35,9 @@ from finops_cli.service.store.fail_query import (
 from finops_cli.service.store.fails import (
     CHANGES,
     FLAGS,
+    Place,
     find_fail,
+    insert_fails,
     mark_bits,
     mark_gone,
     same_fail,
@@ -50,6 +52,7 @@ from finops_cli.service.store.opening import open_database
 from finops_cli.service.store.postgres.connection import PostgresConnection, read_address
 from finops_cli.service.store.sqlite import DATABASE_FILE, connect
 from finops_cli.views.answer_index import AnswerIndex
+from finops_cli.views.answers import Answer
 from tests.support.stores import EASED, LINES, NOW, RAISED, a_job, a_queue, a_second_queue, add_file
 
 ANNA, BEN = Actor("anna", "analyst", "r-1"), Actor("ben", "analyst", "r-2")
@@ -118,6 +121,20 @@ def test_gone_fails_are_marked_in_parts(db: Connection) -> None:
     assert len(names(db, first.id, changes=("GONE",))) == 3
     assert not mark_gone(db, second.id, 4, len(LINES))
     assert len(names(db, first.id, changes=("GONE",))) == len(LINES)
+
+
+def test_fail_without_a_name_is_neither_new_nor_gone(db: Connection) -> None:
+    """A line that cannot be used is known by its place only, and says nothing about the next."""
+    a_queue(db)
+    unnamed = Answer(fail_id="F-1", status="rejected")
+    jobs = [a_job(db), a_job(db)]
+    for job in jobs:
+        insert_fails(db, job.id, [(unnamed, Place(1, 0, 1))])
+        mark_gone(db, job.id, 1, 10)
+        update_job(db, job.id, state="completed")
+    assert names(db, jobs[0].id) == ["F-1"]
+    for job in jobs:
+        assert names(db, job.id, changes=("NEW", "GONE")) == []
 
 
 def test_flags_and_residuals_are_filters(db: Connection) -> None:

@@ -27,7 +27,7 @@ _TITLES = {
     "q": "Fail has",
     "assignee": "Assignee",
     "within_days": "Deadline",
-    "residual": "Uncovered shares",
+    "residual": "Uncovered",
     "decided": "Decision",
     "job": "Blotter",
 }
@@ -42,6 +42,7 @@ _DECISIONS = {
 }
 _RESIDUALS = {"true": "some", "false": "none"}
 _WORDS = {"within_days": _DEADLINES, "decided": _DECISIONS, "residual": _RESIDUALS}
+"""In the order of the form."""
 _CHANGES = {
     "NEW": "new",
     "RAISED": "tier rose",

@@ -84,7 +84,7 @@ def insert_fails(connection: Connection, job: str, answers: Iterable[tuple[Answe
     connection.executemany(
         _INSERT,
         [
-            _values(number, key, each, place, earlier.change(key, each))
+            _values(number, key, each, place, earlier.change(key, each, place.line))
             for key, each, place in given
         ],
     )
@@ -95,19 +95,22 @@ class _EarlierTiers:
 
     def __init__(self, connection: Connection, job: int, keys: Sequence[str]) -> None:
         before = queue_before(connection, job)
-        self._has_before = before is not None
+        self._job, self._has_before = job, before is not None
         places = ", ".join("?" * len(keys))
         query = f"SELECT key, tier FROM fails WHERE key IN ({places}) AND job = ?"  # noqa: S608 - no value is in the text
         rows = connection.execute(query, [*keys, before]).fetchall() if keys else ()
         self._tiers: dict[str, int] = {row["key"]: row["tier"] for row in rows}
 
-    def change(self, key: str, answer: Answer) -> int:
-        """Return how a fail differs from what it was, as a mark; 0 where it does not."""
+    def change(self, key: str, answer: Answer, line: int) -> int:
+        """Return how a fail differs from what it was, as a mark; 0 where it does not.
+
+        A fail that is known by its place only cannot be found again, so it is never new.
+        """
         if not self._has_before:
             return 0
         before, now = self._tiers.get(key), _tier_number(answer)
         if before is None:
-            return mark_bits(("NEW",))
+            return mark_bits(("NEW",)) if key != place_key(self._job, line) else 0
         if before == now or len(SEVEREST_FIRST) in (before, now):
             return 0
         return mark_bits(("RAISED",) if now < before else ("EASED",))
@@ -127,6 +130,8 @@ def queue_before(connection: Connection, job: int) -> int | None:
 def mark_gone(connection: Connection, job: str, first: int, last: int) -> bool:
     """Mark the fails of the queue before `job` that are not in it, of its lines `first` to `last`.
 
+    A fail that is known by its place only cannot be found again: it is not marked.
+
     Return true while that queue has later lines.
     """
     number = job_number(job)
@@ -136,8 +141,9 @@ def mark_gone(connection: Connection, job: str, first: int, last: int) -> bool:
     bit, base = mark_bits(("GONE",)), before * _LINES
     connection.execute(
         "UPDATE fails SET marks = marks | ? WHERE id BETWEEN ? AND ? AND marks & ? = 0"
+        " AND key <> ? || CAST(id - ? AS TEXT)"
         " AND NOT EXISTS (SELECT 1 FROM fails later WHERE later.key = fails.key AND later.job = ?)",
-        (bit, base + first, base + last, bit, number),
+        (bit, base + first, base + last, bit, place_key(before, 0)[:-1], base, number),
     )
     row = connection.execute("SELECT max(id) AS id FROM fails WHERE job = ?", (before,)).fetchone()
     return row["id"] is not None and int(row["id"]) > base + last
@@ -235,8 +241,13 @@ def key_of(job: int, answer: Answer, line: int) -> str:
     """
     is_named = has_name(answer) and _MASKED not in answer.fail_id
     if answer.cusip is None or not is_named:
-        return f"{job}{_BETWEEN}{line}"
+        return place_key(job, line)
     return _BETWEEN.join((answer.fail_id, answer.cusip, answer.counterparty or ""))
+
+
+def place_key(job: int, line: int) -> str:
+    """Return the key of a fail that nothing but its place names."""
+    return f"{job}{_BETWEEN}{line}"
 
 
 def _values(job: int, key: str, answer: Answer, place: Place, change: int) -> tuple[object, ...]:
