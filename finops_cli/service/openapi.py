@@ -22,6 +22,7 @@ from finops_cli.service.fails.views import FailDetail, FailHistory, QueueView
 from finops_cli.service.net_routes import NetRequest
 from finops_cli.service.operations import ALL_OPERATIONS
 from finops_cli.service.problems import MEDIA_TYPE, ProblemDocument
+from finops_cli.service.records.book import BookRequest
 from finops_cli.service.store.audit import AuditEntry
 from finops_cli.service.store.files import StoredFile
 from finops_cli.service.store.jobs import Job
@@ -57,6 +58,7 @@ def published_schemas(kb: KnowledgeBase) -> dict[str, dict[str, Any]]:
         ("text", TextBody),
         ("verdict", Verdict),
         ("clock", ClockLine),
+        ("book-request", BookRequest),
         ("net", NetAnswer),
         ("net-request", NetRequest),
         ("problem", ProblemDocument),
@@ -149,7 +151,8 @@ def _content_of(operation: Operation) -> dict[str, Any]:
         media = operation.gives_media.split(" ")
         return {"content": {each: {"schema": _TEXT} for each in media}}
     given = _ANY if operation.gives is None else _reference(operation.gives)
-    content: dict[str, Any] = {_JSON: {"schema": _shape(operation, given)}}
+    shaped = {"type": "array", "items": given} if operation.gives_list else _shape(operation, given)
+    content: dict[str, Any] = {_JSON: {"schema": shaped}}
     if operation.streams:
         content[LINES] = {"schema": _TEXT}
     return {"content": content}

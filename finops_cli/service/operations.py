@@ -103,6 +103,15 @@ OPERATIONS = (
         gives="net",
         errors=(400, 413, 415, 422, 501),
     ),
+    acts(
+        "post",
+        "/v1/book",
+        "Plan all fails at once: each share is promised once.",
+        takes="book-request",
+        gives="run",
+        gives_list=True,
+        errors=(400, 413, 415, 422, 501),
+    ),
     shows(
         "/v1/kb",
         "List or search the rules.",

@@ -19,6 +19,7 @@ from finops_cli.service.idempotency import Idempotency
 from finops_cli.service.knowledge_routes import KnowledgeRoutes
 from finops_cli.service.net_routes import NetEndpoint
 from finops_cli.service.records.answering import Answering, RecordCommand
+from finops_cli.service.records.book import BookEndpoint
 from finops_cli.service.records.routes import CheckEndpoint, ClockEndpoint, RecordEndpoint
 from finops_cli.service.records.streams import Streams
 from finops_cli.service.routes import NamedRoute, shared_route
@@ -71,6 +72,11 @@ def _data_routes(parts: Parts) -> list[NamedRoute]:
         NamedRoute("/v1/check", CheckEndpoint(answering, settings).answer, methods=["POST"]),
         NamedRoute("/v1/clock", ClockEndpoint(answering, settings).answer, methods=["POST"]),
         NamedRoute("/v1/net", NetEndpoint(answering.kb).answer, methods=["POST"]),
+        NamedRoute(
+            "/v1/book",
+            BookEndpoint(answering, parts.runner.settings, parts.own).answer,
+            methods=["POST"],
+        ),
     ]
 
 

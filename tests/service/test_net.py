@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.service.conftest import Server
 from tests.support.program import EXAMPLES, Finops
 
 pytestmark = pytest.mark.slow
@@ -82,3 +83,55 @@ def test_view_and_mode_must_fit_the_legs(client: httpx.Client) -> None:
     answer = client.post("/v1/net", json={"legs": legs, "mode": "partial"})
     assert answer.status_code == 422
     assert "037833100, 594918104" in answer.json()["detail"]
+
+
+BOOK = EXAMPLES / "book"
+
+
+def book_body(**more: Any) -> dict[str, Any]:
+    return {
+        "fails": [json.loads(line) for line in (BOOK / "fails.jsonl").read_text().splitlines()],
+        "inventory": [
+            json.loads(line) for line in (BOOK / "inventory.jsonl").read_text().splitlines()
+        ],
+        **more,
+    }
+
+
+def test_book_equals_the_output_of_the_command(client: httpx.Client, finops: Finops) -> None:
+    """Rule: the list has the lines of the command, byte for byte, with its verdict."""
+    options = ("--inventory", BOOK / "inventory.jsonl", "--no-timing", "--format", "jsonl", "-q")
+    expected = finops("book", BOOK / "fails.jsonl", *options)
+    body = ", ".join(
+        f'"{name}": [{", ".join((BOOK / f"{name}.jsonl").read_text().splitlines())}]'
+        for name in ("fails", "inventory")
+    )
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/v1/book", content=f"{{{body}}}", headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.content == b"[" + b",".join(expected.stdout.splitlines()) + b"]"
+    assert answer.headers["Finops-Verified"] == ("true" if expected.returncode == 0 else "false")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"fails": []}, "fails is empty"),
+        ({"options": {"inventory": "x"}}, "the option inventory is a file"),
+        ({"options": {"borrow_budget": "1e9"}}, "borrow_budget is 1e9"),
+        ({"options": {"prefer": "record"}}, "prefer is record"),
+        ({"inventory": [{"kind": "BOX"}]}, "cusip"),
+    ],
+)
+def test_unusable_book_is_refused(client: httpx.Client, more: dict[str, Any], said: str) -> None:
+    """Rule: 422 names what cannot be used, without the folders of the service."""
+    answer = client.post("/v1/book", json=book_body(**more))
+    assert answer.status_code == 422, answer.text
+    assert said in answer.json()["detail"]
+    assert "/books/" not in answer.text
+
+
+def test_book_leaves_no_file_behind(server: Server, client: httpx.Client) -> None:
+    """Rule: the files of a request are gone with its answer."""
+    assert client.post("/v1/book", json=book_body()).status_code == 200
+    assert list((server.data / "books").iterdir()) == []

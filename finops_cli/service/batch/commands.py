@@ -11,11 +11,13 @@ from finops_cli.clock.moments import parse_moment
 from finops_cli.service.problems import wrong_value
 from finops_cli.service.store.jobs import JobCommandName
 
-OptionKind = Literal["moment", "switch", "flag", "word", "name", "party", "file"]
+OptionKind = Literal["moment", "switch", "flag", "word", "name", "party", "file", "amount"]
 """switch: --NAME or --no-NAME; flag: --NAME or nothing; file: the id of an uploaded file."""
 WITHOUT_MODELS = ("engine", "baseline")
 """The backends that need no language model."""
 _MOST_CHARACTERS = 100
+_AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
+"""Dollars as a text, so that no digit is lost."""
 _PARTY = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 
 
@@ -64,6 +66,8 @@ OPTIONS: Mapping[str, JobOption] = {
     "map": JobOption("--map", "file"),
     "accept": JobOption("--accept", "flag"),
     "sent": JobOption("--sent", "file"),
+    "prefer": JobOption("--prefer", "word", ("file",)),
+    "borrow_budget": JobOption("--borrow-budget", "amount"),
     "fails": JobOption("--fails", "file"),
     "raw": JobOption("--raw", "flag"),
     "field": JobOption("--field", "name"),
@@ -105,7 +109,7 @@ COMMANDS: Mapping[JobCommandName, JobCommand] = {
         models=(*_HOST, "--resolver-model", "--resolver-gguf", "--prose"),
     ),
     "book": JobCommand(
-        (*_CLOCK, "timing", "strict_input", *_TABLE, *_FACTS, "sent"),
+        (*_CLOCK, "timing", "strict_input", *_TABLE, *_FACTS, "sent", "prefer", "borrow_budget"),
         _LINES,
         has_stats=False,
         has_guard=False,
@@ -234,6 +238,8 @@ def _check_value(name: str, option: JobOption, value: Any) -> None:
         _check_moment(name, value)
     elif option.kind == "word" and value not in option.words:
         raise wrong_value(name, shown, ", ".join(option.words))
+    elif option.kind == "amount" and not _AMOUNT.fullmatch(value):
+        raise wrong_value(name, shown, "dollars as a text, such as 2500000 or 0.50")
     elif option.kind == "name" and not (value.isidentifier() and len(value) <= _MOST_CHARACTERS):
         raise wrong_value(name, shown, "the name of a field, such as notes")
     elif option.kind == "party" and not _PARTY.fullmatch(value):

@@ -24,6 +24,8 @@ class Operation:
     """The route takes JSON Lines too."""
     shape: Shape = "one or many"
     """What a body and an answer are: an object, a list, or either."""
+    gives_list: bool = False
+    """The answer is a list, whatever `shape` says of the body."""
     status: int = 200
     takes_file: bool = False
     """The body is a file."""
