@@ -48,7 +48,7 @@ from finops_cli.service.records.when_down import model_down
 from finops_cli.service.replicas.membership import Membership
 from finops_cli.service.requests import facts_of
 from finops_cli.service.route_table import Parts, list_routes
-from finops_cli.service.routes import NamedRoute
+from finops_cli.service.routes import HotRoutes, NamedRoute
 from finops_cli.service.store.database import Database, DatabaseLost
 from finops_cli.service.system_routes import SystemRoutes
 from finops_cli.service.upkeep import Upkeep, Watch
@@ -111,8 +111,8 @@ def build_service(
     kb = answering.kb
     metrics = Metrics(system_monitor(kb))
     audit = AuditLog(database, now)
-    inner = _make_application(kb, audit)
-    load = LoadDoor(inner, kb.serve, metrics)
+    inner, hot = _make_application(kb, audit)
+    load = LoadDoor(hot, kb.serve, metrics)
     alarms = Alarms(system_monitor(kb), kb, config.data, dispatch)
     members = Membership(database, config.replica, config.rules, now, metrics.sample)
     runner = JobRunner(config.data, database, jobs, alarms, now, lambda: members.id)
@@ -142,7 +142,7 @@ def build_service(
         parts=parts,
         upkeep=_open_upkeep(config, parts),
         demo=_demo(config, parts),
-        routes=tuple(_add_routes(inner, parts)),
+        routes=tuple(_add_routes(inner, hot, parts)),
         members=members,
     )
 
@@ -177,10 +177,11 @@ def _open_work(
     )
 
 
-def _add_routes(inner: FastAPI, parts: Parts) -> list[NamedRoute]:
+def _add_routes(inner: FastAPI, hot: HotRoutes, parts: Parts) -> list[NamedRoute]:
     """Add the routes of the API and the pages of the desk; return those of the API."""
     routes, pages = list_routes(parts), list_pages(parts)
     inner.router.routes.extend([*routes, *pages])
+    hot.add(routes)
     inner.state.desk = desk_state(parts, pages)
     return routes
 
@@ -227,7 +228,7 @@ def _add_doors(
     return IdentityDoor(app, log, parts.audit)
 
 
-def _make_application(kb: KnowledgeBase, audit: AuditLog) -> FastAPI:
+def _make_application(kb: KnowledgeBase, audit: AuditLog) -> tuple[FastAPI, HotRoutes]:
     """Make the application without routes; its errors are problem documents."""
     inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, title="finops")
     inner.openapi = lambda: openapi_document(kb)  # type: ignore[method-assign]
@@ -239,13 +240,15 @@ def _make_application(kb: KnowledgeBase, audit: AuditLog) -> FastAPI:
                 await audit.denied(request, error)
             except DatabaseLost as lost:  # nothing is refused without a trace
                 error = lost
+        if isinstance(error, OSError):
+            return await _as_full_disk(request, error)
         return await _as_answer(request, error)
 
     inner.add_exception_handler(ServiceError, refuse)
     inner.add_exception_handler(FinopsError, _as_answer)
-    inner.add_exception_handler(OSError, _as_full_disk)
+    inner.add_exception_handler(OSError, refuse)
     inner.add_exception_handler(Exception, _as_fault)
-    return inner
+    return inner, HotRoutes(inner, refuse)
 
 
 async def _as_problem(request: Request, error: Exception) -> Response:

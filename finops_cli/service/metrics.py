@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from threading import Lock
 from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
-from prometheus_client import Counter as PrometheusCounter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from finops_cli.monitoring.latencies import percentile_ms, step_of
@@ -22,6 +23,16 @@ _SAMPLE_PERCENTILE = 95
 _MS = 1000
 _OUR_FAULT = 500
 
+_COUNTERS = {
+    "requests": ("Requests by route, method and status.", ("route", "method", "status")),
+    "records": ("Answered records by command and status.", ("command", "status")),
+    "predictions": (
+        "Answers by kind (tier, category, action) and value.",
+        ("kind", "value"),
+    ),
+}
+"""The counters that are kept here, each with its text and its labels."""
+
 
 class Metrics:
     """The figures of one service, in a registry of their own. Every method may be called from
@@ -33,35 +44,17 @@ class Metrics:
         self._monitor = monitor
         self.registry = CollectorRegistry()
         self._lock = Lock()
-        self._children: dict[tuple[int, tuple[str, ...]], Any] = {}
+        self._timers: dict[str, Any] = {}
+        self._in_work = 0
+        self._counts: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in _COUNTERS}
+        self.registry.register(self)
         self._latency: Counter[int] = Counter()
         self._statuses: Counter[int] = Counter()
-        self._requests = PrometheusCounter(
-            "finops_requests",
-            "Requests by route, method and status.",
-            ("route", "method", "status"),
-            registry=self.registry,
-        )
         self._seconds = Histogram(
             "finops_request_seconds",
             "Time of a request in seconds.",
             ("route",),
             registry=self.registry,
-        )
-        self._records = PrometheusCounter(
-            "finops_records",
-            "Answered records by command and status.",
-            ("command", "status"),
-            registry=self.registry,
-        )
-        self._predictions = PrometheusCounter(
-            "finops_predictions",
-            "Answers by kind (tier, category, action) and value.",
-            ("kind", "value"),
-            registry=self.registry,
-        )
-        self._in_work = Gauge(
-            "finops_requests_in_work", "Requests in work.", registry=self.registry
         )
         self._health = Gauge(
             "finops_health", "Health of the last minute, 0 to 100.", registry=self.registry
@@ -78,42 +71,53 @@ class Metrics:
 
     def begin(self) -> None:
         """Count a request that is admitted."""
-        self._in_work.inc()
+        with self._lock:
+            self._in_work += 1
         self._monitor.begin()
 
     def end(self) -> None:
         """Count an admitted request that has ended."""
-        self._in_work.dec()
+        with self._lock:
+            self._in_work -= 1
         self._monitor.end()
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that has ended."""
-        self._child(self._requests, route, method, str(status)).inc()
-        self._child(self._seconds, route).observe(seconds)
+        timer = self._timers.get(route)
+        if timer is None:  # looking it up among the labels takes microseconds
+            timer = self._timers[route] = self._seconds.labels(route)
+        timer.observe(seconds)
         self._monitor.request(seconds, is_error=status >= _OUR_FAULT)
         with self._lock:
+            self._counts["requests"][route, method, str(status)] += 1
             self._statuses[status] += 1
             self._latency[step_of(seconds * _MS)] += 1
 
-    def _child(self, metric: Any, *labels: str) -> Any:
-        """Return the child of a metric for its labels; looking it up there takes microseconds."""
-        key = (id(metric), labels)
-        if key not in self._children:
-            self._children[key] = metric.labels(*labels)
-        return self._children[key]
-
     def records(self, command: str, summary: RunSummary) -> None:
         """Count the lines of an answer to `command`."""
-        for status, count in summary.statuses.items():
-            self._child(self._records, command, status).inc(count)
-        for kind, counts in (
-            ("tier", summary.tiers),
-            ("category", summary.categories),
-            ("action", summary.actions),
-        ):
-            for value, count in counts.items():
-                self._child(self._predictions, kind, value).inc(count)
+        with self._lock:
+            records, predictions = self._counts["records"], self._counts["predictions"]
+            for status, count in summary.statuses.items():
+                records[command, status] += count
+            for kind, counts in (
+                ("tier", summary.tiers),
+                ("category", summary.categories),
+                ("action", summary.actions),
+            ):
+                for value, count in counts.items():
+                    predictions[kind, value] += count
         self._monitor.records(command, summary)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counts when somebody asks for them: to count is a sum in a dictionary."""
+        with self._lock:
+            counts = {name: dict(found) for name, found in self._counts.items()}
+        for name, (text, labels) in _COUNTERS.items():
+            family = CounterMetricFamily(f"finops_{name}", text, labels=labels)
+            for values, count in counts[name].items():
+                family.add_metric(values, count)
+            yield family
+        yield GaugeMetricFamily("finops_requests_in_work", "Requests in work.", self._in_work)
 
     def prometheus(self) -> bytes:
         """Return the figures in the text format of Prometheus."""

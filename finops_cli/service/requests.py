@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
@@ -15,11 +16,31 @@ from finops_cli.service.store.audit import Actor
 _KEY = "finops"
 
 
+class RequestHeaders(Headers):
+    """The headers of a request, found by their names without a search: each is asked for often."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        self._first = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(self.raw)
+        }
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the first header of a name, in any case of its letters."""
+        return self._first.get(key.lower(), default)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.lower() in self._first
+
+
 @dataclass(slots=True, kw_only=True)
 class RequestFacts:
     """Who sends a request, and how it is named in logs."""
 
     request_id: str
+    headers: RequestHeaders
+    is_answered: bool = False
+    """The head of the answer was sent."""
     name: str = ""
     """The owner of the token; empty for a path without one."""
     role: Role | None = None
@@ -49,4 +70,9 @@ def keep_facts(scope: Scope, facts: RequestFacts) -> None:
 
 def facts_of(connection: HTTPConnection) -> RequestFacts:
     """Return the facts about a request that has passed the doors."""
-    return cast("RequestFacts", connection.scope["state"][_KEY])
+    return facts_in(connection.scope)
+
+
+def facts_in(scope: Scope) -> RequestFacts:
+    """Return the facts that are kept with a request."""
+    return cast("RequestFacts", scope["state"][_KEY])

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Protocol
 
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from finops_cli.kb.chapters.serve import ServeSettings
@@ -50,13 +51,15 @@ class Access:
         """Return how long a session lasts."""
         return self._settings.times["session"]
 
-    async def owner_of(self, connection: HTTPConnection) -> tuple[TokenOwner, str | None]:
+    async def owner_of(
+        self, connection: HTTPConnection, headers: Headers
+    ) -> tuple[TokenOwner, str | None]:
         """Return the owner behind a request, and the session if it has one.
 
         Raises ServiceError 401 without a valid token, 429 after too many wrong ones; DatabaseLost.
         """
         address = connection.client.host if connection.client else ""
-        header = connection.headers.get("authorization", "")
+        header = headers.get("authorization", "")
         if header.lower().startswith(_SCHEME):
             return self.owner_of_token(header[len(_SCHEME) :].strip(), address), None
         session = connection.cookies.get(self.cookie)

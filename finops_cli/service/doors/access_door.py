@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from finops_cli.service.auth.access import Access
 from finops_cli.service.auth.roles import Right
 from finops_cli.service.problems import ServiceError
-from finops_cli.service.requests import facts_of
+from finops_cli.service.requests import facts_in, facts_of
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/sign-in"})
 """Paths without a token: whether the service runs, and the form that takes the token."""
@@ -40,9 +40,8 @@ class AccessDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not (is_open(scope["path"]) or _is_start(scope)):
-            connection = HTTPConnection(scope)
-            facts = facts_of(connection)
-            owner, facts.session = await self._access.owner_of(connection)
+            facts = facts_in(scope)
+            owner, facts.session = await self._access.owner_of(HTTPConnection(scope), facts.headers)
             facts.name, facts.role = owner.name, owner.role
         await self._app(scope, receive, send)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,7 +12,7 @@ from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.desk.error_page import answer_error
 from finops_cli.service.log import ServiceLog
 from finops_cli.service.problems import ServiceError, database_lost
-from finops_cli.service.requests import RequestFacts, keep_facts, new_request_id
+from finops_cli.service.requests import RequestFacts, RequestHeaders, keep_facts, new_request_id
 from finops_cli.service.store.database import DatabaseLost
 
 POLICY = (
@@ -46,15 +45,17 @@ class IdentityDoor:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = RequestHeaders(scope)
+        given = headers.get("x-request-id", "")
         request_id = given if _NAME.fullmatch(given) else new_request_id()
-        keep_facts(scope, RequestFacts(request_id=request_id))
+        facts = RequestFacts(request_id=request_id, headers=headers)
+        keep_facts(scope, facts)
         status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, facts.is_answered = message["status"], True
                 given = message.get("headers", [])
                 headers = [*given, *_HEADERS, (b"x-request-id", request_id.encode())]
                 is_kept = any(name == _CACHE[0] for name, _ in given)

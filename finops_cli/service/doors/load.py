@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from http import HTTPStatus
 
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.doors.access_door import is_open
 from finops_cli.service.metrics import Metrics
 from finops_cli.service.problems import ServiceError
-from finops_cli.service.requests import facts_of
+from finops_cli.service.requests import facts_in
 
 
 class LoadDoor:
@@ -30,7 +29,7 @@ class LoadDoor:
         if scope["type"] != "http" or is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
-        client = facts_of(HTTPConnection(scope)).name
+        client = facts_in(scope).name
         self._refuse_more(client)
         self._clients[client] += 1
         self._metrics.begin()

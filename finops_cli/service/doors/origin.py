@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from finops_cli.service.problems import ServiceError
+from finops_cli.service.requests import facts_in
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_PAGES = frozenset({"same-origin", "none"})
@@ -35,7 +36,7 @@ class OriginDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            headers = Headers(scope=scope)
+            headers = facts_in(scope).headers
             self._check_host(headers)
             if scope["method"] not in _SAFE:
                 self._check_page(headers)

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -49,6 +49,7 @@ from finops_cli.service.records.query import (
     read_time_limit,
 )
 from finops_cli.service.records.streams import JOBS, Streams
+from finops_cli.service.requests import facts_in
 from finops_cli.service.store.answers import KeptAnswer
 
 T = TypeVar("T")
@@ -58,6 +59,8 @@ VERIFIED = "Finops-Verified"
 """The header that says whether every answer is verified, as exit status 0 of `finops run` does."""
 _ACCEPTED = "application/json, or application/jsonl for a stream"
 _LINES = b"application/jsonl, a line for each record"
+_OBJECT = b"{"
+_NO_OPTIONS = AnswerOptions()
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -79,9 +82,8 @@ class RecordEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         require_right(HTTPConnection(scope), "answer")
-        headers = Headers(scope=scope)
-        read = read_text_options if self._command == "sentiment" else read_options
-        options = read(QueryParams(scope["query_string"]))
+        headers = facts_in(scope).headers
+        options = self._read_options(scope["query_string"])
         media_type = media_type_of(headers)
         if media_type in JSON_LINES:
             pipeline = self._answering.pipeline(self._command, options)
@@ -98,6 +100,13 @@ class RecordEndpoint:
                 response = await self._answer(body, options)
         await response(scope, receive, send)
 
+    def _read_options(self, query: bytes) -> AnswerOptions:
+        """Read the parameters; most requests have none. Raises ServiceError 422."""
+        if not query:
+            return _NO_OPTIONS
+        read = read_text_options if self._command == "sentiment" else read_options
+        return read(QueryParams(query))
+
     async def _answer_once(
         self, request: HTTPConnection, body: bytes, options: AnswerOptions
     ) -> Response:
@@ -111,8 +120,10 @@ class RecordEndpoint:
             return respond(await self._idempotency.answer(claim, lambda _: answer))
 
     async def _answer(self, body: bytes, options: AnswerOptions) -> Response:
-        records = split_list(body, self._settings)
         pipeline = self._answering.pipeline(self._command, options)
+        if body[:1] == _OBJECT and len(body) <= limits.LINE_BYTES:
+            return await self._answer_one(body, pipeline)
+        records = split_list(body, self._settings)
         if records is None:
             return await self._answer_one(body, pipeline)
         lines: list[bytes] = []
@@ -131,6 +142,7 @@ class RecordEndpoint:
         result = await self._answering.answer_batch(pipeline, Batch(1, [body], 0))
         [line] = result.lines
         if result.summary.statuses["rejected"]:
+            refuse_text(body)  # only now: the pipeline has read what it has not rejected
             raise unusable(pipeline.line_type.read(line))
         return self._respond(line, result.lines, result.summary)
 
