@@ -18,6 +18,7 @@ from finops_cli.devtools.fake_openai import (
     HalfPromptCount,
     Hang,
     Huge,
+    Interrupted,
     NoFinish,
     OddUsage,
     ReceivedRequest,
@@ -27,7 +28,7 @@ from finops_cli.devtools.fake_openai import (
 )
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.triage import triage
-from tests.support.ollama_models import a_record
+from tests.support.ollama_models import a_record, select_backend_at
 from tests.support.openai_models import fail_first, triage_at
 
 ONCE_MORE, CRASHES = 2, 3
@@ -42,6 +43,7 @@ FAILURES: list[tuple[Behaviour, str, int]] = [
     (Status(500, '{"object":"error","message":"EngineDead"}'), "reply.crashed", CRASHES),
     (Status(502, "<html>bad gateway</html>"), "reply.crashed", CRASHES),
     (NoFinish(says_done=True), "reply.incomplete", CRASHES),
+    (Interrupted(), "reply.incomplete", CRASHES),
     (NoFinish(), "reply.incomplete", ONCE_MORE),
     (NoFinish(after=0), "reply.incomplete", ONCE_MORE),
     (Finish("length", whole=False), "reply.truncated", ONCE_MORE),
@@ -122,6 +124,16 @@ def test_silence_in_an_answer_ends_it(vllm: FakeOpenAI, quick: KnowledgeBase) ->
         answer = triage_at(vllm, quick, fail_first(Hang(after)), timeout=0.5)
         assert (answer.status, answer.value) == ("fallback", triage(a_record(), quick))
         assert "reply.timeout" in [finding.rule for finding in answer.findings]
+
+
+def test_interruption_is_no_fault_of_the_server(vllm: FakeOpenAI, quick: KnowledgeBase) -> None:
+    """Answers that other requests interrupt open no breaker, however many."""
+    vllm.script = fail_first(Interrupted())
+    backend = select_backend_at(quick, "openai", vllm.url, stages=("triage",)).backend
+    backend.prepare("triage")
+    answers = [backend.triage(a_record(qty=5000 + n)) for n in range(4)]
+    assert {answer.status for answer in answers} == {"fallback"}
+    assert backend.endpoint_states() == {vllm.url: "closed"}  # type: ignore[attr-defined]
 
 
 def test_wrong_number_is_repaired_and_marked(vllm: FakeOpenAI, quick: KnowledgeBase) -> None:

@@ -77,9 +77,7 @@ class Torn(Behaviour):
 
 @dataclass(frozen=True)
 class NoFinish(Behaviour):
-    """The stream ends properly without a `finish_reason`; `says_done`: with [DONE], as
-    llama-cpp-python ends an answer that another request interrupts.
-    """
+    """The stream ends properly without a `finish_reason`; `says_done`: with [DONE]."""
 
     after: int = 3
     says_done: bool = False
@@ -87,6 +85,20 @@ class NoFinish(Behaviour):
     def respond(self, response: Response) -> None:
         response.begin(self.after)
         response.end(says_done=self.says_done)
+
+
+@dataclass(frozen=True)
+class Interrupted(Behaviour):
+    """Another request came: llama-cpp-python says [DONE] in the middle, and breaks the connection
+    off.
+    """
+
+    after: int = 3
+
+    def respond(self, response: Response) -> None:
+        response.begin(self.after)
+        response.send_raw(b"data: [DONE]\n\n")
+        response.tear()
 
 
 @dataclass(frozen=True)

@@ -140,15 +140,15 @@ def read_answer(
             message = f"the server returned {len(thinking):,} characters of reasoning and no answer"
             raise failures.ReasoningOnly(message, text)
         return _build_generated(text, stream)
-    if instead is not None:
-        instead.received = text
-        raise instead from because
     if stream.is_closed:
         raise failures.Interrupted(
             "the server ended the stream without `finish_reason`, as one does that another request"
             " interrupts",
             text,
         )
+    if instead is not None:
+        instead.received = text
+        raise instead from because
     raise failures.Incomplete("the stream ended without `finish_reason`", text)
 
 
