@@ -187,15 +187,17 @@ class UploadPages:
 
     async def _show_form(self, request: Request, error: ServiceError | None = None) -> Response:
         files = await self._parts.database.read(lambda db: list_files(db, _SHOWN_FILES))
-        limit = self._parts.answering.kb.serve.limits["upload_bytes"]
+        limits = self._parts.answering.kb.serve.limits
+        limit = limits["upload_bytes"]
         status = 200 if error is None else int(error.status)
         answer = render(
             request,
             "upload.html",
             status=status,
-            files=files,
+            files=[each for each in files if each.media_type != _YAML],
             limit=limit,
             limit_words=write_bytes(limit),
+            book_words=write_bytes(limits["workbook_bytes"]),
             problem=None if error is None else str(error),
         )
         if error is not None:
