@@ -46,6 +46,18 @@ def test_override_is_held_against_the_rules() -> None:
     assert broken(steps=[]) == {"plan.total"}
 
 
+def test_line_that_cannot_be_checked_says_so() -> None:
+    """An override of a line of another shape, or of other rules, is not taken as unbroken."""
+    given = json.loads(first_line())
+    old = {name: value for name, value in given.items() if name != "provenance"}
+    found = find_broken_rules(json.dumps(old).encode(), Change(tier="LOW"), KB)
+    assert [each.rule for each in found] == ["schema.type"]
+    given["provenance"]["kb"] = "0.0.9+aaaaaaaaaaaa"
+    given["triage"]["escalation_level"] = "L4"
+    found = find_broken_rules(json.dumps(given).encode(), Change(tier="LOW"), KB)
+    assert [each.rule for each in found] == ["check.rules"]
+
+
 def test_line_without_an_answer_is_not_overridden() -> None:
     """A rejected line has no answer that an override could stand beside."""
     line = b'{"fail_id": "F-1", "status": "rejected", "verification": {}, "triage": null}'

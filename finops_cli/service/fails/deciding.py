@@ -39,6 +39,8 @@ _MOST_NAME = 100
 _MOST_STEPS = 100
 _SENTENCES = "text."
 """The rules about sentences: those of the line are the engine's, and no override changes them."""
+_SHAPES = "schema."
+"""The rules about the shape of a line: what breaks one is checked no further."""
 _NEEDED: dict[str, tuple[str, ...]] = {
     "override": ("reason",),
     "comment": ("comment",),
@@ -166,6 +168,9 @@ def record_decision(
 def find_broken_rules(line: bytes, change: Change, kb: KnowledgeBase) -> list[Finding]:
     """Return the rules that the answer of an output line breaks when `change` is made to it.
 
+    Where the line itself has a shape that the rules cannot read, nothing can be checked: that it
+    breaks the schema is then what has to be ticked.
+
     Raises ServiceError 422 for a line without an answer, or without the plan that is changed.
     """
     given = exact_json.decode(line)
@@ -180,13 +185,19 @@ def find_broken_rules(line: bytes, change: Change, kb: KnowledgeBase) -> list[Fi
         if not isinstance(plan, dict):
             raise wrong_value("steps", "given", "no steps: the fail has no plan")
         plan["resolution_steps"] = change.steps
-    known = {(each.rule, each.path) for each in next(check_lines([line], kb)).findings}
+    known = {_identify(each) for each in next(check_lines([line], kb)).findings}
     changed = next(check_lines([exact_json.encode(given)], kb)).findings
     return [
         each
         for each in changed
-        if (each.rule, each.path) not in known and not each.rule.startswith(_SENTENCES)
+        if (each.rule.startswith(_SHAPES) or _identify(each) not in known)
+        and not each.rule.startswith(_SENTENCES)
     ]
+
+
+def _identify(finding: Finding) -> tuple[str, str, str]:
+    """Return what tells a finding from another; one about other rules counts in its message."""
+    return finding.rule, finding.path, finding.message
 
 
 def _read_change(asked: DecisionRequest, redaction: RedactionPolicy | None) -> Change | None:
