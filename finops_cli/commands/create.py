@@ -69,7 +69,10 @@ DryRun = Annotated[
 
 Try = Annotated[
     bool,
-    typer.Option("--try/--no-try", help="Ask the new model one record and say how it did."),
+    typer.Option(
+        "--try/--no-try",
+        help="Ask the new model one record; a wrong answer, or none, ends with 1.",
+    ),
 ]
 
 
@@ -125,11 +128,11 @@ def create(
         if is_tried:
             created = replace(created, trial=try_model(stage, created.model, url, kb))
     typer.echo(encode_value(created)) if as_json else _print_created(created)
-    _warn_of_trial(created)
+    _judge_trial(created)
 
 
-def _warn_of_trial(created: Created) -> None:
-    """Warn of a model that answered its first record wrong, or not at all."""
+def _judge_trial(created: Created) -> None:
+    """Warn of a model that answered its first record wrong, or not at all, and end with 1."""
     trial = created.trial
     if trial is None or trial.result == "right":
         return
@@ -142,6 +145,7 @@ def _warn_of_trial(created: Created) -> None:
         f"{created.model} {how}: {trial.detail}. The checker catches wrong answers; try `finops"
         " evaluate`, compare the file with its source, or use another quantization"
     )
+    raise typer.Exit(1)
 
 
 def _print_created(created: Created) -> None:

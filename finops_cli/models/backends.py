@@ -218,6 +218,7 @@ def _diagnose_openai(
 
 
 def _open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend:
+    from finops_cli.files.model_manifest import refuse_changed_file
     from finops_cli.models.llama_cpp.connect import open_llama_cpp
 
     named = request.or_bundled()
@@ -228,8 +229,12 @@ def _open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBacke
             f"no model file is named: the small models that ship with finops answer ({files})",
         )
     model = open_llama_cpp(named, kb)
+    digests = model.origin.digests or {}
+    unread: list[str] = []
+    for stage, path in named.files.items():
+        refuse_changed_file(path, str(digests[stage]).removeprefix("sha256:"), unread.append)
     backend = _verified(model, request, kb)
-    return SelectedBackend(backend, "as asked", notices, model.describe_sharing)
+    return SelectedBackend(backend, "as asked", (*notices, *unread), model.describe_sharing)
 
 
 def _find_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> SelectedBackend | NotApplicable:

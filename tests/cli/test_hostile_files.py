@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from finops_cli.kb.load import bundled_kb_dir
 from tests.support.program import EXAMPLES, Finops
 
 MONDAY, EXPECTED = EXAMPLES / "monday.jsonl", EXAMPLES / "monday.expected.jsonl"
@@ -74,6 +76,37 @@ def test_settings_of_another_kind_are_refused(
     assert "Traceback" not in errors
     assert "has a fault" not in errors
     assert len(errors) < 1500
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_rules_of_another_kind_are_refused(content: str, finops: Finops, tmp_path: Path) -> None:
+    """A knowledge base with a file in another encoding, nested too deeply or binary ends with 2 and
+    one error that names the file.
+    """
+    kb = Path(shutil.copytree(bundled_kb_dir(), tmp_path / "kb"))
+    (kb / "book.toml").write_bytes(CONTENTS[content])
+    done = finops("--kb", kb, "kb", "list")
+    errors = done.stderr.decode()
+    assert done.returncode == 2, errors
+    assert "book.toml" in errors
+    assert errors.count("fix: ") == 1
+    assert "Traceback" not in errors
+    assert len(errors) < 1500
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_tokens_of_another_kind_are_refused(content: str, finops: Finops, tmp_path: Path) -> None:
+    """A file of tokens in another encoding, nested too deeply or binary starts no service."""
+    pytest.importorskip("fastapi")
+    path = tmp_path / "tokens.toml"
+    path.write_bytes(CONTENTS[content])
+    path.chmod(0o600)
+    done = finops("serve", "--port", "0", "--data", tmp_path / "data", "--tokens", path)
+    errors = done.stderr.decode()
+    assert done.returncode == 2, errors
+    assert str(path) in errors
+    assert errors.count("fix: ") == 1
+    assert "Traceback" not in errors
 
 
 @pytest.mark.slow

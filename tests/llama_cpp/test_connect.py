@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,8 @@ from finops_cli.models.llama_cpp.model import LlamaCppModel, Profile
 from finops_cli.models.llama_cpp.worker_process import NotLoaded
 from finops_cli.models.protocol import CompletionRequest, Origin
 from tests.support.cures import cured_by
-from tests.support.program import ROOT
+from tests.support.program import ROOT, Finops
+from tests.support.records import a_fail, jsonl
 from tests.support.tiny_gguf import Shape, write_tiny_gguf
 
 WITHOUT_THE_EXTRA = (
@@ -327,3 +329,23 @@ def test_origin_has_digests_and_settings_but_not_workers(gguf: Path, kb: Knowled
     assert '"temperature":0.1' in first.settings
     assert models[0].context_size("triage") == 2048
     assert models[1].concurrency < models[0].concurrency
+
+
+@pytest.mark.parametrize("backend", ["llama-cpp", "auto"])
+def test_file_that_its_manifest_does_not_know_is_refused(
+    backend: str, tmp_path: Path, finops: Finops
+) -> None:
+    """A model file that was changed after its manifest was written answers no record; a manifest
+    that cannot be read is named, and the file answers.
+    """
+    path = write_tiny_gguf(tmp_path / "tiny.gguf")
+    manifest = tmp_path / "tiny.manifest.json"
+    manifest.write_text(json.dumps({"outputs": [{"name": path.name, "sha256": "0" * 64}]}))
+    run = ("triage", "-", "--backend", backend, "--triage-gguf", path, "--guard", "off")
+    done = finops(*run, stdin=jsonl(a_fail()))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"the file was changed after it was made" in done.stderr
+    manifest.write_text("{")
+    done = finops(*run, stdin=jsonl(a_fail()))
+    assert len(done.stdout.splitlines()) == 1
+    assert b"so tiny.gguf was not compared" in b" ".join(done.stderr.split())

@@ -33,7 +33,7 @@ EXIT_1 = {
     "dataset-report": "A row fails its verification, or a requirement is not met.",
     "train": "",
     "quantize": "At least one file lost too much accuracy and was not kept.",
-    "create": "",
+    "create": "The model was made, and its answer to the record of the trial is wrong or absent.",
     "evaluate": "The first answer to at least one record is wrong or absent.",
     "compare": "",
     "drift": "The divergence is above the threshold.",

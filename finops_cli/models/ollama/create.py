@@ -15,6 +15,7 @@ from msgspec import Struct
 from finops_cli.domain import exact_json
 from finops_cli.domain.stage_names import STAGE_NAMES, StageName
 from finops_cli.errors import MissingPiece, Unfinished, UsageError
+from finops_cli.files.model_manifest import refuse_changed_file
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.ollama import api, uploads
 from finops_cli.models.ollama.create_request import (
@@ -25,7 +26,6 @@ from finops_cli.models.ollama.create_request import (
     refuse_unusable_files,
     request,
 )
-from finops_cli.models.ollama.manifest_check import refuse_changed_file
 from finops_cli.models.ollama.trial import Trial
 from finops_cli.models.ollama.versions import known, refuse_too_old
 from finops_cli.models.ollama_options import Value

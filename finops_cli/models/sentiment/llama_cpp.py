@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from finops_cli.errors import UsageError
+from finops_cli.files.model_manifest import refuse_changed_file
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.bundled import model_files
@@ -39,6 +40,7 @@ def open_classifier(
         kb,
     )
     digest = str((model.origin.digests or {})[STAGE])
+    refuse_changed_file(path, digest.removeprefix("sha256:"), notices.append)
     temperature = read_temperature(path, digest)
     if temperature is None:
         notices.append(
