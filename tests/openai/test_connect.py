@@ -12,6 +12,7 @@ from finops_cli.devtools.fake_openai import (
     CorrectAnswer,
     FakeOpenAI,
     FixedText,
+    Interrupted,
     ReceivedRequest,
     Status,
 )
@@ -198,6 +199,25 @@ def test_requests_at_once_depend_on_the_kind(quick: KnowledgeBase) -> None:
         with FakeOpenAI(kind=kind) as server:
             backend = select_backend_at(quick, "openai", server.url, workers=workers).backend
             assert backend.concurrency == expected
+
+
+def test_server_that_interrupts_gets_fewer_requests(finops: Finops) -> None:
+    """A server that ends an answer when another request comes is soon asked one at a time, whatever
+    --workers says, and each record has its answer.
+    """
+    with FakeOpenAI(kind="llama-cpp-python", token_seconds=0.0002) as server:
+
+        def interrupt(request: ReceivedRequest) -> Behaviour:
+            return Interrupted() if server.at_once > 1 else CorrectAnswer()
+
+        server.script = interrupt
+        done = finops(
+            *("triage", "-", *server_options(server), "--guard", "off", "--workers", "4"),
+            stdin=jsonl(*some_fails(16)),
+        )
+    statuses = [line["status"] for line in rows(done.stdout)]
+    assert len(statuses) == 16
+    assert set(statuses[8:]) == {"ok"}
 
 
 def test_models_of_an_unknown_server_alternate(quick: KnowledgeBase) -> None:

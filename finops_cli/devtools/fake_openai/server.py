@@ -58,7 +58,8 @@ class FakeOpenAI:
         self.port = port
         self._context, self._token_seconds = context, token_seconds
         self._tls = tls
-        self._at_once = 0
+        self.at_once = 0
+        """Requests for text that are being answered."""
         self._lock = threading.Lock()
         self._http: HttpServer | None = None
 
@@ -140,14 +141,14 @@ class FakeOpenAI:
             self.script(request).respond(Response(request, writer, self._token_seconds))
         finally:
             with self._lock:
-                self._at_once -= 1
+                self.at_once -= 1
 
     def _record(
         self, route: str, body: dict[str, Any], authorization: str | None
     ) -> ReceivedRequest:
         with self._lock:
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
             request = ReceivedRequest(
                 number=len(self.received) + 1,
                 route=route,

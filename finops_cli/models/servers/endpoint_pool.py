@@ -22,7 +22,13 @@ from finops_cli.models.circuit_breaker import (
     record_outcome,
     request_outcome,
 )
-from finops_cli.models.failures import Busy, EndpointsDown, ModelError, NoEndpointLeft
+from finops_cli.models.failures import (
+    Busy,
+    EndpointsDown,
+    Interrupted,
+    ModelError,
+    NoEndpointLeft,
+)
 from finops_cli.models.recovery.incidents import tell_breaker
 from finops_cli.models.sharing.turns import Turns
 
@@ -74,7 +80,13 @@ class Endpoint:
         """Record the outcome of a request that was admitted at `age` of the breaker.
 
         A full queue halves the maximum of requests at once. Each success raises it again by a part.
+        A server that ends an answer for another request never gets as many at once again.
         """
+        if isinstance(outcome.failure, Interrupted):
+            self.slots = {each: max(1, most // 2) for each, most in self.slots.items()}
+            self.capacity = {
+                each: min(most, float(self.slots[each])) for each, most in self.capacity.items()
+            }
         capacity, failure = self.capacity.get(stage, float(self.slots[stage])), outcome.failure
         if isinstance(failure, Busy):
             self.capacity[stage] = max(1.0, capacity / 2)
