@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from finops_cli.kb.load import bundled_kb_dir
-from tests.service.conftest import TOKENS, Server, start, stop
+from tests.service.conftest import TOKENS, Server, scaled, start, stop
 from tests.service.test_jobs import MONDAY, begin, finish, upload
 
 pytestmark = pytest.mark.slow
@@ -54,8 +54,20 @@ def test_answers_conform_to_the_document(filled: Server, tmp_path: Path) -> None
         pytest.skip("the program schemathesis is not beside this Python")
     command = [program, "run", f"{filled.url}/openapi.json", "--no-color"]
     command += ["-H", f"Authorization: Bearer {TOKENS['admin']}", "--checks", ",".join(CHECKS)]
-    command += ["--phases", "coverage,fuzzing", "--max-examples", "10", "--seed", "28"]
+    command += [
+        "--phases",
+        "coverage,fuzzing",
+        "--max-examples",
+        str(scaled(10, 100)),
+        "--seed",
+        "28",
+    ]
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=scaled(500, 3_600),
     )
     assert done.returncode == 0, done.stdout[-8000:]

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from finops_cli.kb.load import bundled_kb_dir
-from tests.service.conftest import TOKENS, Server, start
+from tests.service.conftest import TOKENS, Server, scaled, start
 from tests.service.test_fails import fails
 from tests.service.test_jobs import LINES, MONDAY, begin, finish, upload
 from tests.support.records import a_fail
@@ -69,7 +69,7 @@ def test_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     decided: list[str] = []
     files: list[str] = []
     first = 0
-    for _ in range(5):
+    for _ in range(scaled(5, 20)):
         worker = Deciding(server, fail, first)
         worker.start()
         time.sleep(moments.uniform(0.2, 1.0))
@@ -123,7 +123,7 @@ def test_stop_under_load_answers_or_refuses(tmp_path: Path) -> None:
                 else:
                     return
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work) for _ in range(32)]
     for thread in threads:
         thread.start()
     time.sleep(1.5)
