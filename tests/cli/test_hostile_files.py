@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -143,3 +144,24 @@ def test_full_disk_behind_stdout_is_one_error(words: str) -> None:
         "finops: stdout: No space left on device",
         "fix: free some space",
     ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", MONDAY, "--backend", "engine", "--inventory"),
+        ("run", MONDAY, "--backend", "engine", "--counterparty-history"),
+        ("run", MONDAY, "--backend", "llama-cpp", "--triage-gguf"),
+        ("evaluate", "--stage", "triage", "--backend", "engine", "--data"),
+        ("book", MONDAY, "--sent"),
+    ],
+)
+def test_pipe_is_refused_where_a_file_is_read_again(
+    arguments: tuple[object, ...], finops: Finops, tmp_path: Path
+) -> None:
+    """A pipe in place of a file whose digest is taken too is refused: nobody waits for a writer."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = finops(*arguments, pipe)
+    assert done.returncode == 2
+    assert b"is a pipe, and this file is read more than once\nfix: " in done.stderr
