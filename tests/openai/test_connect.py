@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
 from finops_cli.devtools.fake_openai import (
@@ -12,16 +13,19 @@ from finops_cli.devtools.fake_openai import (
     CorrectAnswer,
     FakeOpenAI,
     FixedText,
-    Interrupted,
     ReceivedRequest,
     Status,
 )
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.backends import select_backend
+from finops_cli.models.circuit_breaker import CircuitBreaker
+from finops_cli.models.failures import Busy, Interrupted
 from finops_cli.models.openai.api import resolve_urls
 from finops_cli.models.openai.connect import find_modelfile
+from finops_cli.models.servers.endpoint_pool import Endpoint, EndpointPool
 from finops_cli.rules.triage import triage
 from tests.support.ollama_models import a_record, select_backend_at, some_fails
 from tests.support.openai_models import fail_first, server_options
@@ -201,23 +205,23 @@ def test_requests_at_once_depend_on_the_kind(quick: KnowledgeBase) -> None:
             assert backend.concurrency == expected
 
 
-def test_server_that_interrupts_gets_fewer_requests(finops: Finops) -> None:
-    """A server that ends an answer when another request comes is soon asked one at a time, whatever
-    --workers says, and each record has its answer.
+def test_server_that_interrupts_gets_fewer_requests(kb: KnowledgeBase) -> None:
+    """A server that ends an answer when another request comes gets half as many at once for each
+    interruption, and no later answer raises the number again; a full queue is overcome.
     """
-    with FakeOpenAI(kind="llama-cpp-python", token_seconds=0.0002) as server:
-
-        def interrupt(request: ReceivedRequest) -> Behaviour:
-            return Interrupted() if server.at_once > 1 else CorrectAnswer()
-
-        server.script = interrupt
-        done = finops(
-            *("triage", "-", *server_options(server), "--guard", "off", "--workers", "4"),
-            stdin=jsonl(*some_fails(16)),
-        )
-    statuses = [line["status"] for line in rows(done.stdout)]
-    assert len(statuses) == 16
-    assert set(statuses[8:]) == {"ok"}
+    most: dict[StageName, int] = {"triage": 4, "resolver": 1}
+    endpoint = Endpoint("http://a:1", httpx.Client(), CircuitBreaker(kb.models.breaker), most)
+    pool = EndpointPool([endpoint])
+    for failure, expected in ((Busy("x"), 4), (Interrupted("x"), 2), (Interrupted("x"), 1)):
+        with pytest.raises(type(failure)), pool.slot("triage"):
+            raise failure
+        for _ in range(9):
+            with pool.slot("triage"):
+                pass
+        assert pool.slots("triage") == expected
+        assert endpoint.free_slots("triage", others_wait=False) == expected
+    assert pool.slots("resolver") == 1
+    endpoint.client.close()
 
 
 def test_models_of_an_unknown_server_alternate(quick: KnowledgeBase) -> None:
