@@ -289,11 +289,11 @@ async def _as_full_disk(request: Request, error: Exception) -> Response:
 
 
 async def _as_fault(request: Request, error: Exception) -> Response:
-    """Turn a fault of the program into a problem document; the log has its traceback."""
+    """Turn a fault of the program into a problem document, or a page; the log has its traceback."""
     request_id = facts_of(request).request_id
     problem = ServiceError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal",
         f"the service has a fault; please report it as a bug, with the request {request_id}",
     )
-    return problem.response(request.url.path, request_id)
+    return answer_error(request, problem)

@@ -11,11 +11,13 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.service.desk import exports_page, queue_filter
 from finops_cli.service.desk.forms import Form
 from finops_cli.service.desk.queue_actions import Selected, read_request, read_selection
 from finops_cli.service.desk.queue_filter import list_chips, list_choices, list_selects
 from finops_cli.service.desk.queue_page import Counts, Queue, read_asked, view_queue_page
 from finops_cli.service.desk.today import FactsCache, Figure, Today, view_today
+from finops_cli.service.fails.query import FILTERS
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.store.opening import open_database
 from finops_cli.service.store.saved_views import SavedView, delete_view, list_views, save_view
@@ -189,3 +191,9 @@ def test_today_sees_what_changes_while_it_is_cached(db: sqlite3.Connection) -> N
     second = view_today(db, "anna", cache)
     assert second is not None
     assert (first.total, second.total) == (len(LINES), 4)
+
+
+def test_each_filter_has_its_words_on_every_page() -> None:
+    """A filter that the API learns has a title on the queue and on the page of exports."""
+    for titles in (queue_filter._TITLES, exports_page._TITLES):
+        assert set(FILTERS) <= set(titles)

@@ -41,7 +41,7 @@ DECIDED_WORDS = {
     "closed": "closed",
     "any": "in any way",
 }
-_CODES = ("category", "action", "flag")
+_CODES = ("category", "action", "flag", "change")
 YES_NO = {"true": "yes", "false": "no"}
 ORDER_WORDS = {"score": "highest score first", "rank": "rank: tier, deadline, score"}
 _TITLES = {
@@ -50,6 +50,7 @@ _TITLES = {
     "action": "Action",
     "status": "Status",
     "flag": "Flag",
+    "change": "Since the last blotter",
     "cusip": "CUSIP begins with",
     "counterparty": "Counterparty",
     "q": "Fail contains",
