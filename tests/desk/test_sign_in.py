@@ -71,6 +71,18 @@ def test_link_on_another_site_opens_with_the_session(desk: Server) -> None:
     assert 'http-equiv="refresh" content="0; url=/?tier=HIGH"' in answer.text
 
 
+def test_page_that_asks_again_leads_to_no_other_site(desk: Server) -> None:
+    """A path that a browser would read as another host is not repeated in the page."""
+    raw = HTTPConnection(desk.url.removeprefix("http://"))  # httpx would read it so too
+    raw.request(
+        "GET", "//evil.example/x", headers={"Accept": "text/html", "Sec-Fetch-Site": "cross-site"}
+    )
+    with raw.getresponse() as answer:
+        said = answer.read().decode() + (answer.headers["location"] or "")
+    raw.close()
+    assert "evil" not in said
+
+
 def test_sign_out_ends_the_session(desk: Server) -> None:
     """After signing out, the old cookie opens nothing."""
     with sign_in(desk) as browser:

@@ -13,6 +13,7 @@ from tests.service.test_fails import BROKEN
 
 pytestmark = pytest.mark.slow
 MOST_TABS = 120
+REASON = "Delivered by hand this morning."
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,30 @@ def tab_to(page: Any, selector: str) -> None:
             return
         page.keyboard.press("Tab")
     raise AssertionError(f"no Tab reaches {selector}")
+
+
+def override(page: Any, scripts: bool) -> None:
+    """Override the tier with a reason, and tick the rules that this breaks."""
+    if scripts:
+        page.keyboard.press("o")
+        tab_to(page, "#override-tier")
+        page.keyboard.type("L")
+        tab_to(page, "#override-reason")
+        page.keyboard.type(REASON)
+        tab_to(page, "#override form > button")
+    else:
+        page.locator("#override > summary").press("Enter")
+        page.locator("#override-tier").select_option("LOW")
+        page.locator("#override-reason").fill(REASON)
+        page.locator("#override form > button").focus()
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    ticks = page.locator("input[name=acknowledge]")
+    for number in range(ticks.count()):
+        ticks.nth(number).focus()
+        page.keyboard.press("Space")
+    with page.expect_navigation():
+        page.locator("#override form > button").press("Enter")
 
 
 @pytest.mark.parametrize("scripts", [True, False])
@@ -57,31 +82,12 @@ def test_keyboard_alone_does_the_morning(visit: Visit, morning: Server, scripts:
     page.wait_for_url("**/fails/job-1.*")
     assert "overdue" in page.inner_text("main")
     assert page.get_by_role("link", name="regulatory").count() == 1
-    if scripts:
-        page.keyboard.press("o")
-        tab_to(page, "#override-tier")
-        page.keyboard.type("L")
-        tab_to(page, "#override-reason")
-        page.keyboard.type("Delivered by hand this morning.")
-        tab_to(page, "#override form > button")
-    else:
-        page.locator("#override > summary").press("Enter")
-        page.locator("#override-tier").select_option("LOW")
-        page.locator("#override-reason").fill("Delivered by hand this morning.")
-        page.locator("#override form > button").focus()
-    with page.expect_navigation():
-        page.keyboard.press("Enter")
-    ticks = page.locator("input[name=acknowledge]")
-    for number in range(ticks.count()):
-        ticks.nth(number).focus()
-        page.keyboard.press("Space")
-    with page.expect_navigation():
-        page.locator("#override form > button").press("Enter")
-    assert "Delivered by hand this morning." in page.inner_text("main")
+    override(page, scripts)
+    assert REASON in page.inner_text("main")
     page.goto("/fails?decided=overridden")
     page.get_by_role("link", name="Export").last.press("Enter")
     page.wait_for_url("**/export?decided=overridden*")
     with page.expect_download() as waiting:
         page.locator("ul.downloads a[href*='format=csv']").press("Enter", timeout=8_000)
     content = waiting.value.path().read_text()
-    assert "Delivered by hand this morning." in content
+    assert REASON in content

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 
+from finops_cli.service.desk.forms import local_path
 from finops_cli.service.desk.rendering import render
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.requests import facts_of
@@ -41,8 +42,7 @@ def _ask_for_token(connection: HTTPConnection) -> Response:
     that asks again by itself: that second request is our own, and has the cookie.
     """
     here = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
-    if connection.scope["method"] != "GET":
-        here = "/"
+    here = local_path(here if connection.scope["method"] == "GET" else "/")
     target = f"{SIGN_IN}?next={quote(here, safe='/')}"
     if connection.headers.get("hx-request") == "true":
         return Response(status_code=401, headers={"HX-Redirect": target})

@@ -66,15 +66,21 @@ class RowWindow {
     spacer.hidden = height < 1;
   }
 
+  /** Say which rows can be seen. */
   showPlace() {
     const shown = document.getElementById("shown");
-    const middle = box.scrollTop + box.clientHeight / 2;
-    let place = this.rows.length ? this.placeOf(this.rows[0]) : 0;
+    if (!shown || !this.rows.length) return;
+    const head = this.table.tHead.offsetHeight;
+    const top = box.scrollTop + head;
+    const end = box.scrollTop + box.clientHeight;
+    let first = 0;
+    let last = 0;
     for (const row of this.rows) {
-      if (row.offsetTop > middle) break;
-      place = this.placeOf(row);
+      if (row.offsetTop + row.offsetHeight > top && first === 0) first = this.placeOf(row);
+      if (row.offsetTop < end) last = this.placeOf(row);
     }
-    if (shown) shown.textContent = `row ${place.toLocaleString()} of ${this.total.toLocaleString()}`;
+    const words = [first || last, last, this.total].map((each) => each.toLocaleString());
+    shown.textContent = `${words[0]} to ${words[1]} of ${words[2]}`;
   }
 
   async look() {
