@@ -39,7 +39,7 @@ class Chart(NamedTuple):
     bars: tuple[Bar, ...]
     minutes: int
     summary: str
-    """What the chart shows, for those who do not see it."""
+    """The chart in a sentence, for those who do not see it."""
     left: float = _LEFT
     right: float = WIDTH - _RIGHT
     top: float = _TOP

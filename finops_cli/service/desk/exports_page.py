@@ -70,7 +70,7 @@ class ExportLink(Struct, frozen=True, kw_only=True):
 
 
 class ExportView(Struct, frozen=True, kw_only=True):
-    """What the page shows below its form."""
+    """The fails that a filter takes, and the files of them."""
 
     job: Job
     rows: int

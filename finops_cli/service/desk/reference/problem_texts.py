@@ -1,4 +1,4 @@
-"""What each problem of the service means, and what to do. Its name ends the `type` of a problem."""
+"""The meaning of each problem of the service, and the cure. Its name ends the `type` of a problem."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ PROBLEMS: dict[str, ProblemText] = {
     ),
     "no-output": ProblemText(
         409,
-        "There is no output",
+        "The output is not there",
         "The job has not written anything yet, or its output was deleted.",
         "Wait for its start, or start the job again.",
     ),

@@ -48,7 +48,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     value: str
     accepted: str
     what: str
-    """What is wrong, and the fix."""
+    """The fault in a sentence, and the fix."""
 
 
 class PreviewRow(Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class PreviewRow(Struct, frozen=True, kw_only=True):
 
 
 class Gap(Struct, frozen=True, kw_only=True):
-    """What a mapping leaves open, or a column that it does not use."""
+    """A fact that a mapping leaves open, or a column that it does not use."""
 
     name: str
     why: str
@@ -85,7 +85,7 @@ class Preview(Struct, frozen=True, kw_only=True):
     missing: tuple[Gap, ...] = ()
     """Facts that a record needs and no column gives."""
     checks: tuple[str, ...] = ()
-    """What the proposal is not sure of."""
+    """The doubts of the proposal."""
     unused: tuple[Gap, ...] = ()
     refused: str = ""
     """Why the file cannot be read at all."""
@@ -216,7 +216,7 @@ def _faulty_row(line: int, record: dict[str, Any], problems: Sequence[Problem]) 
 
 
 def describe_fault(problem: Problem) -> Fault:
-    """Return a problem as a fault: the message without what is accepted, which stands beside it."""
+    """Return a problem as a fault: its message leaves out what is accepted, which is a value of its own."""
     accepted = f"; accepted: {problem.accepted}"
     return Fault(
         field=problem.path.strip("/").replace("/", ".") or "the row",
@@ -227,7 +227,7 @@ def describe_fault(problem: Problem) -> Fault:
 
 
 def _cells(record: dict[str, Any]) -> tuple[str, ...]:
-    """Return the cells of a record; a text, where it has one, stands in the first."""
+    """Return the cells of a record; those of a record that is a text are its name and the text."""
     if "text" in record and "cusip" not in record:
         name = record.get("fail_id", record.get("id", ""))
         return (_show(name), _show(record["text"]), *("" for _ in FIELDS[2:]))

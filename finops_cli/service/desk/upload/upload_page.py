@@ -42,7 +42,7 @@ COMMAND_WORDS: dict[JobCommandName, str] = {
     "check": "Check these answers against the rules",
     "net": "Find the legs that settle together",
 }
-"""What a person can do with a file."""
+"""The commands that a person can run on a file, in words."""
 _CHOICES: dict[JobCommandName, tuple[JobCommandName, ...]] = {
     "run": ("run", "triage", "book", "clock")
 }
@@ -60,7 +60,7 @@ FIELD_TITLES = {
 
 
 class StartForm(Struct, frozen=True, kw_only=True):
-    """What the form below the preview says, so that a faulty one comes back as it was."""
+    """The fields of the form below the preview: a faulty form comes back as it was."""
 
     command: str = ""
     day: str = ""
