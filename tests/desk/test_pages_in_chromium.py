@@ -25,7 +25,6 @@ PAGES = (
     "/docs",
     "/monitor",
     "/audit?verify=yes",
-    "/problems/token",
 )
 """The pages that anybody who has signed in may see. A new page gets its line here."""
 

@@ -197,7 +197,8 @@ def test_mapping_of_a_table_can_be_corrected(desk: Server) -> None:
     with sign_in(desk, "operator") as browser:
         place = send(browser, EUROPEAN, "blotter.csv").headers["location"]
         page = browser.get(place).text
-        assert "The file does not say" in page
+        assert "No row can be used until the mapping does" in page
+        assert "Start the job" not in page
         found = re.search(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
         assert found is not None
         mapping = html.unescape(found[1]) + "\nconstants: {side: Sell}\n"
@@ -205,6 +206,7 @@ def test_mapping_of_a_table_can_be_corrected(desk: Server) -> None:
         assert looked.status_code == 303, looked.text
         page = browser.get(looked.headers["location"]).text
         assert "The file does not say" not in page
+        assert "Start the job" in page
         kept = looked.headers["location"].rpartition("=")[2]
         started = start_job(browser, place, mapping=mapping, map=kept)
         assert f"Mapping: {kept}" in finish(browser, started.headers["location"])

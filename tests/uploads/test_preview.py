@@ -70,6 +70,9 @@ def test_table_has_a_proposed_mapping(tmp_path: Path, name: str) -> None:
     assert "finops run" not in found.mapping
     assert [each.name for each in found.missing] == (["side"] if "european" in name else [])
     assert found.rows[0].cells[1] == "594918104"
+    side, age = found.rows[0].cells[2], found.rows[0].cells[6]
+    assert (side == "") == ("european" in name), "what the file does not say is not shown"
+    assert age != "0"
 
 
 def test_chosen_mapping_is_used(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The meaning of each problem of the service, and the cure. Its name ends the `type` of a problem."""
+"""The meaning of each problem of the service, and its cure."""
 
 from __future__ import annotations
 

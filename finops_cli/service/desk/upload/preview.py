@@ -6,7 +6,7 @@ memory for each file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -216,7 +216,7 @@ def _faulty_row(line: int, record: dict[str, Any], problems: Sequence[Problem]) 
 
 
 def describe_fault(problem: Problem) -> Fault:
-    """Return a problem as a fault: its message leaves out what is accepted, which is a value of its own."""
+    """Return a problem as a fault, whose message leaves out what is accepted."""
     accepted = f"; accepted: {problem.accepted}"
     return Fault(
         field=problem.path.strip("/").replace("/", ".") or "the row",
@@ -286,13 +286,14 @@ def _rows_of(
 
 
 def _sample_rows(proposal: Proposal) -> tuple[tuple[PreviewRow, ...], bool]:
-    """Return the rows that were read with the open facts filled in."""
+    """Return the rows that were read with the open facts filled in, which are not shown."""
     found: list[bytes | Damage] = [*proposal.trial.records, *proposal.trial.refused]
-    rows = sorted((_table_row(each) for each in found), key=lambda row: row.line)
+    open_facts = (*proposal.trial.filled, *(each.name for each in proposal.missing))
+    rows = sorted((_table_row(each, open_facts) for each in found), key=lambda row: row.line)
     return tuple(rows[:ROWS]), False
 
 
-def _table_row(given: bytes | Damage) -> PreviewRow:
+def _table_row(given: bytes | Damage, open_facts: Collection[str] = ()) -> PreviewRow:
     if isinstance(given, Damage):
         name = {} if given.fail_id is None else {"fail_id": given.fail_id}
         return _faulty_row(given.line, name, given.problems)
@@ -300,4 +301,6 @@ def _table_row(given: bytes | Damage) -> PreviewRow:
     line = record.get("origin", {}).get("line", 0)
     if record.get("fail_id") == default_fail_id(line):
         del record["fail_id"]
+    for fact in open_facts:
+        record.pop(fact, None)
     return PreviewRow(line=line, cells=_cells(record))
