@@ -35,6 +35,7 @@ def key_file(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_key_goes_into_one_header(
     finops: Finops, tmp_path: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,7 @@ def test_doctor_reports_servers_models_and_schema(finops: Finops) -> None:
     assert [each["what"] for each in broken] == ["resolver model"]
 
 
+@pytest.mark.slow
 def test_doctor_names_a_server_that_holds_no_schema(finops: Finops) -> None:
     """A server without a way to hold an answer to a schema is poor, not broken."""
     with FakeOpenAI(kind="plain") as server:

@@ -247,6 +247,7 @@ def test_options_of_other_backends_are_refused(finops: Finops, tmp_path: Path) -
         assert said in done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_run_resumes_with_the_same_bytes(finops: Finops, tmp_path: Path) -> None:
     """A run that is continued gives the bytes of one that was not interrupted."""
     fails, whole, part = (tmp_path / name for name in ("f.jsonl", "whole.jsonl", "part.jsonl"))
