@@ -109,17 +109,18 @@ def _open_alarms(options: AlarmOptions, config: RunConfig, kb: KnowledgeBase) ->
     from finops_cli.monitoring.latency_watch import LatencyWatch
     from finops_cli.monitoring.system_monitor import system_monitor
 
+    output = config.output if config.made is None else config.made.target
     watch = None if options.drift_baseline is None else _open_watch(options.drift_baseline, kb)
     dispatch = None
     if options.hooks is not None:
         from finops_cli.monitoring.hooks.hook_file import read_hooks
 
         hooks = read_hooks(options.hooks)
-        path = None if config.output is None else outbox_path(config.output)
+        path = None if output is None else outbox_path(output)
         _refuse_outbox(path, config, options)
         dispatch = Dispatch(hooks, Outbox(path, continues=config.resume), kb.monitoring.hooks)
     monitor = system_monitor(kb)
-    folder = None if config.output is None else diagnostics_of(config.output)
+    folder = None if output is None else diagnostics_of(output)
     latency = LatencyWatch(monitor, kb.monitoring.spike, folder)
     health = HealthWatch(monitor, kb.monitoring.health_alarm)
     return RunAlarms(monitor, dispatch, watch, latency, health)

@@ -21,6 +21,8 @@ PARSER_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The class of all errors that Typer raises for a faulty command line."""
 
 
+_READ_SEVERAL = ("finops run", "finops triage", "finops resolve")
+"""Commands that read a folder or a pattern, which a shell would turn into several arguments."""
 _EXTRA_ARGUMENT = re.compile(r"\((?!s\))(.*)\)$")
 
 
@@ -48,10 +50,10 @@ def describe_usage_error(error: Any) -> UsageError:
     words, extra = " ".join(_words(context)), _EXTRA_ARGUMENT.search(error.message)
     if extra is None:
         return UsageError(error.message, f"{help_command} explains the command")
-    return UsageError(
-        f"`{words}` does not take the argument {extra[1]}",
-        f"remove it; {help_command} lists the arguments",
-    )
+    cure = f"remove it; {help_command} lists the arguments"
+    if words in _READ_SEVERAL and Path(extra[1].split(" ")[0]).exists():
+        cure = "give several files as a folder, or as a pattern between single quotes: '*.jsonl'"
+    return UsageError(f"`{words}` does not take the argument {extra[1]}", cure)
 
 
 def refuse_repeated_options(command: Any, context: Any, arguments: Sequence[str]) -> None:

@@ -173,6 +173,19 @@ def test_run_tells_its_hooks_of_drift(
 
 
 @pytest.mark.slow
+def test_outbox_stands_beside_a_packed_output(
+    finops: Finops, tmp_path: Path, runs: tuple[Path, Path], teller: tuple[Path, Path]
+) -> None:
+    """The outbox of an output that is made at the end has its name, not that of the journal."""
+    baseline, fails = runs
+    hooks = write_hooks(tmp_path / "hooks.toml", {"command": [str(teller[0])]})
+    alarms = ("--hooks", hooks, "--drift-baseline", baseline)
+    finops("run", fails, "--backend", "engine", "-q", "-o", tmp_path / "out.gz", *alarms)
+    found = sorted(path.name for path in tmp_path.glob("out.gz*"))
+    assert found == ["out.gz", "out.gz.hooks.jsonl", "out.gz.run.json"]
+
+
+@pytest.mark.slow
 def test_undelivered_events_are_sent_by_resume(
     finops: Finops, tmp_path: Path, runs: tuple[Path, Path], teller: tuple[Path, Path]
 ) -> None:

@@ -196,3 +196,10 @@ def test_cases_in_a_folder_are_resolved(finops: Finops, tmp_path: Path) -> None:
     found = rows(finops("resolve", tmp_path, *ENGINE).stdout)
     assert len(found) == content.count(b"\n")
     assert found[0]["provenance"]["source"]["file"] == "cases.jsonl"
+
+
+def test_pattern_that_the_shell_expanded_is_explained(folder: Path, finops: Finops) -> None:
+    """Several files in place of one argument are refused with the way to give them."""
+    done = finops("run", *sorted(folder.iterdir()), *ENGINE)
+    assert done.returncode == 2
+    assert b"a pattern between single quotes" in done.stderr
