@@ -213,8 +213,11 @@ def test_fail_of_a_book_shows_its_queue(book: Server) -> None:
             '<a href="/fails/job-1.1">B-1</a>',
             "depot London 5,000",
             'href="/pools/594918104?job=job-1"',
+            "It gets <strong>nothing</strong>.",
         ):
             assert part in text, part
+        gets = "receive DTC-0161 2,500, recall lot-7 1,500 (late), borrow lender-2 2,000"
+        assert f"It gets <strong>{gets}" in get(browser, "/fails/B-6")
 
 
 def test_pool_shows_sources_fails_and_what_is_missing(book: Server) -> None:

@@ -184,8 +184,12 @@ def name_source(kind: str, id: str) -> str:
 
 def describe_shares(fail: PoolFail) -> str:
     """Say what a fail gets, by source."""
-    parts = [_describe_part(each) for each in fail.allotment]
-    return ", ".join(parts) or "nothing"
+    return describe_allotment(fail.allotment)
+
+
+def describe_allotment(allotment: Iterable[AllottedShares]) -> str:
+    """Name the sources of an allotment with their shares."""
+    return ", ".join(map(_describe_part, allotment)) or "nothing"
 
 
 def _describe_part(each: AllottedShares) -> str:

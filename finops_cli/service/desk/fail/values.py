@@ -29,7 +29,7 @@ from finops_cli.views.fail_page.page import (
     write_value,
 )
 from finops_cli.views.fail_page.pool_queue import choose_neighbours
-from finops_cli.views.pool_page.pool import PoolFail, describe_shares
+from finops_cli.views.pool_page.pool import PoolFail, describe_allotment, describe_shares
 
 _GONE = "The output of the job is gone; the row of the queue and the decisions are kept."
 _OTHER_SHAPE = (
@@ -113,6 +113,8 @@ class FailPage(Struct, frozen=True, kw_only=True):
     """The model's own words, by stage."""
     clock: ClockView | None
     clock_skipped: str | None
+    gets: str
+    """What a plan of the whole book gives to the fail, by source."""
     queue: list[QueueRow]
     letters: FailLetters
     provenance: list[tuple[str, str]]
@@ -145,6 +147,7 @@ def make_fail_page(source: FailSources, kb: KnowledgeBase) -> FailPage:
         words=[(stage, _shorten(write_value(kept))) for stage, kept in _list_words(shown)],
         clock=None if clock is None else _view_clock(shown),
         clock_skipped=shown.clock_skipped,
+        gets=describe_allotment(shown.allotment or ()),
         queue=list(_list_queue(source, shown)),
         letters=_write_letters(shown, source, kb),
         provenance=list(_list_provenance(source, shown, kb)),
