@@ -50,7 +50,7 @@ class Protocol(NamedTuple):
     module: str
     path: str
     end: bytes
-    """What ends a whole answer."""
+    """The end of a whole answer."""
 
 
 OLLAMA = Protocol("ollama", "fake_ollama", "/api/generate", b'"done":true')

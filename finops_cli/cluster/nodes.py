@@ -33,7 +33,7 @@ class ExpectedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What a machine must have to answer parts."""
+    """The files and packages that a machine needs to answer parts."""
 
     files: tuple[ExpectedFile, ...]
     folder: Path

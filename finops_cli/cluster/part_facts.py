@@ -64,7 +64,7 @@ def restore_result(
 ) -> BatchResult:
     """Return the result of a part of which a worker left the lines and the facts.
 
-    `end` is the number of input bytes up to its end.
+    `end` is the number of input bytes up to the end of the part.
     """
     summary = RunSummary()
     for name in _NUMBERS:

@@ -35,7 +35,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class PartReport(Struct, frozen=True, kw_only=True):
-    """What became of a part."""
+    """The result of a part."""
 
     part: Part
     outcome: Literal["finished", "given up", "failed"]

@@ -158,7 +158,7 @@ def could_be_masked(text: str, masked: str, kinds: Sequence[str]) -> bool:
 
 
 MASKED_KINDS: tuple[str, ...] = (*get_args(Kind), WITHHELD)
-"""What the guard names as masked in a record, in this order."""
+"""The names of what the guard masks in a record, in this order."""
 _SAYS_NOTHING = "value"
 """A key that leaves the naming to the one around it; in a text it is the desk's, of money."""
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

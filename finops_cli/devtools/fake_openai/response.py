@@ -23,7 +23,7 @@ class Response:
         self._token_seconds = token_seconds
         self.prompt_tokens = tokens.count(request.prompt)
         self.usage: Any = None
-        """What replaces the true `usage`."""
+        """The object that replaces the true `usage`."""
         self._sent_tokens = 0
 
     def correct_text(self, change: Change | None = None) -> str:
