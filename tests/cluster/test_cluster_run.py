@@ -23,42 +23,8 @@ from tests.support.records import a_fail, jsonl
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
-STORE = 80 * 1024 * 1024
-PACE = 0.1
+PACE = 0.06
 """Seconds of the fake server for an answer: a run lasts some seconds."""
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head without processors, and machines that notice a loss quickly."""
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE"] = "1"
-    started = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 0,
-            "object_store_memory": STORE,
-            "include_dashboard": False,
-            "_system_config": {
-                "health_check_period_ms": 500,
-                "health_check_failure_threshold": 3,
-            },
-        },
-    )
-    yield started
-    started.shutdown()
-
-
-@pytest.fixture
-def nodes(cluster: Any) -> Iterator[list[Any]]:
-    """Two machines with two processors each; those that are left leave after the test."""
-    added = [cluster.add_node(num_cpus=2, object_store_memory=STORE) for _ in range(2)]
-    yield added
-    for node in added:
-        if node in cluster.list_all_nodes():
-            cluster.remove_node(node)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +122,7 @@ def test_lost_machine_and_lost_worker_leave_equal_bytes(
 ) -> None:
     """A worker is killed in the middle of a part, then a machine: the others answer its parts."""
     given = tmp_path / "fails.jsonl"
-    given.write_bytes(fails(40))
+    given.write_bytes(fails(28))
     local, output = tmp_path / "local.jsonl", tmp_path / "out.jsonl"
     models = ("--backend", "ollama", "--host", paced.url)
     assert start_finops(*command(kb_dir, given, local, *models, "--workers", 8)[3:]).returncode == 0
@@ -183,7 +149,7 @@ def test_killed_driver_is_resumed_from_its_parts(
 ) -> None:
     """After kill -9 of the driver, --resume answers only the parts that nobody has finished."""
     given = tmp_path / "fails.jsonl"
-    given.write_bytes(fails(40))
+    given.write_bytes(fails(28))
     local, output = tmp_path / "local.jsonl", tmp_path / "out.jsonl"
     models = ("--backend", "ollama", "--host", paced.url)
     assert start_finops(*command(kb_dir, given, local, *models, "--workers", 8)[3:]).returncode == 0

@@ -1,8 +1,9 @@
-"""`triage`, `resolve` and `evaluate` on a cluster of this machine alone, and what is refused."""
+"""`triage`, `resolve` and `evaluate` on a cluster, and what is refused."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,21 +68,24 @@ def test_pipe_is_refused_as_input(finops: Finops, tmp_path: Path) -> None:
     ("command", "given"),
     [("triage", EXAMPLES / "csv" / "blotter.csv"), ("resolve", EXAMPLES / "cards" / "cases.jsonl")],
 )
-def test_single_stage_runs_on_a_cluster(command: str, given: Path, tmp_path: Path) -> None:
+def test_single_stage_runs_on_a_cluster(
+    cluster: Any, nodes: list[Any], command: str, given: Path, tmp_path: Path
+) -> None:
     """One stage alone, of a table or of cases, gives the bytes of a local run."""
-    pytest.importorskip("ray")
     table = ("--map", EXAMPLES / "csv" / "mapping.yaml") if command == "triage" else ()
     call = (command, given, *table, "--backend", "engine", "--no-timing", "-q", "-o")
     local, output = tmp_path / "local.jsonl", tmp_path / "out.jsonl"
     status = start_finops(*call, local).returncode
-    done = start_finops(*call, output, "--executor", "ray")
+    done = start_finops(*call, output, "--executor", "ray", "--ray", cluster.address)
     assert (done.returncode, done.stderr) == (status, b"")
     assert output.read_bytes() == local.read_bytes()
 
 
 @pytest.mark.slow
-def test_evaluation_runs_on_a_cluster(tmp_path: Path) -> None:
-    """An evaluation on a cluster has the answers and the numbers of a local one."""
+def test_evaluation_runs_on_a_cluster_of_its_own(tmp_path: Path) -> None:
+    """Without an address a run starts a cluster of this machine; an evaluation on it has the
+    answers of a local one.
+    """
     pytest.importorskip("ray")
     call = ("evaluate", "--stage", "triage", "--backend", "engine", "-n", 40, "--no-baselines")
     found = []
