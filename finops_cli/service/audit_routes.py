@@ -24,6 +24,7 @@ from finops_cli.service.store.database import Database
 
 _MOST = 1_000
 _DEFAULT = 100
+_MOST_DIGITS = 15
 
 
 class AuditLog:
@@ -75,6 +76,6 @@ def _whole(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit():
+    if not (text.isascii() and text.isdigit()) or len(text) > _MOST_DIGITS:
         raise wrong_value(name, text, "a whole number")
     return int(text)

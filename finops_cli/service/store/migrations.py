@@ -179,12 +179,6 @@ CREATE TABLE sessions (
     token TEXT NOT NULL,
     until TEXT NOT NULL
 );
-CREATE TABLE tokens (
-    name TEXT PRIMARY KEY,
-    role TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    expires TEXT
-);
 CREATE TABLE replicas (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
