@@ -16,6 +16,7 @@ from msgspec import inspect
 from finops_cli.checking.verdicts import finding_of
 from finops_cli.domain import limits
 from finops_cli.domain.clock import Clock
+from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.headline import FailSummary, Headline
 from finops_cli.domain.stage_names import ANSWER_FIELDS
@@ -89,9 +90,10 @@ def _check_own(given: dict[str, Any]) -> Iterator[Finding]:
 def _check_part(path: str, part: Any, kind: type[msgspec.Struct]) -> Iterator[Finding]:
     try:
         msgspec.convert(part, kind)
-    except msgspec.ValidationError:
-        for problem in schema_errors(part, _validator_of(kind)):
-            yield finding_of(problem, path)
+    except msgspec.ValidationError as error:
+        found = [finding_of(each, path) for each in schema_errors(part, _validator_of(kind))]
+        # a number such as 1e400 is whole by the schema, and no number that the type can hold
+        yield from found or [_finding("schema.type", path, describe_decode_error(error), part)]
 
 
 def _find_unknown(path: str, value: Any, info: inspect.Type) -> Iterator[Finding]:

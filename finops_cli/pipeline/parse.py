@@ -118,7 +118,10 @@ def parse_fail_line(line: bytes, inputs: InputPolicy | None = None) -> ParseResu
         and side_agrees(fail.side, fail.cns_direction)
     ):
         return ParseResult(fail, fail.fail_id, [])
-    problems = _fail_problems(fail, decode(line))  # its shape is known to be right
+    given = decode(line)
+    if isinstance(given, Problem):  # bytes that are not UTF-8 in a name that the shape passes over
+        return parse_fail(given, inputs)
+    problems = _fail_problems(fail, given)  # its shape is known to be right
     return ParseResult(None if problems else fail, fail.fail_id, problems)
 
 

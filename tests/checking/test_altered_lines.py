@@ -189,6 +189,7 @@ def edit(line: Any, path: str, value: Any) -> Any:
         ("engine", "headline", DELETED, "schema.shape"),
         ("engine", "approved", True, "schema.unknown"),
         ("engine", "format", 7, "schema.enum"),
+        ("engine", "provenance/attempts", -0.0, "schema.type"),
         ("engine", "provenance/masked", ["SHOE_SIZE"], "check.provenance"),
         ("engine", "provenance/masked", ["SSN", "SSN"], "check.provenance"),
         ("engine", "provenance/masked", ["SSN", "EMAIL"], "check.provenance"),

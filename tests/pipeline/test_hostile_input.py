@@ -39,6 +39,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         "schema.json",
     ),
     "invalid UTF-8": (b'{"fail_id": "\xff\xfe"}', "schema.json"),
+    "invalid UTF-8 in a name of an event": (
+        change_fail(corporate_action={"type": "merger", "x": 1}).replace(b'"x"', b'"\xe5"'),
+        "schema.json",
+    ),
     "half a surrogate pair": (b'{"fail_id": "\\ud800"}', "schema.json"),
     "NUL bytes": (b"\x00\x00\x00", "schema.json"),
     "UTF-16": ('{"fail_id": "F-2"}'.encode("utf-16"), "schema.json"),
