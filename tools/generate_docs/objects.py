@@ -40,18 +40,27 @@ from finops_cli.domain.resolution import (
     Step,
     WeightedContributions,
 )
+from finops_cli.domain.sentiment import Scores, Sentiment, Tone
 from finops_cli.domain.triage import ScoreComponents, Triage
 from finops_cli.kb.entries import Terms
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.protocol import AttemptError
 from finops_cli.pipeline.clock import ClockProvenance
-from finops_cli.pipeline.output import Line, LineOrigin, Provenance, Rejection, Verification
+from finops_cli.pipeline.output import (
+    InputPlace,
+    Line,
+    LineOrigin,
+    Provenance,
+    Rejection,
+    Verification,
+)
 from finops_cli.verify.codecs import FAIL
 from tools.generate_docs.rules import link_ids
 
 OUTPUT: tuple[type[Struct], ...] = (
     Line, FailSummary, Headline, By, LineOrigin, Triage, ScoreComponents, Resolution, Step,
-    Verification, Finding, AllottedShares, BookPlace, Provenance, InventoryOrigin,
+    Verification, Finding, AllottedShares, BookPlace, Tone, Sentiment,
+    Scores, Provenance, InputPlace, InventoryOrigin,
     ClockProvenance, AttemptError, Rejection, Problem, Clock, CalendarId, Lot, Obligation,
     CountedDay, PenaltyBox, Threshold, Right, CostItem, CardDeadline,
 )  # fmt: skip

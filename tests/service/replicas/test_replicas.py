@@ -56,7 +56,7 @@ def balancer(folder: Path, servers: list[Server], port: int) -> Iterator[str]:
     program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if program is None:
         pytest.skip("HAProxy is not installed: apt-get install haproxy")
-    block = GUIDE.read_text().split("```haproxy\n")[1].split("```")[0]
+    block = GUIDE.read_text().split("```text\n")[1].split("```")[0]
     changes = [("bind :443 ssl crt /etc/haproxy/desk.pem", f"bind 127.0.0.1:{port}")]
     changes += [("desk.example", f"127.0.0.1:{port}")]
     for number, server in enumerate(servers, start=1):
