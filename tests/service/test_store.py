@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from finops_cli.service.auth.tokens import utc_now
 from finops_cli.service.store.answers import Claim, KeptAnswer, OtherContent, answer_once
@@ -35,9 +37,9 @@ from finops_cli.service.store.fail_query import (
 from finops_cli.service.store.fails import (
     CHANGES,
     FLAGS,
+    NewFails,
     Place,
     find_fail,
-    insert_fails,
     mark_bits,
     mark_gone,
     same_fail,
@@ -123,13 +125,54 @@ def test_gone_fails_are_marked_in_parts(db: Connection) -> None:
     assert len(names(db, first.id, changes=("GONE",))) == len(LINES)
 
 
+def steps_of_comparison(folder: Path, earlier: int) -> int:
+    """Return the hundreds of steps that SQLite takes to compare 200 fails with `earlier` ones."""
+    folder.mkdir()
+    open_database(folder, None).close()
+    steps: list[int] = []
+    answer = Answer(fail_id="", status="ok", cusip="037833100", tier="HIGH")
+    rows = [(replace(answer, fail_id=f"F-{n}"), Place(n, 0, 1)) for n in range(1, earlier + 1)]
+    with closing(connect(folder / DATABASE_FILE)) as db:
+        add_file(db)
+        first, second = a_job(db), a_job(db)
+        NewFails(first.id, rows).insert(db)
+        update_job(db, first.id, state="completed")
+        db.set_progress_handler(lambda: steps.append(1), 100)
+        NewFails(second.id, rows[:200]).compare(db)
+    return len(steps)
+
+
+def test_comparison_reads_few_rows_of_the_queue_before(tmp_path: Path) -> None:
+    """A chunk is compared by the keys of its fails: the work does not grow with the queue before,
+    or an import would read that queue whole for each chunk, and decisions wait for it.
+    """
+    few, many = (steps_of_comparison(tmp_path / f"{n}", n) for n in (200, 4_000))
+    assert many < 1.5 * few
+
+
+def test_queue_before_may_change_after_the_comparison(db: Connection) -> None:
+    """Fails are compared before the transaction; where the queue before is deleted meanwhile, they
+    are compared again with the one that is the last now.
+    """
+    first, second, third = (a_job(db) for _ in range(3))
+    high = Answer(fail_id="F-1", status="ok", cusip="037833100", tier="HIGH")
+    for job, answer in ((first, replace(high, tier="LOW")), (second, high)):
+        NewFails(job.id, [(answer, Place(1, 0, 1))]).insert(db)
+        update_job(db, job.id, state="completed")
+    fails = NewFails(third.id, [(high, Place(1, 0, 1))])
+    fails.compare(db)
+    update_job(db, second.id, deleted=NOW)
+    fails.insert(db)
+    assert names(db, third.id, changes=("RAISED",)) == ["F-1"]
+
+
 def test_fail_without_a_name_is_neither_new_nor_gone(db: Connection) -> None:
     """A line that cannot be used is known by its place only, and says nothing about the next."""
     a_queue(db)
     unnamed = Answer(fail_id="F-1", status="rejected")
     jobs = [a_job(db), a_job(db)]
     for job in jobs:
-        insert_fails(db, job.id, [(unnamed, Place(1, 0, 1))])
+        NewFails(job.id, [(unnamed, Place(1, 0, 1))]).insert(db)
         mark_gone(db, job.id, 1, 10)
         update_job(db, job.id, state="completed")
     assert names(db, jobs[0].id) == ["F-1"]

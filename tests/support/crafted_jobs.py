@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from finops_cli.service.store.database import Connection
-from finops_cli.service.store.fails import Place, insert_fails
+from finops_cli.service.store.fails import NewFails, Place
 from finops_cli.service.store.files import StoredFile, files_folder, insert_file
 from finops_cli.service.store.jobs import (
     count_lines,
@@ -76,7 +76,7 @@ def _store(db: Connection, folder: Path, file: StoredFile, lines: Sequence[bytes
         assert isinstance(answer, Answer), answer
         rows.append((answer, Place(number, start, len(line) + 1)))
         start += len(line) + 1
-    insert_fails(db, job.id, rows)
+    NewFails(job.id, rows).insert(db)
     count_lines(db, job.id, Counter(str(each.status) for each, _ in rows), len(lines), start)
     update_job(db, job.id, state="completed", ended=_AT, verified=True)
     return job.id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from finops_cli.service.store.database import Connection
-from finops_cli.service.store.fails import Place, insert_fails, mark_gone
+from finops_cli.service.store.fails import NewFails, Place, mark_gone
 from finops_cli.service.store.files import StoredFile, insert_file
 from finops_cli.service.store.jobs import Job, insert_job, update_job
 from finops_cli.views.answers import Answer, read_answer
@@ -54,7 +54,7 @@ def a_queue(db: Connection) -> Job:
         assert isinstance(answer, Answer)
         rows.append((answer, Place(number, start, len(line))))
         start += len(line)
-    insert_fails(db, job.id, rows)
+    NewFails(job.id, rows).insert(db)
     update_job(db, job.id, state="completed")
     return job
 
@@ -73,7 +73,7 @@ def a_second_queue(db: Connection) -> Job:
             tier = SECOND[answer.fail_id] or answer.tier
             rows.append((msgspec.structs.replace(answer, tier=tier), Place(number, 0, 1)))
     newcomer = msgspec.structs.replace(rows[0][0], fail_id="F-NEW", warnings=1)
-    insert_fails(db, job.id, [*rows, (newcomer, Place(99, 0, 1))])
+    NewFails(job.id, [*rows, (newcomer, Place(99, 0, 1))]).insert(db)
     assert not mark_gone(db, job.id, 1, 100)
     update_job(db, job.id, state="completed")
     return job

@@ -17,7 +17,7 @@ import msgspec
 
 from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.service.store.database import Connection, Database
-from finops_cli.service.store.fails import Place, insert_fails, mark_gone
+from finops_cli.service.store.fails import NewFails, Place, mark_gone
 from finops_cli.service.store.jobs import (
     WITH_FAILS,
     Job,
@@ -109,8 +109,9 @@ class JobProgress:
         """Put lines into the database; false where the job stands elsewhere, or is gone."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        rows, statuses = await asyncio.to_thread(_read_lines, self.job.command, chunk)
+        fails, statuses = await asyncio.to_thread(_read_lines, self.job, chunk)
         id, end, count = self.job.id, chunk.end, len(chunk.lines)
+        await self._database.read(fails.compare)
 
         def work(connection: Connection) -> bool:
             job = read_job(connection, id)
@@ -118,7 +119,7 @@ class JobProgress:
                 return False
             if owner_of(connection, id) != self._owner:
                 return False
-            insert_fails(connection, id, rows)
+            fails.insert(connection)
             count_lines(connection, id, statuses, count, end)
             return True
 
@@ -168,18 +169,18 @@ def _read_chunk(file: BinaryIO, first: int, start: int, size: int) -> Chunk:
     return Chunk(lines, first, start)
 
 
-def _read_lines(command: str, chunk: Chunk) -> tuple[list[tuple[Answer, Place]], Counter[str]]:
+def _read_lines(job: Job, chunk: Chunk) -> tuple[NewFails, Counter[str]]:
     rows: list[tuple[Answer, Place]] = []
     statuses: Counter[str] = Counter()
     start = chunk.start
     for number, line in enumerate(chunk.lines, start=chunk.first):
         statuses[_status_of(line)] += 1
-        if command in WITH_FAILS:
+        if job.command in WITH_FAILS:
             answer = read_answer(line, number)
             if isinstance(answer, Answer):
                 rows.append((answer, Place(number, start, len(line))))
         start += len(line)
-    return rows, statuses
+    return NewFails(job.id, rows), statuses
 
 
 def _status_of(line: bytes) -> str:

@@ -76,44 +76,72 @@ class FailRow(NamedTuple):
     place: Place
 
 
-def insert_fails(connection: Connection, job: str, answers: Iterable[tuple[Answer, Place]]) -> None:
-    """Add lines of the output of a job, marked with what changed since the queue before it."""
-    number = job_number(job)
-    given = [(key_of(number, each, place.line), each, place) for each, place in answers]
-    earlier = _EarlierTiers(connection, number, [key for key, _, _ in given])
-    connection.executemany(
-        _INSERT,
-        [
-            _values(number, key, each, place, earlier.change(key, each, place.line))
-            for key, each, place in given
-        ],
-    )
+class _NewRow(NamedTuple):
+    key: str
+    has_name: bool
+    tier: int
+    values: tuple[object, ...]
+    """The columns before those of the marks and of the residual."""
+    marks: int
+    residual: int | None
 
 
-class _EarlierTiers:
-    """The tiers that some fails had in the queue before."""
+class NewFails:
+    """Lines of the output of a job as rows of the queue, marked with what changed since the last.
 
-    def __init__(self, connection: Connection, job: int, keys: Sequence[str]) -> None:
-        before = queue_before(connection, job)
-        self._job, self._has_before = job, before is not None
-        places = ", ".join("?" * len(keys))
-        query = f"SELECT key, tier FROM fails WHERE key IN ({places}) AND job = ?"  # noqa: S608 - no value is in the text
-        rows = connection.execute(query, [*keys, before]).fetchall() if keys else ()
-        self._tiers: dict[str, int] = {row["key"]: row["tier"] for row in rows}
+    All that can be done before the transaction is done before it: decisions wait while it is open.
+    """
 
-    def change(self, key: str, answer: Answer, line: int) -> int:
+    def __init__(self, job: str, answers: Iterable[tuple[Answer, Place]]) -> None:
+        """Make the rows, without a database."""
+        self._job = job_number(job)
+        self._rows = [_new_row(self._job, answer, place) for answer, place in answers]
+        self._before: int | None = None
+        self._changes: list[int] | None = None
+
+    def compare(self, connection: Connection) -> None:
+        """Compare with the queue before the job. It needs no transaction."""
+        self._before = queue_before(connection, self._job)
+        tiers = {}
+        if self._before is not None:
+            tiers = _read_tiers(connection, self._before, [row.key for row in self._rows])
+        self._changes = [self._change(row, tiers.get(row.key)) for row in self._rows]
+
+    def insert(self, connection: Connection) -> None:
+        """Add the rows. Where the queue before is another by now, they are compared with that."""
+        if self._changes is None or queue_before(connection, self._job) != self._before:
+            self.compare(connection)
+        pairs = zip(self._rows, self._changes or (), strict=True)
+        connection.executemany(
+            _INSERT,
+            [(*row.values, row.marks | change, row.residual) for row, change in pairs],
+        )
+
+    def _change(self, row: _NewRow, before: int | None) -> int:
         """Return how a fail differs from what it was, as a mark; 0 where it does not.
 
         A fail that is known by its place only cannot be found again, so it is never new.
         """
-        if not self._has_before:
+        if self._before is None:
             return 0
-        before, now = self._tiers.get(key), _tier_number(answer)
         if before is None:
-            return mark_bits(("NEW",)) if key != place_key(self._job, line) else 0
-        if before == now or len(SEVEREST_FIRST) in (before, now):
+            return mark_bits(("NEW",)) if row.has_name else 0
+        if before == row.tier or len(SEVEREST_FIRST) in (before, row.tier):
             return 0
-        return mark_bits(("RAISED",) if now < before else ("EASED",))
+        return mark_bits(("RAISED",) if row.tier < before else ("EASED",))
+
+
+def _read_tiers(connection: Connection, job: int, keys: Sequence[str]) -> dict[str, int]:
+    """Return the tiers that some fails have in a job.
+
+    `+job` keeps the planner of SQLite from an index that begins with the job: it would read all of
+    the job's rows for each chunk of an import, and not the rows of the keys.
+    """
+    if not keys:
+        return {}
+    places = ", ".join("?" * len(keys))
+    query = f"SELECT key, tier FROM fails WHERE key IN ({places}) AND +job = ?"  # noqa: S608 - no value is in the text
+    return {row["key"]: row["tier"] for row in connection.execute(query, [*keys, job])}
 
 
 def queue_before(connection: Connection, job: int) -> int | None:
@@ -250,8 +278,8 @@ def place_key(job: int, line: int) -> str:
     return f"{job}{_BETWEEN}{line}"
 
 
-def _values(job: int, key: str, answer: Answer, place: Place, change: int) -> tuple[object, ...]:
-    tier = _tier_number(answer)
+def _new_row(job: int, answer: Answer, place: Place) -> _NewRow:
+    key, tier = key_of(job, answer, place.line), _tier_number(answer)
     kind = _KINDS.get(answer.status, 0)
     score = 0 if answer.score is None else min(int(answer.score * _SCALE), _MOST_SCORE)
     days = _days_number(answer.days_left)
@@ -259,11 +287,18 @@ def _values(job: int, key: str, answer: Answer, place: Place, change: int) -> tu
     by_rank = _pack(
         (kind, 2), (tier, _TIER_BITS), (days, _DAYS_BITS), (_MOST_SCORE - score, _SCORE_BITS)
     )
-    return (
+    values = (
         *(job * _LINES + place.line, job, key, answer.fail_id),
         *(answer.status, tier, answer.category, answer.action, answer.cusip, answer.counterparty),
         *(answer.days_left, by_score, by_rank, place.start, place.length, _ENCODER.encode(answer)),
-        *(change | mark_bits(_list_flags(answer)), answer.residual),
+    )
+    return _NewRow(
+        key=key,
+        has_name=key != place_key(job, place.line),
+        tier=tier,
+        values=values,
+        marks=mark_bits(_list_flags(answer)),
+        residual=answer.residual,
     )
 
 
