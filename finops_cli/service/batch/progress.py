@@ -106,25 +106,32 @@ class JobProgress:
         return self._lines - before
 
     async def _store(self, chunk: Chunk) -> bool:
-        """Put lines into the database; false where the job stands elsewhere, or is gone."""
+        """Put lines into the database; false where the job is gone, or another service runs it.
+
+        A database that answered too late may have stored lines that count as lost here: then the
+        next chunk begins where the database stands.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
         fails, statuses = await asyncio.to_thread(_read_lines, self.job, chunk)
         id, end, count = self.job.id, chunk.end, len(chunk.lines)
         await self._database.read(fails.compare)
 
-        def work(connection: Connection) -> bool:
+        def work(connection: Connection) -> Job | None:
             job = read_job(connection, id)
-            if job is None or job.deleted is not None or job.output_bytes != chunk.start:
-                return False
-            if owner_of(connection, id) != self._owner:
-                return False
-            fails.insert(connection)
-            count_lines(connection, id, statuses, count, end)
-            return True
+            if job is None or job.deleted is not None or owner_of(connection, id) != self._owner:
+                return None
+            if job.output_bytes == chunk.start:
+                fails.insert(connection)
+                count_lines(connection, id, statuses, count, end)
+            return job
 
-        if not await self._database.write(work, soon=False):
+        before = await self._database.write(work, soon=False)
+        if before is None:
             return False
+        if before.output_bytes != chunk.start:
+            self.go_on_from(before)
+            return True
         await asyncio.to_thread(self._see, chunk.lines)
         self._lines += count
         self._bytes = end

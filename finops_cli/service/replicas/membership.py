@@ -31,7 +31,10 @@ BEAT_SECONDS = 5
 LEASE_SECONDS = 30
 """A service whose beat stood still for so long is dead, and others take its jobs over."""
 _SAFE_SECONDS = LEASE_SECONDS - 2 * BEAT_SECONDS
-"""A service that could not count on for so long ends its own jobs, before others begin them."""
+"""A service that could not count on for so long ends its own jobs, before others begin them.
+
+A timer says so: a write to a database that hangs waits for as long as a lease.
+"""
 _FOLDER, _MARKER = "folder", "store-id"
 _STEP_SECONDS = 0.1
 
@@ -53,7 +56,7 @@ class Membership:
         self.id = _new_id()
         self._task: asyncio.Task[None] | None = None
         self._seen: dict[str, tuple[int, float]] = {}
-        self._counted = 0.0
+        self._limit: asyncio.TimerHandle | None = None
         self._on_taken: Callable[[], None] = lambda: None
         self._on_lost: Callable[[], None] = lambda: None
 
@@ -73,11 +76,13 @@ class Membership:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._limit is not None:
+            self._limit.cancel()
         with suppress(FinopsError):
             await self._database.write(partial(leave, id=self.id))
 
     async def _register(self) -> None:
-        at = self._now().isoformat()
+        began, at = _turn(), self._now().isoformat()
         replica = Replica(
             id=self.id, name=self._name, began=at, rules=self._rules, beat=0, sample={}
         )
@@ -89,26 +94,31 @@ class Membership:
             release_jobs(connection, at)
 
         await self._database.write(work)
-        self._counted = _turn()
+        if self._database.is_shared:
+            self._keep_jobs_from(began)
+
+    def _keep_jobs_from(self, began: float) -> None:
+        """Let the jobs go on for a while after a beat that was sent at `began`."""
+        if self._limit is not None:
+            self._limit.cancel()
+        loop = asyncio.get_running_loop()
+        self._limit = loop.call_later(began + _SAFE_SECONDS - _turn(), self._on_lost)
 
     async def _count(self) -> None:
-        is_safe = True
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            try:
+            with suppress(FinopsError):  # the next time may do
+                began = _turn()
                 is_listed = await self._database.write(
                     partial(beat, id=self.id, sample=self._sample())
                 )
-                if not is_listed:
+                if is_listed:
+                    self._keep_jobs_from(began)
+                else:
                     self._on_lost()
                     self.id = _new_id()
                     await self._register()
-                self._counted, is_safe = _turn(), True
                 await self._look()
-            except FinopsError:  # the next time may do
-                if is_safe and _turn() - self._counted > _SAFE_SECONDS:
-                    is_safe = False
-                    self._on_lost()
 
     async def _look(self) -> None:
         """Take the dead from the list, and release what they ran."""
