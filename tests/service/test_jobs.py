@@ -254,3 +254,21 @@ def test_command_line_names_paths_and_guard(command: JobCommandName, tmp_path: P
     assert ("--guard" in line) is COMMANDS[command].has_guard
     assert ("--resume" in line) is COMMANDS[command].resumes
     assert "--host" not in line
+
+
+@slow
+def test_job_without_a_folder_holds_up_no_other(tmp_path: Path) -> None:
+    """A job whose folder cannot be made has failed and says why; it goes on when it is resumed."""
+    server = start(tmp_path, "--guard", "off")
+    with server.client("operator") as client:
+        file = upload(client, MONDAY)
+        (server.data / "jobs").write_bytes(b"")
+        job = finish(client, begin(client, "run", file), tries=1)
+        assert job["state"] == "failed"
+        assert "File exists" in job["error"]
+        (server.data / "jobs").unlink()
+        other = finish(client, begin(client, "run", file), tries=2)
+        client.post(f"/v1/jobs/{job['id']}/resume").raise_for_status()
+        resumed = finish(client, job["id"], tries=2)
+    stop(server)
+    assert (other["state"], resumed["state"]) == ("completed", "completed")

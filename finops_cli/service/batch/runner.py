@@ -169,7 +169,12 @@ class JobRunner:
                 await self._sleep(queue)
             else:
                 progress = JobProgress(job, owner, self._data, self._database, self._alarms.see)
-                await self._run(_Run(job, owner, progress))
+                run = _Run(job, owner, progress)
+                try:
+                    await self._run(run)
+                except OSError as error:  # of its folder: the other jobs go on
+                    said = f"its files cannot be read or written: {error.strerror}"
+                    await self._end(run, "failed", error=said)
 
     async def _sleep(self, queue: str) -> None:
         """Wait for a new job; one that another service was given is seen after a while."""
@@ -200,6 +205,7 @@ class JobRunner:
                 await process.end()
             status = await self._follow(process, run)
         finally:
+            await process.end()
             del self._running[job.id], self._speed[job.id]
         await self._settle(run, process, status, before)
 
