@@ -57,6 +57,8 @@ from finops_cli.views.answer_index import AnswerIndex
 from finops_cli.views.answers import Answer
 from tests.support.stores import EASED, LINES, NOW, RAISED, a_job, a_queue, a_second_queue, add_file
 
+TOO_LARGE = "WyJzY29yZSIsMTAwMDAwMDAwMDAwMDAwMDAwMDAwLCJGIiwxXQ"
+"""The cursor of a number that no database holds."""
 ANNA, BEN = Actor("anna", "analyst", "r-1"), Actor("ben", "analyst", "r-2")
 
 
@@ -267,7 +269,7 @@ def test_filter_takes_the_fails_that_it_names(
     assert count_fails(db, job.id, wanted)["total"]["fails"] == len(page.rows)
 
 
-@pytest.mark.parametrize("cursor", ["x", "", "bm8", "W10", "WyJyYW5rIiwxLCJGIiwxXQ"])
+@pytest.mark.parametrize("cursor", ["x", "", "bm8", "W10", "WyJyYW5rIiwxLCJGIiwxXQ", TOO_LARGE])
 def test_damaged_cursor_is_refused(db: Connection, cursor: str) -> None:
     """A cursor that is not one of this order is refused, and never read as another page."""
     order: Order = "score"

@@ -23,6 +23,8 @@ DecidedWord = Literal["none", "accepted", "overridden", "proposed", "closed", "a
 DECIDED: tuple[DecidedWord, ...] = get_args(DecidedWord)
 _COLUMNS = {"score": "by_score", "rank": "by_rank"}
 _PART = 1000
+_MOST_NUMBER = 2**63 - 1
+"""The largest number that a column holds."""
 _LAST_CHARACTER = "\U0010ffff"
 _ESCAPED = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 _DECIDED_STATES: dict[str, str] = {
@@ -250,6 +252,6 @@ def _read_cursor(cursor: str, order: Order) -> list[Any]:
         found = msgspec.json.decode(text, type=tuple[str, int, str, int])
     except (ValueError, *UNREADABLE) as error:
         raise BadCursor(cursor) from error
-    if found[0] != order:
+    if found[0] != order or any(abs(each) > _MOST_NUMBER for each in (found[1], found[3])):
         raise BadCursor(cursor)
     return list(found[1:])
