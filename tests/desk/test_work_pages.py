@@ -210,6 +210,8 @@ def test_mapping_of_a_table_can_be_corrected(desk: Server) -> None:
         kept = looked.headers["location"].rpartition("=")[2]
         started = start_job(browser, place, mapping=mapping, map=kept)
         assert f"Mapping: {kept}" in finish(browser, started.headers["location"])
+        emptied = start_job(browser, place, mapping="", do="preview")
+        assert browser.get(emptied.headers["location"]).status_code == 200
 
 
 @slow

@@ -156,7 +156,8 @@ class UploadPages:
         file = await find_file(self._parts.database, request.path_params["id"])
         mapping = await self._store_mapping(request, form, file)
         if form.text("do") == "preview":
-            return RedirectResponse(f"/upload/{file.id}?map={mapping}", 303)
+            chosen = "" if mapping is None else f"?map={mapping}"
+            return RedirectResponse(f"/upload/{file.id}{chosen}", 303)
         start = read_start(form)
         try:
             asked = job_of(start, file.id, mapping)
