@@ -125,12 +125,16 @@ class ParquetSource:
                 unknown.append(name)
         if unknown or not places:
             raise self._refuse(unknown or rows.names)
-        for name, place in places.items():
-            if len(place) > 1 and (place[0],) in places.values():
+        first: dict[tuple[str, ...], str] = {}
+        for name, place in sorted(places.items(), key=lambda each: len(each[1])):
+            other = first.get(place[:1]) or first.get(place)
+            if other is not None:
                 raise UsageError(
-                    f"{self.path}: the columns {place[0]} and {printable(name)} give one field",
+                    f"{self.path}: the columns {printable(other)} and {printable(name)} give one"
+                    " field",
                     "drop one of them",
                 )
+            first[place] = name
         self._readers = {name: value_reader(rows, name, str(self.path)) for name in places}
         return places
 

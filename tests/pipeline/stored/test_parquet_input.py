@@ -157,6 +157,13 @@ def test_columns_of_answers_are_left_out_and_named(finops: Finops, tmp_path: Pat
             records(inventory=[{"box_qty": 1}] * 3, **{"inventory.box_qty": [1] * 3}),
             "the columns inventory and inventory.box_qty give one field",
         ),
+        (
+            records(
+                settlement_date=["2026-11-10"] * 3,
+                **{"clock_facts.settlement_date": ["2026-11-17"] * 3},
+            ),
+            "the columns settlement_date and clock_facts.settlement_date give one field",
+        ),
     ],
 )
 def test_columns_that_cannot_be_read_end_the_run(
