@@ -117,6 +117,27 @@ def test_keys_assign_override_and_can_be_turned_off(visit: Visit, long_queue: Se
     assert page.evaluate("document.activeElement === document.body")
 
 
+def test_double_click_is_one_decision(visit: Visit, long_queue: Server) -> None:
+    """A button that is clicked twice sends its form once: the second would be refused."""
+    api = pytest.importorskip("playwright.sync_api")
+    page = visit(server=long_queue).page
+    page.goto("/fails?q=Q-00990")
+    page.locator("#rows input[name=fail]").first.check()
+    held: list[Any] = []
+    page.route("**/fails/selected", held.append)
+    button = page.locator("#selection button[value=accept]")
+    button.click(no_wait_after=True)
+    page.wait_for_timeout(100)
+    button.click(no_wait_after=True)
+    page.wait_for_timeout(100)
+    assert len(held) == 1
+    held[0].continue_()
+    notice = page.get_by_role("status").filter(
+        has_text="answers of the selected fails are accepted"
+    )
+    api.expect(notice).to_be_visible()
+
+
 def test_two_people_decide_about_one_fail(visit: Visit, long_queue: Server) -> None:
     """Who is second sees that the fail has changed, and by whom; nothing is decided twice."""
     anna, ben = visit("analyst", long_queue), visit("operator", long_queue)

@@ -180,6 +180,32 @@ def test_file_is_uploaded_looked_at_and_run(desk: Server) -> None:
 
 
 @slow
+def test_form_that_is_sent_twice_begins_one_job(desk: Server) -> None:
+    """A double click begins one job, also of a table, whose mapping is stored with it; another
+    choice on the same page, and a page that is opened again, begin others.
+    """
+    with sign_in(desk, "operator") as browser:
+        for content, name in ((MONDAY, "twice.jsonl"), (EUROPEAN, "twice.csv")):
+            place = send(browser, content, name).headers["location"]
+            fields = hidden_fields(browser.get(place).text)
+            assert fields["key"]
+            first = start_job(browser, place, **fields).headers["location"]
+            assert start_job(browser, place, **fields).headers["location"] == first
+            other = start_job(browser, place, **fields | {"day": "2026-11-26"})
+            opened = hidden_fields(browser.get(place).text)
+            again = start_job(browser, place, **opened)
+            assert len({first, other.headers["location"], again.headers["location"]}) == 3
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    """Return the hidden fields of a page's forms, and the mapping that it proposes."""
+    found = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
+    if mapping := re.search(r'<textarea id="mapping"[^>]*>(.*?)</textarea>', page, re.DOTALL):
+        found["mapping"] = html.unescape(mapping[1])
+    return found
+
+
+@slow
 def test_job_without_a_day_comes_back_as_it_was(desk: Server) -> None:
     """A form without the day is shown again with its values and the reason."""
     with sign_in(desk, "operator") as browser:

@@ -27,7 +27,7 @@ from finops_cli.service.idempotency import Idempotency, digest_body, respond
 from finops_cli.service.problems import ServiceError, not_found, wrong_value
 from finops_cli.service.records.bodies import JSON, read_object
 from finops_cli.service.requests import actor_of
-from finops_cli.service.store.answers import KeptAnswer
+from finops_cli.service.store.answers import Claim, KeptAnswer
 from finops_cli.service.store.audit import append
 from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.jobs import (
@@ -82,38 +82,38 @@ class JobRoutes:
         """Add a job, which begins by itself. Raises ServiceError 404, 422 and 503."""
         require_right(request, "operate")  # before the body is read
         asked, body = await read_object(request, JobRequest, _BODY_BYTES)
-        return respond(await self.add(request, asked, digest_body(body)))
+        with self._idempotency.claim(request, digest_body(body)) as claim:
+            if (kept := await self._idempotency.find(claim)) is not None:
+                return respond(kept)
+            return respond(await self.add(request, asked, claim))
 
-    async def add(self, request: Request, asked: JobRequest, digest: str) -> KeptAnswer:
-        """Add the job that a request or a form asks for. Raises as `create` does."""
+    async def add(self, request: Request, asked: JobRequest, claim: Claim | None) -> KeptAnswer:
+        """Add the job that a request or a form asks for, once for `claim`. Raises as `create`."""
         require_right(request, "operate")
         options = read_job_options(asked.command, asked.options)
-        with self._idempotency.claim(request, digest) as claim:
-            if (kept := await self._idempotency.find(claim)) is not None:
-                return kept
-            file = await find_file(self._database, asked.input)
-            for other in named_files(options):
-                await find_file(self._database, other)
-            actor, at = actor_of(request), self._now()
+        file = await find_file(self._database, asked.input)
+        for other in named_files(options):
+            await find_file(self._database, other)
+        actor, at = actor_of(request), self._now()
 
-            def work(connection: Connection) -> KeptAnswer:
-                self._refuse_more(count_waiting(connection))
-                job = insert_job(
-                    connection,
-                    at=at.isoformat(),
-                    who=actor.who,
-                    command=asked.command,
-                    input=asked.input,
-                    options=options,
-                    queue=self._runner.queue_of(asked.command),
-                    total=file.lines,
-                )
-                details = {"command": job.command, "input": job.input, "options": options}
-                append(connection, at, actor, "job", job.id, details)
-                location = {"Location": f"/v1/jobs/{job.id}"}
-                return KeptAnswer(202, location, exact_json.encode(job))
+        def work(connection: Connection) -> KeptAnswer:
+            self._refuse_more(count_waiting(connection))
+            job = insert_job(
+                connection,
+                at=at.isoformat(),
+                who=actor.who,
+                command=asked.command,
+                input=asked.input,
+                options=options,
+                queue=self._runner.queue_of(asked.command),
+                total=file.lines,
+            )
+            details = {"command": job.command, "input": job.input, "options": options}
+            append(connection, at, actor, "job", job.id, details)
+            location = {"Location": f"/v1/jobs/{job.id}"}
+            return KeptAnswer(202, location, exact_json.encode(job))
 
-            answer = await self._idempotency.answer(claim, work)
+        answer = await self._idempotency.answer(claim, work)
         self._runner.wake()
         return answer
 

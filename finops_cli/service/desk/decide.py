@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from http import HTTPStatus
 
-import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -21,7 +19,7 @@ from finops_cli.service.fails.deciding import DecisionRequest, read_content, rec
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.requests import actor_of, facts_of
 from finops_cli.service.routes import NamedRoute
-from finops_cli.service.store.answers import Claim, KeptAnswer
+from finops_cli.service.store.answers import KeptAnswer
 from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import (
     Content,
@@ -33,7 +31,6 @@ from finops_cli.service.store.decisions import (
 )
 
 _MOST_BYTES = 256 * 1024
-_MOST_KEY = 80
 _SHOWN_AGAIN = ("wrong-value", "broken-rules")
 """The problems after which the page is shown again with what was typed."""
 
@@ -117,13 +114,8 @@ class DecidePages:
             )
             return KeptAnswer(201, {}, exact_json.encode(answer))
 
-        claim = _claim(request, form, found, asked)
-        try:
-            await self._parts.idempotency.answer(claim, work)
-        except ServiceError as error:
-            if error.name != "key-reused":
-                raise
-            await self._parts.idempotency.answer(None, work)
+        claim = form.claim(facts_of(request).name, found.row.id)
+        await self._parts.idempotency.answer(claim, work)
 
     async def _show_conflict(
         self, request: Request, found: Found, typed: TypedForm, error: ServiceError
@@ -155,14 +147,6 @@ class DecidePages:
 def _is_stale(typed: TypedForm, found: Found) -> bool:
     """Return true if somebody decided since the page was shown: what is wrong then comes second."""
     return typed.version is not None and typed.version != found.sources.fail.state.version
-
-
-def _claim(request: Request, form: Form, found: Found, asked: DecisionRequest) -> Claim | None:
-    key = form.text("key")[:_MOST_KEY]
-    if not key:
-        return None
-    content = f"{found.row.id} ".encode() + msgspec.json.encode(asked)
-    return Claim(facts_of(request).name, f"form {key}", hashlib.sha256(content).hexdigest())
 
 
 def list_decide_routes(pages: FailPages) -> list[NamedRoute]:

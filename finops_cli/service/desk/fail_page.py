@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -25,6 +24,7 @@ from finops_cli.service.desk.fail.decision_form import (
 from finops_cli.service.desk.fail.record import read_record
 from finops_cli.service.desk.fail.related import MOST_QUEUE, find_related, read_pool
 from finops_cli.service.desk.fail.values import FailPage, FailSources, make_fail_page
+from finops_cli.service.desk.forms import make_form_key
 from finops_cli.service.desk.rendering import render
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.fails.views import PastAnswer, locate_fail, view_fail
@@ -47,7 +47,6 @@ from finops_cli.service.store.jobs import read_job
 from finops_cli.views.wording import clean
 
 TIERS = tuple(reversed(get_args(Tier)))
-_KEY_BYTES = 16
 
 
 class Proposal(Struct, frozen=True):
@@ -142,7 +141,7 @@ class FailPages:
         return DecisionForms(
             may_decide=facts.may("answer"),
             person=facts.name,
-            key=secrets.token_hex(_KEY_BYTES),
+            key=make_form_key(),
             version=page.source.fail.state.version,
             four_eyes=self.parts.four_eyes,
             typed=typed,

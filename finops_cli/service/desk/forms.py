@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 
 from finops_cli.service.problems import ServiceError, wrong_value
+from finops_cli.service.store.answers import Claim
 
 _FORM = "application/x-www-form-urlencoded"
 _MOST_BYTES = 1024 * 1024
 _MOST_FIELDS = 2_000
+_MOST_KEY = 80
+_SHOWN_DIGITS = 16
+_KEY_BYTES = 16
+
+
+def make_form_key() -> str:
+    """Return a new key for the hidden field `key` of a form."""
+    return secrets.token_hex(_KEY_BYTES)
 
 
 class Form:
@@ -27,6 +38,19 @@ class Form:
     def texts(self, name: str) -> list[str]:
         """Return each value of a field that may be repeated."""
         return self._fields.get(name, [])
+
+    def claim(self, who: str, *content: str) -> Claim | None:
+        """Return the claim of a form that `who` sends, so that one sent twice counts once.
+
+        The same page may be used again for another `content`, such as after the browser's button
+        Back: that is another claim. None: the form carries no key.
+        """
+        key = self.text("key")[:_MOST_KEY]
+        if not key:
+            return None
+        said = repr((content, sorted(self._fields.items()))).encode()
+        digest = hashlib.sha256(said).hexdigest()
+        return Claim(who, f"form {key} {digest[:_SHOWN_DIGITS]}", digest)
 
     def whole(self, name: str) -> int | None:
         """Return a whole number; None where the field is empty. Raises ServiceError 422."""

@@ -54,6 +54,21 @@ function onKey(event) {
   event.preventDefault();
 }
 
+const AGAIN = 2000; // milliseconds after which a form may be sent once more
+
+/** Send a form once, however often its button is pressed while the answer is on its way. */
+function sendOnce(event) {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = "true";
+  setTimeout(() => delete form.dataset.sent, AGAIN);
+}
+
 document.addEventListener("keydown", onKey);
+document.addEventListener("submit", sendOnce);
 document.addEventListener("htmx:after:swap", () => writeMoments(document));
 writeMoments(document);

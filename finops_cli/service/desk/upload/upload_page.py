@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from typing import Any, cast
 
@@ -15,14 +14,16 @@ from starlette.types import Message, Receive
 
 from finops_cli.service.batch.commands import COMMANDS
 from finops_cli.service.batch.routes import JobRequest
-from finops_cli.service.desk.forms import Form, read_form
+from finops_cli.service.desk.forms import Form, make_form_key, read_form
 from finops_cli.service.desk.rendering import render
 from finops_cli.service.desk.upload.multipart import FormFile, read_boundary
 from finops_cli.service.desk.upload.preview import FIELDS, Preview, preview_file
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.problems import ServiceError, wrong_value
+from finops_cli.service.requests import facts_of
 from finops_cli.service.route_table import Parts
 from finops_cli.service.routes import NamedRoute, shared_route
+from finops_cli.service.store.answers import KeptAnswer
 from finops_cli.service.store.files import StoredFile, files_folder, list_files
 from finops_cli.service.store.jobs import Job, JobCommandName
 from finops_cli.service.uploads.routes import find_file
@@ -154,6 +155,9 @@ class UploadPages:
         require_right(request, "operate")
         form = await read_form(request)
         file = await find_file(self._parts.database, request.path_params["id"])
+        claim = form.claim(facts_of(request).name, file.id)
+        if (kept := await self._parts.idempotency.find(claim)) is not None:
+            return _go_to_job(kept)
         mapping = await self._store_mapping(request, form, file)
         if form.text("do") == "preview":
             chosen = "" if mapping is None else f"?map={mapping}"
@@ -161,14 +165,12 @@ class UploadPages:
         start = read_start(form)
         try:
             asked = job_of(start, file.id, mapping)
-            digest = hashlib.sha256(msgspec.json.encode(asked)).hexdigest()
-            kept = await self._parts.jobs.add(request, asked, digest)
+            kept = await self._parts.jobs.add(request, asked, claim)
         except ServiceError as error:
             if error.status != 422:
                 raise
             return await self._show_preview(request, mapping, start, error)
-        job = msgspec.json.decode(kept.body, type=Job)
-        return RedirectResponse(f"/jobs/{job.id}", 303)
+        return _go_to_job(kept)
 
     async def _store_mapping(self, request: Request, form: Form, file: StoredFile) -> str | None:
         """Store the mapping of the form as a file, unless it is the one that was shown."""
@@ -239,8 +241,14 @@ class UploadPages:
             map_id="" if chosen is None else chosen.id,
             has_models=parts.answering.backend.concurrency > 0,
             start=start,
+            key=make_form_key(),
             problem=None if error is None else str(error),
         )
+
+
+def _go_to_job(kept: KeptAnswer) -> Response:
+    job = msgspec.json.decode(kept.body, type=Job)
+    return RedirectResponse(f"/jobs/{job.id}", 303)
 
 
 def _is_about_the_file(error: ServiceError) -> bool:
