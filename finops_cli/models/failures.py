@@ -82,7 +82,7 @@ class Incomplete(ModelError):
 
 
 class Interrupted(ModelError):
-    rule, policy = "reply.incomplete", "crashed"
+    rule, policy = "reply.interrupted", "crashed"
 
 
 class Truncated(ModelError):

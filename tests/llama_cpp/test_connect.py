@@ -338,6 +338,8 @@ def test_file_that_its_manifest_does_not_know_is_refused(
     """A model file that was changed after its manifest was written answers no record; a manifest
     that cannot be read is named, and the file answers.
     """
+    pytest.importorskip("llama_cpp")
+    pytest.importorskip("llguidance")
     path = write_tiny_gguf(tmp_path / "tiny.gguf")
     manifest = tmp_path / "tiny.manifest.json"
     manifest.write_text(json.dumps({"outputs": [{"name": path.name, "sha256": "0" * 64}]}))

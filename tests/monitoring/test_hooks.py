@@ -150,7 +150,7 @@ def test_run_tells_its_hooks_of_drift(
     baseline, fails = runs
     hooks = write_hooks(
         tmp_path / "hooks.toml",
-        {"command": [str(teller[0])]},
+        {"command": [str(teller[0])], "events": ["drift"]},
         {"url": receiver.url, "secret": SECRET, "events": ["drift"]},
     )
     out = tmp_path / "out.jsonl"
