@@ -20,7 +20,7 @@ _PIECE = 256 * 1024
 class FilePart(Response):
     """The bytes from `start` to `end` of a file, read piece by piece.
 
-    It never calls `receive`, which StreamingResponse does.
+    It never calls `receive`, which StreamingResponse does. Raises EOFError for a file that was cut.
     """
 
     def __init__(
@@ -58,6 +58,8 @@ class FilePart(Response):
             file.seek(place)
             while place < self._end:
                 piece = await asyncio.to_thread(file.read, min(_PIECE, self._end - place))
+                if not piece:  # the connection is closed, so that nobody takes it for the whole
+                    raise EOFError(f"{self._path.name} has {place:,} bytes, and not {self._end:,}")
                 place += len(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import socket
@@ -12,11 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from finops_cli.domain import limits
 from finops_cli.guard.detector import installed
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.pipeline.redaction import redaction_policy
+from finops_cli.service.file_parts import FilePart
 from finops_cli.service.uploads.mask_worker import mask_lines
 from finops_cli.service.uploads.masking import mask_line
 from tests.service.conftest import TOKENS, Server, start, stop
@@ -253,3 +256,25 @@ def test_names_of_files_are_ids(tmp_path: Path) -> None:
     from finops_cli.service.store.files import files_folder
 
     assert files_folder(tmp_path) == tmp_path / "files"
+
+
+def test_file_that_was_cut_ends_its_answer(tmp_path: Path) -> None:
+    """An answer from a file that has fewer bytes than it should ends, and does not hang."""
+    (tmp_path / "out.jsonl").write_bytes(b"{}\n")
+    part = FilePart(tmp_path / "out.jsonl", 0, 10, 200, {})
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def answer() -> None:
+        async with asyncio.timeout(5):
+            await part({"type": "http", "method": "GET"}, _receive_nothing, send)
+
+    with pytest.raises(EOFError, match="has 3 bytes, and not 10"):
+        asyncio.run(answer())
+    assert [each.get("body") for each in sent[1:]] == [b"{}\n"]
+
+
+async def _receive_nothing() -> Message:
+    raise AssertionError
