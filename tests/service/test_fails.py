@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from finops_cli.domain.finding import Finding
+from finops_cli.guard.detector import installed
 from finops_cli.kb.load import bundled_kb_dir, load_kb
-from finops_cli.service.fails.deciding import find_broken_rules
+from finops_cli.pipeline.redaction import redaction_policy
+from finops_cli.service.fails.deciding import DecisionRequest, find_broken_rules, read_content
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.store.decisions import Change
+from finops_cli.service.store.fails import NewFails, Place, find_pool_lines
+from finops_cli.service.store.opening import open_database
+from finops_cli.service.store.sqlite import DATABASE_FILE, connect
+from finops_cli.views.answers import Answer, read_answer
 from tests.service.conftest import Server, start, stop
 from tests.service.test_jobs import MONDAY, begin, finish, upload
 from tests.support.program import Finops, call_finops
+from tests.support.stores import LINES, a_job, add_file
 
 slow = pytest.mark.slow
 KB = load_kb(bundled_kb_dir())
@@ -56,6 +66,38 @@ def test_line_that_cannot_be_checked_says_so() -> None:
     given["triage"]["escalation_level"] = "L4"
     found = find_broken_rules(json.dumps(given).encode(), Change(tier="LOW"), KB)
     assert [each.rule for each in found] == ["check.rules"]
+
+
+@pytest.mark.skipif(not installed(), reason="the guard is not installed")
+def test_texts_within_a_step_are_masked() -> None:
+    """Whatever the shape of a step is, no personal data in its texts is stored."""
+    steps = [{"action": "RECALL_LOAN", "qty": 100, "of": {"notes": ["SSN 536-22-8746"]}}]
+    asked = DecisionRequest(
+        kind="override", reason="asked", steps=steps, acknowledge=sorted(broken(steps=steps))
+    )
+    content = read_content(asked, first_line(), KB, redaction_policy("require", True, KB))
+    assert content.change is not None
+    assert content.change.steps is not None
+    assert content.change.steps[0]["qty"] == 100
+    assert "536-22-8746" not in json.dumps(content.change.steps)
+
+
+def test_pool_is_searched_in_parts(tmp_path: Path) -> None:
+    """Fails of other securities that draw on a pool are found, and no result holds all rows."""
+    open_database(tmp_path, None).close()
+    with closing(connect(tmp_path / DATABASE_FILE)) as connection:
+        add_file(connection)
+        job, given = a_job(connection), read_answer(LINES[0], 1)
+        assert isinstance(given, Answer)
+        other = replace(given, pool="CUSIP-POOL")
+        NewFails(
+            job.id, [(other if n % 500 == 0 else given, Place(n, n, 1)) for n in range(1, 2_101)]
+        ).insert(connection)
+        said: list[str] = []
+        connection.set_trace_callback(said.append)
+        found = find_pool_lines(connection, job.id, "CUSIP-POOL")
+    assert [each.place.line for each in found] == [500, 1_000, 1_500, 2_000]
+    assert all("LIMIT 1000" in each for each in said if "body" in each)
 
 
 def test_line_without_an_answer_is_not_overridden() -> None:

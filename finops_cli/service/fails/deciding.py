@@ -37,6 +37,8 @@ from finops_cli.views.wording import clean
 _MOST_CHARACTERS = 4_000
 _MOST_NAME = 100
 _MOST_STEPS = 100
+_WITH_TEXTS = (str, list, dict)
+"""The values of a step that the guard reads; its numbers are shares and percentages."""
 _SENTENCES = "text."
 """The rules about sentences: those of the line are the engine's, and no override changes them."""
 _SHAPES = "schema."
@@ -213,7 +215,7 @@ def _read_change(asked: DecisionRequest, redaction: RedactionPolicy | None) -> C
         raise wrong_value("steps", f"{len(steps):,} steps", f"up to {_MOST_STEPS}")
     if steps is not None and redaction is not None:
         mask = redaction.open_mask()
-        steps = [{name: mask.anything(value, name) if isinstance(value, str) else value
+        steps = [{name: mask.anything(value, name) if isinstance(value, _WITH_TEXTS) else value
                   for name, value in step.items()} for step in steps]  # fmt: skip
     return Change(tier=asked.tier, action=asked.action, steps=steps)
 

@@ -21,6 +21,7 @@ from finops_cli.views.matching import has_name
 _INSERT = f"INSERT INTO fails VALUES ({', '.join('?' * 18)})"  # noqa: S608 - no value is in the text
 _LINES = 2**32
 """More lines than any file has: the id of a row is that of its job times this, plus its line."""
+_PART_ROWS = 1_000
 SEVEREST_FIRST: tuple[str, ...] = tuple(reversed(get_args(Tier)))
 _KINDS = {"failed": 1, "rejected": 2}
 """Lines without an answer come after the others."""
@@ -228,11 +229,22 @@ def find_pool_lines(
     columns = "SELECT id, fail_id, start, length FROM fails WHERE job = ? AND cusip = ?"
     found = [_pool_line(each) for each in connection.execute(columns, (job_number(job), cusip))]
     if of is None or len(found) < of:
-        others = "SELECT id, fail_id, start, length, body FROM fails WHERE job = ? AND cusip <> ?"
         pool = f'"pool":"{cusip}"'.encode()
-        rows = connection.execute(others, (job_number(job), cusip))
-        found += [_pool_line(each) for each in rows if pool in bytes(each["body"])]
+        others = _read_other_securities(connection, job_number(job), cusip)
+        found += [_pool_line(each) for each in others if pool in bytes(each["body"])]
     return found
+
+
+def _read_other_securities(connection: Connection, job: int, cusip: str) -> Iterator[Row]:
+    """Yield the fails of other securities, a part at a time: PostgreSQL sends a whole result."""
+    query = (
+        "SELECT id, fail_id, start, length, body FROM fails"
+        " WHERE id > ? AND id < ? AND cusip <> ? ORDER BY id LIMIT ?"
+    )
+    last, end = job * _LINES, (job + 1) * _LINES
+    while rows := connection.execute(query, (last, end, cusip, _PART_ROWS)).fetchall():
+        yield from rows
+        last = rows[-1]["id"]
 
 
 def _pool_line(row: Row) -> PoolLine:
