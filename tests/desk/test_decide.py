@@ -165,6 +165,38 @@ def test_form_that_is_sent_twice_counts_once(fresh: Server) -> None:
         assert get(browser, "/fails/F-1001").count("commented") == 2
 
 
+def test_admin_deletes_a_decision(fresh: Server) -> None:
+    """What stood before stands again, and the audit log keeps who deleted what; nobody else is
+    shown the button, or may send its form.
+    """
+    place = "/fails/job-1.1/decisions/2/delete"
+    with sign_in(fresh) as browser, sign_in(fresh, "admin") as admin:
+        done(browser, "F-1001", kind="accept")
+        text = done(browser, "F-1001", kind="override", action="ESCALATE", reason="call them",
+                    acknowledge=["triage.action"])  # fmt: skip
+        assert "/delete" not in text
+        assert browser.post(place).status_code == 403
+        assert f'action="{place}"' in get(admin, "/fails/F-1001")
+        answer = admin.post(place)
+        assert answer.headers["location"] == "/fails/job-1.1?said=decision-deleted#decisions"
+        text = get(admin, "/fails/job-1.1?said=decision-deleted")
+        assert "The decision is deleted" in text
+        assert "<strong>Accepted</strong> by analyst" in text
+        assert admin.post(place).status_code == 404
+        assert "delete_decision" in get(admin, "/audit?action=delete_decision")
+
+
+def test_names_of_the_desk_are_offered(fresh: Server) -> None:
+    """A field for a name offers who may decide, and who has a fail; no others."""
+    with sign_in(fresh) as browser:
+        done(browser, "F-1001", kind="assign", assignee="Ben of the box")
+        for path in ("/fails/F-1002", "/fails"):
+            [offered] = re.findall(r'<datalist id="people">(.*?)</datalist>', get(browser, path))
+            names = re.findall(r'value="([^"]*)"', offered)
+            assert names == ["Ben of the box", "admin", "analyst", "operator"]
+            assert 'list="people"' in get(browser, path)
+
+
 def test_reader_sees_no_form_and_posts_nothing(fresh: Server) -> None:
     """The role reader has no form, and a form that is sent anyway is refused."""
     with sign_in(fresh, "reader") as browser:

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from finops_cli.kb.chapters.serve import ServeSettings
+from finops_cli.service.auth.roles import RIGHTS, Right
 from finops_cli.service.auth.sessions import Sessions
 from finops_cli.service.auth.tokens import Now, TokenOwner, digest_of, find_owner
 from finops_cli.service.problems import ServiceError
@@ -50,6 +51,17 @@ class Access:
     def session_seconds(self) -> int:
         """Return how long a session lasts."""
         return self._settings.times["session"]
+
+    def names_with(self, right: Right) -> list[str]:
+        """Return the owners of valid tokens that have a right, by name."""
+        now = self._now()
+        return sorted(
+            {
+                owner.name
+                for owner in self._tokens.owners()
+                if right in RIGHTS[owner.role] and owner.is_valid(now)
+            }
+        )
 
     async def owner_of(
         self, connection: HTTPConnection, headers: Headers

@@ -15,7 +15,12 @@ from finops_cli.service.desk.fail_page import FailPages, Found, read_page
 from finops_cli.service.desk.forms import Form, read_form
 from finops_cli.service.desk.rendering import render
 from finops_cli.service.doors.access_door import require_right
-from finops_cli.service.fails.deciding import DecisionRequest, read_content, record_decision
+from finops_cli.service.fails.deciding import (
+    DecisionRequest,
+    erase_decision,
+    read_content,
+    record_decision,
+)
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.requests import actor_of, facts_of
 from finops_cli.service.routes import NamedRoute
@@ -75,6 +80,14 @@ class DecidePages:
                 broken=error.problems,
             )
         return RedirectResponse(f"/fails/{found.row.id}?said=decided-{typed.kind}#decide", 303)
+
+    async def delete(self, request: Request) -> Response:
+        """Delete a decision for good. Raises ServiceError 403 and 404."""
+        require_right(request, "administer")
+        id, n = request.path_params["id"], request.path_params["n"]
+        actor, at = actor_of(request), self._parts.now()
+        await self._parts.database.write(lambda db: erase_decision(db, id, n, actor, at))
+        return RedirectResponse(f"/fails/{id}?said=decision-deleted#decisions", 303)
 
     async def _read(self, typed: TypedForm, found: Found) -> tuple[DecisionRequest, Content]:
         """Return the decision that was asked for, and its words without personal data."""
@@ -139,6 +152,7 @@ class DecidePages:
             status=int(HTTPStatus.CONFLICT),
             page=page,
             forms=self._pages.make_forms(request, page, typed),
+            people=self._pages.list_people(found),
             conflict=conflict,
             problem="" if conflict.meanwhile else str(error),
         )
@@ -150,5 +164,9 @@ def _is_stale(typed: TypedForm, found: Found) -> bool:
 
 
 def list_decide_routes(pages: FailPages) -> list[NamedRoute]:
-    """Return the route of the forms."""
-    return [NamedRoute("/fails/{id}/decide", DecidePages(pages).decide, methods=["POST"])]
+    """Return the routes of the forms."""
+    decide = DecidePages(pages)
+    return [
+        NamedRoute("/fails/{id}/decide", decide.decide, methods=["POST"]),
+        NamedRoute("/fails/{id}/decisions/{n}/delete", decide.delete, methods=["POST"]),
+    ]

@@ -34,7 +34,12 @@ from finops_cli.service.route_table import Parts
 from finops_cli.service.routes import NamedRoute
 from finops_cli.service.store.audit import append
 from finops_cli.service.store.database import Connection
-from finops_cli.service.store.decisions import Decision, list_decisions, read_state
+from finops_cli.service.store.decisions import (
+    Decision,
+    list_assignees,
+    list_decisions,
+    read_state,
+)
 from finops_cli.service.store.fails import (
     FailRow,
     PoolLine,
@@ -61,6 +66,8 @@ class DecisionForms(Struct, frozen=True, kw_only=True):
     """The values of the forms."""
 
     may_decide: bool
+    may_delete: bool
+    """A person with the right may take a decision away for good."""
     person: str
     key: str
     """Sent with a form, so that a form that is sent twice is worked on once."""
@@ -87,6 +94,7 @@ class Found(NamedTuple):
     row: FailRow
     sources: FailSources
     pool: list[PoolLine]
+    assignees: list[str]
 
 
 class FailPages:
@@ -125,7 +133,18 @@ class FailPages:
         """Render the page, with what was typed and what was wrong with it."""
         page = await asyncio.to_thread(read_page, self.parts.data, found, self.kb)
         forms = self.make_forms(request, page, typed, problem, broken)
-        return render(request, "fail.html", status=status, page=page, forms=forms)
+        return render(
+            request,
+            "fail.html",
+            status=status,
+            page=page,
+            forms=forms,
+            people=self.list_people(found),
+        )
+
+    def list_people(self, found: Found) -> list[str]:
+        """Return whom a fail can be assigned to: who may decide, and who got one before."""
+        return sorted({*self.parts.access.names_with("answer"), *found.assignees})
 
     def make_forms(
         self,
@@ -140,6 +159,7 @@ class FailPages:
         steps: Sequence[StepRow] = () if plan is None else list_step_rows(plan)
         return DecisionForms(
             may_decide=facts.may("answer"),
+            may_delete=facts.may("administer"),
             person=facts.name,
             key=make_form_key(),
             version=page.source.fail.state.version,
@@ -180,7 +200,7 @@ def _find(connection: Connection, id: str) -> Found:
         ],
         decisions=list_decisions(connection, row.key),
     )
-    return Found(row, sources, pool)
+    return Found(row, sources, pool, list_assignees(connection))
 
 
 def read_page(data: Path, found: Found, kb: KnowledgeBase) -> FailPage:

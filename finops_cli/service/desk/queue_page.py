@@ -32,7 +32,7 @@ from finops_cli.service.requests import facts_of
 from finops_cli.service.route_table import Parts
 from finops_cli.service.routes import NamedRoute
 from finops_cli.service.store.database import Connection
-from finops_cli.service.store.decisions import UNTOUCHED, State
+from finops_cli.service.store.decisions import UNTOUCHED, State, list_assignees
 from finops_cli.service.store.fail_query import BadCursor, FailPage, count_rows, read_page
 from finops_cli.service.store.fails import FailRow
 from finops_cli.service.store.jobs import Job, latest_queue
@@ -251,10 +251,12 @@ class QueuePage:
         )
         if queue is not None and request.headers.get("finops-rows") == "true":
             return render(request, "queue_part.html", queue=queue)
+        assignees = await self._parts.database.read(list_assignees)
         return render(
             request,
             "queue.html",
             queue=queue,
+            people=sorted({*self._parts.access.names_with("answer"), *assignees}),
             filter=describe_filter(asked.query),
             problem=None,
         )

@@ -36,6 +36,7 @@ NOTICES = {
     "decided-close": "The fail is closed.",
     "decided-reopen": "The fail is open again.",
     "decided-decline": "The proposal is declined.",
+    "decision-deleted": "The decision is deleted. What stood before it stands again.",
     "view-saved": "The view is saved.",
     "view-deleted": "The view is deleted.",
 }

@@ -15,8 +15,8 @@ from finops_cli.domain.enums import Action, Tier
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.redaction import RedactionPolicy
-from finops_cli.service.fails.views import describe_state
-from finops_cli.service.problems import ServiceError, wrong_value
+from finops_cli.service.fails.views import describe_state, locate_fail
+from finops_cli.service.problems import ServiceError, not_found, wrong_value
 from finops_cli.service.store.audit import Actor, append
 from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import (
@@ -29,6 +29,7 @@ from finops_cli.service.store.decisions import (
     State,
     VersionConflict,
     decide,
+    delete_decision,
 )
 from finops_cli.service.store.fails import FailRow
 from finops_cli.verify.schemas import show_value
@@ -265,3 +266,19 @@ def _mask(name: str, text: str | None, most: int, redaction: RedactionPolicy | N
         raise wrong_value(name, f"{len(text):,} characters", f"up to {most:,}")
     shown = clean(text)
     return shown if redaction is None else redaction.text(shown)[0]
+
+
+def erase_decision(
+    connection: Connection, id: str, number: str, actor: Actor, at: datetime
+) -> None:
+    """Delete a decision about a fail for good; the audit log keeps that it was there.
+
+    Raises ServiceError 404 where there is no such fail or decision.
+    """
+    row = locate_fail(connection, id)
+    is_number = number.isascii() and number.isdigit() and len(number) < 10
+    deleted = delete_decision(connection, row.key, int(number)) if is_number else None
+    if deleted is None:
+        raise not_found(f"decision {number[:20]} of {row.id}")
+    details = {"n": deleted.n, "kind": deleted.kind, "by": deleted.by, "at": deleted.at}
+    append(connection, at, actor, "delete_decision", row.id, details)

@@ -16,7 +16,12 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.redaction import RedactionPolicy
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.doors.access_door import require_right
-from finops_cli.service.fails.deciding import DecisionRequest, read_content, record_decision
+from finops_cli.service.fails.deciding import (
+    DecisionRequest,
+    erase_decision,
+    read_content,
+    record_decision,
+)
 from finops_cli.service.fails.query import read_queue_query
 from finops_cli.service.fails.views import (
     FailDetail,
@@ -27,13 +32,13 @@ from finops_cli.service.fails.views import (
     view_queue,
 )
 from finops_cli.service.idempotency import Idempotency, digest_body, respond
-from finops_cli.service.problems import ServiceError, not_found
+from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.bodies import JSON, read_object
 from finops_cli.service.requests import actor_of
 from finops_cli.service.store.answers import KeptAnswer
 from finops_cli.service.store.audit import append
 from finops_cli.service.store.database import Connection, Database
-from finops_cli.service.store.decisions import Decision, delete_decision, list_decisions
+from finops_cli.service.store.decisions import Decision, list_decisions
 from finops_cli.service.store.fails import FailRow, read_fail_line
 
 _BODY_BYTES = 256 * 1024
@@ -116,19 +121,9 @@ class FailRoutes:
     async def delete(self, request: Request) -> Response:
         """Delete a decision for good. Raises ServiceError 404."""
         require_right(request, "administer")
-        id, text = request.path_params["id"], request.path_params["n"]
-        n = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        id, n = request.path_params["id"], request.path_params["n"]
         actor, at = actor_of(request), self._options.now()
-
-        def work(connection: Connection) -> None:
-            row = locate_fail(connection, id)
-            deleted = delete_decision(connection, row.key, n)
-            if deleted is None:
-                raise not_found(f"decision {text[:20]} of {row.id}")
-            details = {"n": n, "kind": deleted.kind, "by": deleted.by, "at": deleted.at}
-            append(connection, at, actor, "delete_decision", row.id, details)
-
-        await self._database.write(work)
+        await self._database.write(lambda db: erase_decision(db, id, n, actor, at))
         return Response(status_code=int(HTTPStatus.NO_CONTENT))
 
     async def _read_line(self, row: FailRow) -> bytes | None:

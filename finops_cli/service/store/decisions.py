@@ -90,6 +90,7 @@ class NoProposal(Exception):
 
 UNTOUCHED = State()
 _NEWEST = 2**53
+_MOST_ASSIGNEES = 200
 
 
 class NewDecision(Struct, frozen=True, kw_only=True):
@@ -175,6 +176,15 @@ def list_decisions(connection: Connection, key: str, up_to: int = _NEWEST) -> li
         )
         for row in rows
     ]
+
+
+def list_assignees(connection: Connection, at_most: int = _MOST_ASSIGNEES) -> list[str]:
+    """Return who has a fail now, by name."""
+    rows = connection.execute(
+        "SELECT DISTINCT assignee FROM states WHERE assignee IS NOT NULL ORDER BY assignee LIMIT ?",
+        (at_most,),
+    )
+    return [row["assignee"] for row in rows]
 
 
 def read_state(connection: Connection, key: str) -> State:
