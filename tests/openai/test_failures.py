@@ -27,7 +27,13 @@ from finops_cli.devtools.fake_openai import (
     Whole,
 )
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.openai.api_key import ApiKey
+from finops_cli.models.openai.send import send
+from finops_cli.models.servers.answers import Patience
+from finops_cli.models.servers.hosts import open_client
+from finops_cli.models.servers.timeouts import TimedTransport
 from finops_cli.rules.triage import triage
+from tests.ollama.test_generate import HEAD, serve_bytes
 from tests.support.ollama_models import a_record, select_backend_at
 from tests.support.openai_models import fail_first, triage_at
 
@@ -197,3 +203,18 @@ def test_chat_sends_the_same_messages(vllm: FakeOpenAI, quick: KnowledgeBase) ->
     assert chat.prompt == plain.prompt
     assert [message["role"] for message in chat.body["messages"]] == ["system", "user"]
     assert chat.body["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+@pytest.mark.slow
+def test_text_of_an_answer_does_not_end_its_stream() -> None:
+    """An answer whose text has the characters of the end of a stream may take its time."""
+    events = [
+        b'data: {"choices":[{"text":"data: [DONE]"}]}\n\n',
+        b'data: {"choices":[{"text":" and more","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
+    ]
+    with (
+        serve_bytes([HEAD, *events], pause=1.5) as url,
+        open_client(url, transport=TimedTransport()) as client,
+    ):
+        got = send(client, "/v1/completions", {"model": "m"}, Patience(1, 20, 20), ApiKey())
+    assert got.text == "data: [DONE] and more"

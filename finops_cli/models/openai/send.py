@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import httpx
 
 _GOODBYE_SECONDS = 1.0
+_END_LINE = re.compile(rb"\ndata: ?" + re.escape(END))
+"""The end of a stream is a line of its own: the text of an answer may hold the same characters."""
+_LONGEST_END = 16
 _NO_ENTRY = (401, 403)
 _MODEL_CURE = "start the model on that server again, or name another: --STAGE-model NAME"
 _SERVER_CURE = "start the server, or name another with --host URL"
@@ -106,8 +110,9 @@ def _receive(
                 patience.answer, patience.silence
             )  # limits each of the following reads
             for chunk in response.iter_raw():
+                before = len(received)
                 received += chunk
-                if END in chunk:
+                if _END_LINE.search(received, max(0, before - _LONGEST_END)):
                     # reading to the end allows the connection to be reused, but is not worth
                     # a long wait
                     shorten_timeout(_GOODBYE_SECONDS)
