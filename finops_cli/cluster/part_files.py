@@ -107,6 +107,12 @@ class PartFiles:
             )
         return content
 
+    def discard(self) -> None:
+        """Delete the folder with what a machine left there late, and its parent if it is empty."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):  # it holds the parts of another run
+            self.folder.parent.rmdir()
+
     # what a worker does
 
     @contextmanager

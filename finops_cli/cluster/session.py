@@ -186,7 +186,6 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
         plain = self.executor.source.path
         own = [*([] if plain is None else [plain]), *self._models.files.values()]
         kb_dir = self._settings.kb_dir
-        had_parts = files.folder.parent.exists()
         files.make()
         try:
             check_nodes(
@@ -201,9 +200,7 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
                 seconds,
             )
         finally:
-            files.folder.rmdir()
-            if not had_parts:
-                files.folder.parent.rmdir()
+            files.discard()
         if self._needs.gpus:
             refuse_small_gpus(
                 ask_gpus(nodes, seconds), self._models, self._needs.gpus, self._kb.models.memory_pct

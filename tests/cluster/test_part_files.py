@@ -332,3 +332,15 @@ def test_facts_of_a_part_are_equal_for_equal_lines(given: JsonLines, tmp_path: P
         )
     assert found[0] == found[1]
     assert len(found[0]) == 2 * len(cut(given))
+
+
+def test_folder_of_a_check_goes_with_late_files(tmp_path: Path) -> None:
+    """A machine that answers a check too late leaves nothing behind; the parts of a run stay."""
+    checked, kept = (PartFiles(tmp_path / "out.jsonl", digit * 64) for digit in "01")
+    for files in (checked, kept):
+        files.make()
+    (checked.folder / ".node-late").write_text("here")
+    checked.discard()
+    assert list(parts_root(tmp_path / "out.jsonl").iterdir()) == [kept.folder]
+    kept.discard()
+    assert not parts_root(tmp_path / "out.jsonl").exists()
