@@ -114,6 +114,22 @@ def test_old_data_goes_and_what_is_needed_stays(data: Path) -> None:
         assert [row["subject"] for row in rows] == ["job-1", "job-2", "file-old"]
 
 
+def test_job_that_is_resumed_meanwhile_stays(data: Path) -> None:
+    """Between the look for old data and its deletion somebody may go on with a job: its output and
+    its input stay.
+    """
+    with closing(SqliteDatabase(data)) as database:
+        old = database.write_now(lambda db: find_old(db, data, NOW - timedelta(days=90)))
+        database.write_now(lambda db: update_job(db, "job-1", state="queued", ended=None))
+        delete_old(database, data, old, NOW)
+        job = database.write_now(lambda db: read_job(db, "job-1"))
+    assert job is not None
+    assert job.deleted is None
+    assert (job_folder(data, "job-1") / "out.jsonl").exists()
+    assert (files_folder(data) / "file-old").exists()
+    assert not job_folder(data, "job-2").exists()
+
+
 def test_gc_says_what_it_would_delete(data: Path, finops: Finops) -> None:
     """--dry-run deletes nothing; without it the same is deleted, once."""
     said = finops("serve", "gc", "--data", data, "--dry-run").stdout

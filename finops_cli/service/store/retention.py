@@ -13,8 +13,14 @@ from typing import NamedTuple
 
 from finops_cli.service.store.audit import SERVICE, append
 from finops_cli.service.store.database import Connection, Database
-from finops_cli.service.store.files import files_folder, mark_deleted, read_file
+from finops_cli.service.store.files import (
+    files_folder,
+    is_in_use,
+    mark_deleted,
+    read_file,
+)
 from finops_cli.service.store.jobs import (
+    ACTIVE,
     ENDED,
     delete_rows,
     deleted_with_rows,
@@ -52,37 +58,46 @@ def find_old(connection: Connection, data: Path, before: datetime | None) -> Old
 
 
 def delete_old(database: Database, data: Path, old: Old, at: datetime) -> None:
-    """Delete it, and record that in the audit log. Call it from a thread without an event loop."""
+    """Delete it, and record that in the audit log. Call it from a thread without an event loop.
+
+    A job that somebody resumed since it was found stays, and so does a file that a job reads.
+    """
     for id in old.jobs:
-
-        def forget(connection: Connection, id: str = id) -> None:
-            job = read_job(connection, id)
-            if job is None or job.deleted is not None:  # another replica was first
-                return
-            update_job(connection, id, deleted=at.isoformat())
-            append(connection, at, SERVICE, "expire", id, {})
-
-        database.write_now(forget)
-        shutil.rmtree(job_folder(data, id), ignore_errors=True)
+        if database.write_now(partial(_delete_job, id=id, at=at)):
+            shutil.rmtree(job_folder(data, id), ignore_errors=True)
     for id in database.write_now(deleted_with_rows):
         while database.write_now(partial(delete_rows, id=id)):
             pass
     for id in old.files:
-
-        def drop(connection: Connection, id: str = id) -> None:
-            file = read_file(connection, id)
-            if file is None or file.deleted is not None:  # the same
-                return
-            mark_deleted(connection, id, at.isoformat())
-            append(connection, at, SERVICE, "expire", id, {})
-
-        database.write_now(drop)
-        (files_folder(data) / id).unlink(missing_ok=True)
+        if database.write_now(partial(_delete_file, id=id, at=at)):
+            (files_folder(data) / id).unlink(missing_ok=True)
     for stray in old.strays:
         if stray.is_dir():
             shutil.rmtree(stray, ignore_errors=True)
         else:
             stray.unlink(missing_ok=True)
+
+
+def _delete_job(connection: Connection, id: str, at: datetime) -> bool:
+    """Mark a job as deleted; false where it has not ended."""
+    job = read_job(connection, id)
+    if job is None or job.state not in ENDED:
+        return False
+    if job.deleted is None:  # else another replica was first
+        update_job(connection, id, deleted=at.isoformat())
+        append(connection, at, SERVICE, "expire", id, {})
+    return True
+
+
+def _delete_file(connection: Connection, id: str, at: datetime) -> bool:
+    """Mark a file as deleted; false where a job reads it."""
+    file = read_file(connection, id)
+    if file is None or is_in_use(connection, id, ACTIVE):
+        return False
+    if file.deleted is None:  # the same
+        mark_deleted(connection, id, at.isoformat())
+        append(connection, at, SERVICE, "expire", id, {})
+    return True
 
 
 def _old_jobs(connection: Connection, before: str) -> list[str]:
