@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -14,6 +14,7 @@ import pytest
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.service.store.audit import Actor, BrokenChain, append, read_entries, verify
 from finops_cli.service.store.database import Connection, Database
+from finops_cli.service.store.group_commit import GroupCommit, Outcome, Waiting, settle
 from finops_cli.service.store.opening import open_database
 from finops_cli.service.store.sqlite import SqliteDatabase
 
@@ -120,6 +121,29 @@ def test_database_of_a_newer_finops_is_refused(tmp_path: Path) -> None:
     raw.close()
     with pytest.raises(UsageError, match="a newer finops"):
         SqliteDatabase(tmp_path)
+
+
+def test_writer_outlives_an_unforeseen_error() -> None:
+    """A commit that fails as nobody foresaw is told to whoever waits, and later work is done."""
+    works: list[int] = []
+
+    def commit(given: Sequence[Waiting]) -> None:
+        works.append(len(given))
+        if len(works) == 1:
+            raise RuntimeError("unforeseen")
+        settle([Outcome(each.future, "done") for each in given])
+
+    async def write() -> object:
+        async with asyncio.timeout(5):
+            return await writer.write(lambda db: None)
+
+    writer = GroupCommit(commit)
+    try:
+        with pytest.raises(RuntimeError, match="unforeseen"):
+            asyncio.run(write())
+        assert asyncio.run(write()) == "done"
+    finally:
+        writer.close()
 
 
 def test_import_goes_on_under_load(tmp_path: Path) -> None:

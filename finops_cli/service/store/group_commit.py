@@ -75,7 +75,11 @@ class GroupCommit:
 
     def _run(self) -> None:
         while works := self._take():
-            self._commit(works)
+            try:
+                self._commit(works)
+            except Exception as error:  # noqa: BLE001 - without this thread every write would hang
+                left = [each.future for each in works if not each.future.done()]
+                settle([Outcome(future, error=error) for future in left])
 
     def _take(self) -> list[Waiting]:
         """Wait for work, and return what is committed together; empty at the end."""
