@@ -80,12 +80,17 @@ class SystemRoutes:
         return Response(self._metrics.prometheus(), media_type=PROMETHEUS)
 
     async def reload(self, request: Request) -> Response:
+        """Load a model again. Raises ServiceError as `load_again` does."""
+        require_right(request, "operate")
+        await self.load_again(request, request.path_params["name"])
+        return await self.models(request)
+
+    async def load_again(self, request: Request, name: str) -> None:
         """Load a model again; it is named by itself or by its stage.
 
         Raises ServiceError 404, and 409 while a model is loaded again.
         """
         require_right(request, "operate")
-        name: str = request.path_params["name"]
         backend = self._answering.backend
         stages = [stage for stage, model in backend.origin.models.items() if name in (stage, model)]
         if not stages or not backend.concurrency:
@@ -99,7 +104,6 @@ class SystemRoutes:
                 await asyncio.to_thread(reload_model, backend, stage)
         actor, at = actor_of(request), self._now()
         await self._database.write(lambda db: append(db, at, actor, "reload", name, {}))
-        return await self.models(request)
 
     async def models(self, request: Request) -> Response:
         """Return what answers: the backend, its models and their digests, and the rules."""

@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.monitoring.events import Event
@@ -15,16 +16,22 @@ from finops_cli.service.desk.audit_page import ACTIONS, view_entry
 from finops_cli.service.desk.charts import HEIGHT, WIDTH, draw_bars, draw_lines, round_up
 from finops_cli.service.desk.monitor_page import (
     PENALTY_WORDS,
+    ReplicaRow,
     view_monitor,
+    view_replicas,
     write_ago,
     write_milliseconds,
 )
+from finops_cli.service.desk.wording import NOTHING
 from finops_cli.service.store.audit import AuditEntry
+from finops_cli.service.store.replicas import Replica
+from finops_cli.service.store.sqlite import DATABASE_FILE
 from tests.desk.conftest import sign_in
 from tests.service.conftest import Server
 
 slow = pytest.mark.slow
 KB = load_kb(bundled_kb_dir())
+MORNING = "2026-11-27T08:00:00+00:00"
 
 
 class Hand:
@@ -152,6 +159,20 @@ def test_details_of_an_entry_are_one_line() -> None:
     assert row.said == ACTIONS["view"]
 
 
+def test_services_of_a_shared_database_are_listed() -> None:
+    """Each has the figures that it gave last, also a new one that gave none; a service that has
+    its database alone is not listed.
+    """
+    new = Replica(id="a", name="box:8765", began=MORNING, rules="r", beat=0, sample={})
+    sample = {"health": 97, "requests": 1200, "errors": 3, "p95_ms": 12.4}
+    old = structs.replace(new, name="box:8766", sample=sample)
+    assert view_replicas([new]) == ()
+    assert view_replicas([new, old]) == (
+        ReplicaRow("box:8765", MORNING, None, None, None, NOTHING),
+        ReplicaRow("box:8766", MORNING, 97, 1200, 3, "12 ms"),
+    )
+
+
 @slow
 def test_monitor_shows_figures_and_drift(desk: Server) -> None:
     """A reader sees the figures; an operator sets the baseline, and drift is shown against it."""
@@ -162,6 +183,10 @@ def test_monitor_shows_figures_and_drift(desk: Server) -> None:
         assert reader.post("/monitor/baseline", data={"job": "job-1"}).status_code == 403
         part = reader.get("/monitor", headers={"HX-Request": "true"}).text
         assert "<html" not in part
+        assert "Services on this database" not in part
+        with sqlite3.connect(desk.data / DATABASE_FILE) as database:
+            database.execute("UPDATE replicas SET sample = ?", ('{"health": 97, "p95_ms": 12.4}',))
+        assert "Services on this database" in reader.get("/monitor").text
         assert 'id="monitor"' in part
     with sign_in(desk, "operator") as operator:
         answer = operator.post("/monitor/baseline", data={"job": "job-1"})

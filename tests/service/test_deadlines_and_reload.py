@@ -16,6 +16,7 @@ from finops_cli.models.engine import Engine
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.query import limit_time, read_time_limit
 from finops_cli.service.records.when_down import reload_model
+from tests.desk.conftest import sign_in
 from tests.service.conftest import Server, start, stop
 from tests.support.program import ROOT
 from tests.support.records import a_fail
@@ -123,6 +124,28 @@ def test_model_is_loaded_again(tmp_path: Path) -> None:
                 "triage",
                 name,
             ]
+            bodies = [body for _, path, body in fake.requests if path == "/api/generate"]
+            assert [body for body in bodies if body.get("keep_alive") == 0]
+        finally:
+            stop(service)
+
+
+@slow
+def test_desk_has_a_button_for_each_model(tmp_path: Path) -> None:
+    """An operator loads a model again on the page of the monitor; an analyst has no button."""
+    with FakeOllama() as fake:
+        service = start(tmp_path, "--guard", "off", "--backend", "ollama", "--model-host", fake.url)
+        try:
+            with sign_in(service, "operator") as operator:
+                assert 'name="model" value="triage"' in operator.get("/monitor").text
+                answer = operator.post("/monitor/reload", data={"model": "triage"})
+                assert answer.status_code == 303, answer.text
+                assert "is loaded again" in operator.get(answer.headers["location"]).text
+                assert operator.post("/monitor/reload", data={"model": "x"}).status_code == 404
+            with sign_in(service) as analyst:
+                assert "/monitor/reload" not in analyst.get("/monitor").text
+                answer = analyst.post("/monitor/reload", data={"model": "triage"})
+                assert answer.status_code == 403
             bodies = [body for _, path, body in fake.requests if path == "/api/generate"]
             assert [body for body in bodies if body.get("keep_alive") == 0]
         finally:

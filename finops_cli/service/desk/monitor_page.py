@@ -22,6 +22,7 @@ from finops_cli.service.route_table import Parts
 from finops_cli.service.routes import NamedRoute
 from finops_cli.service.store.database import Connection
 from finops_cli.service.store.jobs import Job, list_jobs
+from finops_cli.service.store.replicas import Replica, list_replicas
 from finops_cli.views.wording import clean
 
 _GOOD, _FAIR = 90, 60
@@ -81,6 +82,17 @@ class EventRow(NamedTuple):
     ago: str
     said: str
     facts: str
+
+
+class ReplicaRow(NamedTuple):
+    """A service that uses the database, with the figures that it gave last."""
+
+    name: str
+    began: str
+    health: int | None
+    requests: int | None
+    errors: int | None
+    p95: str
 
 
 class MonitorView(NamedTuple):
@@ -207,11 +219,26 @@ class MonitorPages:
             "backend": backend.origin.name,
             "models": {name: told for name, told in dict(backend.origin.models).items() if told},
         }
+        values["replicas"] = view_replicas(await parts.database.read(list_replicas))
         if is_part:
             return render(request, "_monitor.html", **values)
         jobs = await parts.database.read(_list_baselines)
         may_operate = facts_of(request).may("operate")
-        return render(request, "monitor.html", jobs=jobs, may_operate=may_operate, **values)
+        return render(
+            request,
+            "monitor.html",
+            jobs=jobs,
+            may_operate=may_operate,
+            can_reload=may_operate and backend.concurrency > 0 and bool(values["models"]),
+            **values,
+        )
+
+    async def load_again(self, request: Request) -> Response:
+        """Load the model of a form again. Raises ServiceError 403, 404 and 409."""
+        require_right(request, "operate")
+        form = await read_form(request)
+        await self._parts.system.load_again(request, form.text("model"))
+        return RedirectResponse("/monitor?said=model-reloaded", 303)
 
     async def set_baseline(self, request: Request) -> Response:
         """Take the answers of a job as the baseline. Raises ServiceError 403, 404, 409, 422."""
@@ -219,6 +246,26 @@ class MonitorPages:
         form = await read_form(request)
         await self._drift.take_baseline(request, form.text("job"))
         return RedirectResponse("/monitor", 303)
+
+
+def view_replicas(found: Sequence[Replica]) -> tuple[ReplicaRow, ...]:
+    """Return a row for each service of a database that several use; none where one has it alone.
+
+    A service that shares the database gives its figures every few seconds, the first after these.
+    """
+    if not any(each.sample for each in found):
+        return ()
+    return tuple(
+        ReplicaRow(
+            clean(each.name),
+            each.began,
+            each.sample.get("health"),
+            each.sample.get("requests"),
+            each.sample.get("errors"),
+            write_milliseconds(each.sample.get("p95_ms")),
+        )
+        for each in found
+    )
 
 
 def _list_baselines(connection: Connection) -> list[Job]:
@@ -236,4 +283,5 @@ def list_monitor_routes(parts: Parts) -> list[NamedRoute]:
     return [
         NamedRoute("/monitor", pages.monitor),
         NamedRoute("/monitor/baseline", pages.set_baseline, methods=["POST"]),
+        NamedRoute("/monitor/reload", pages.load_again, methods=["POST"]),
     ]

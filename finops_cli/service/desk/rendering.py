@@ -37,6 +37,7 @@ NOTICES = {
     "decided-reopen": "The fail is open again.",
     "decided-decline": "The proposal is declined.",
     "decision-deleted": "The decision is deleted. What stood before it stands again.",
+    "model-reloaded": "The model is loaded again.",
     "view-saved": "The view is saved.",
     "view-deleted": "The view is deleted.",
 }
