@@ -33,7 +33,7 @@ from finops_cli.views.answers import Answer, read_answer
 CHUNK_LINES = 256
 _READ_BYTES = 256 * 1024
 _PAUSE_FACTOR = 0.5
-_GONE_LINES = 4_096
+_GONE_LINES = 1_024
 """The writer is free for a third of the time of an import: half as long as a chunk takes."""
 
 

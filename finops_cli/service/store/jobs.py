@@ -30,7 +30,7 @@ ACTIVE: tuple[JobState, ...] = ("queued", "in_progress", "finalizing", "cancelli
 ENDED: tuple[JobState, ...] = ("completed", "failed", "cancelled")
 _PREFIX = "job-"
 _DIGITS = 9
-_ROWS = 1_000
+_ROWS = 256
 
 
 class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
