@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -12,7 +12,6 @@ from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.sentiment import Sentiment, Tone, sentiment_of
-from finops_cli.guard.detector import Guard, installed, open_guard
 from finops_cli.guard.placeholders import WITHHELD
 from finops_cli.guard.records import guarded_fail
 from finops_cli.kb.chapters.guard import GuardSettings
@@ -21,6 +20,9 @@ from finops_cli.models.sentiment.baseline import BaselineClassifier
 from finops_cli.models.sentiment.classifier import STAGE
 from finops_cli.pipeline.sentiment.tone import ToneReader
 from finops_cli.verify.schemas import show_value
+
+if TYPE_CHECKING:
+    from finops_cli.guard.detector import Guard
 
 _RULE = "check.tone"
 _ANSWERED = ("ok", "fallback")
@@ -83,6 +85,8 @@ def _masked_notes(given: dict[str, Any], fail: FailRecord, kb: KnowledgeBase) ->
     kinds = given["provenance"].get("masked") or ()
     if not kinds:
         return fail.notes
+    from finops_cli.guard.detector import installed  # its patterns take long to compile
+
     if WITHHELD in kinds or not installed():
         return None
     return guarded_fail(_guard(kb.guard), fail)[0].notes
@@ -90,6 +94,8 @@ def _masked_notes(given: dict[str, Any], fail: FailRecord, kb: KnowledgeBase) ->
 
 @cache
 def _guard(settings: GuardSettings) -> Guard:
+    from finops_cli.guard.detector import open_guard
+
     return open_guard(settings)
 
 

@@ -169,19 +169,13 @@ def _open_answering(
     context: typer.Context, models: ModelOptions, config: ServeConfig, backend: str
 ) -> Answering:
     """Open the backend and the guard. Raises MissingPiece where the guard is not installed."""
-    from finops_cli import extras
-    from finops_cli.guard.detector import installed
     from finops_cli.kb.load import load_kb
     from finops_cli.models.backends import select_backend
     from finops_cli.service.records.answering import Answering
     from finops_cli.service.records.when_down import EngineWhenDown
 
-    if config.guard == "require" and not installed():
-        raise MissingPiece(
-            "the scanner for personal data is not installed, and nothing is stored that it has not"
-            " read",
-            f"{extras.cure('guard')}; or --guard off, which stores texts unchanged",
-        )
+    if config.guard == "require":
+        _require_guard()
     kb_dir = kb_dir_of(context)
     kb = load_kb(kb_dir)
     request = replace(model_request(models), backend=backend, waits=False)
@@ -195,6 +189,19 @@ def _open_answering(
         answers = EngineWhenDown(answers, kb)
     classifier = _open_classifier(models, config, kb)
     return Answering(kb, answers, kb_dir, config.guard, config.calendar, classifier)
+
+
+def _require_guard() -> None:
+    """Raise MissingPiece where the guard is not installed."""
+    from finops_cli import extras
+    from finops_cli.guard.detector import installed
+
+    if not installed():
+        raise MissingPiece(
+            "the scanner for personal data is not installed, and nothing is stored that it has not"
+            " read",
+            f"{extras.cure('guard')}; or --guard off, which stores texts unchanged",
+        )
 
 
 def _open_classifier(models: ModelOptions, config: ServeConfig, kb: KnowledgeBase) -> Classifier:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime
 
 from finops_cli.clock.moments import parse_moment, to_utc
 from finops_cli.letters.compose import Letter
@@ -22,6 +19,10 @@ def write_message(letter: Letter, sender: str | None, as_of: str | None) -> byte
 
     `as_of` is a moment in Eastern Time; without one the message has no date.
     """
+    from email.message import EmailMessage  # a tenth of a second, which only messages need
+    from email.policy import SMTP
+    from email.utils import format_datetime
+
     message = EmailMessage(SMTP)
     message["Subject"] = letter.subject
     if sender is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -24,7 +25,10 @@ class KnowledgeRoutes:
 
     def __init__(self, kb: KnowledgeBase) -> None:
         self._kb = kb
-        self._schemas = published_schemas(kb)
+
+    @cached_property
+    def _schemas(self) -> dict[str, dict[str, Any]]:
+        return published_schemas(self._kb)
 
     async def entries(self, request: Request) -> Response:
         """List the entries, or those that the words of `q` find, best first."""

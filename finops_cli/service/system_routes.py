@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from functools import cached_property
 from http import HTTPStatus
 
 import msgspec
@@ -48,7 +49,6 @@ class SystemRoutes:
         self._database, self._pool, self._now = database, pool, now
         self._reloading = asyncio.Lock()
         self._probe: asyncio.Task[None] | None = None
-        self._document = encode_document(openapi_document(answering.kb))
 
     async def health(self, request: Request) -> Response:
         """Answer while the event loop turns. Nothing else is looked at."""
@@ -130,6 +130,11 @@ class SystemRoutes:
         """Return the OpenAPI document."""
         require_right(request, "see")
         return Response(self._document, media_type=JSON)
+
+    @cached_property
+    def _document(self) -> bytes:
+        """The OpenAPI document, made when somebody first asks: the start does not wait for it."""
+        return encode_document(openapi_document(self._kb))
 
 
 def _wants_json(accept: str) -> bool:

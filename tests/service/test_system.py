@@ -54,6 +54,20 @@ def test_openapi_document_describes_the_answers(server: Server) -> None:
     jsonschema.Draft202012Validator(schema).validate(line)
 
 
+def test_start_loads_nothing_that_few_requests_need() -> None:
+    """The guard's patterns, e-mail, solvers and clients are loaded when something asks for them:
+    they took a tenth of the start.
+    """
+    late = ("email.policy", "finops_cli.guard.detector", "ortools", "networkx", "httpx", "openpyxl")
+    script = (
+        f"import sys, finops_cli.service.server; print([n for n in {late} if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
 def test_openapi_document_has_every_route(tmp_path: Path) -> None:
     """The table of operations and the routes of the application name the same paths."""
     from finops_cli.models.engine import Engine
@@ -72,6 +86,7 @@ def test_openapi_document_has_every_route(tmp_path: Path) -> None:
     service = build_service(
         ServeConfig(data=tmp_path), answering, SingleToken("x"), database, jobs=jobs
     )
+    assert "_document" not in vars(service.parts.system)  # made when somebody first asks for it
     answering.close()
     database.close()
     routes = {

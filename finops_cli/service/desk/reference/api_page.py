@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct
@@ -126,7 +127,11 @@ class ApiPage:
     """Answers `/docs`."""
 
     def __init__(self, parts: Parts) -> None:
-        self._groups = list_groups(openapi_document(parts.answering.kb))
+        self._kb = parts.answering.kb
+
+    @cached_property
+    def _groups(self) -> list[Group]:
+        return list_groups(openapi_document(self._kb))
 
     async def show(self, request: Request) -> Response:
         """Show each operation, and two clients that can be copied."""
