@@ -111,6 +111,7 @@ def test_page_says_what_to_do_and_why(analyst: httpx.Client) -> None:
     ):
         assert part in text, part
     assert not re.search(r"\sstyle=|\son\w+=|<script(?![^>]*src=)", text)
+    assert "Not known: neither the job nor the record says the day" in text
 
 
 def test_view_of_a_fail_is_in_the_audit_log(desk: Server) -> None:

@@ -180,6 +180,19 @@ def test_file_is_uploaded_looked_at_and_run(desk: Server) -> None:
 
 
 @slow
+def test_inventory_is_no_list_of_fails(desk: Server) -> None:
+    """The preview of an inventory says where it belongs, and offers no job on it; the preview of
+    a file of fails offers it.
+    """
+    inventory = (ROOT / "examples/book/inventory.jsonl").read_bytes()
+    with sign_in(desk, "operator") as browser:
+        page = browser.get(send(browser, inventory, "box.jsonl").headers["location"]).text
+        assert "This is an inventory" in page
+        assert "Start a job" not in page
+        assert ">box.jsonl</option>" in browser.get(send(browser, MONDAY).headers["location"]).text
+
+
+@slow
 def test_form_that_is_sent_twice_begins_one_job(desk: Server) -> None:
     """A double click begins one job, also of a table, whose mapping is stored with it; another
     choice on the same page, and a page that is opened again, begin others.

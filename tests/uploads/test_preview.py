@@ -127,3 +127,27 @@ def test_formulas_and_markup_stay_text(tmp_path: Path) -> None:
     assert cells[0] == "=HYPERLINK(1)"
     assert "\x1b" not in cells[5]
     assert "\n" not in cells[5]
+
+
+@pytest.mark.parametrize(
+    ("content", "facts"),
+    [
+        ((ROOT / "examples/book/inventory.jsonl").read_bytes(), "inventory"),
+        (b'{"cusip": "594918104", "qty": 8000}\n', "inventory"),
+        (b'"CUSIP";"Kind";"Qty"\r\n594918104;BOX;8000\r\n594918104;BOX;9\r\n', "inventory"),
+        (
+            b"date,counterparty,trades,fails\n2026-11-24,DTC-0352,410,13\n",
+            "counterparty_history",
+        ),
+        ((ROOT / "examples/book/fails.jsonl").read_bytes(), None),
+        ((CSV / "blotter.csv").read_bytes(), None),
+        (b"cusip,qty,side\n594918104,5000,Sell\n594918104,9,Sell\n", None),
+    ],
+)
+def test_file_of_facts_is_no_list_of_fails(
+    tmp_path: Path, content: bytes, facts: str | None
+) -> None:
+    """An inventory is not held for fails with faults: it goes with a job on fails."""
+    found = look(tmp_path, content)
+    assert found.facts == facts
+    assert bool(found.rows) is (facts is None)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from finops_cli.domain.finding import Finding
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline.clock import NO_AS_OF
 from finops_cli.pipeline.earlier_lines import RULE as PROMISED
 from finops_cli.service.desk.fail.coverage_chart import CoverageChart, make_coverage_chart
 from finops_cli.service.desk.fail.letters import NO_LETTERS, FailLetters, write_fail_letters
@@ -36,6 +37,7 @@ _OTHER_SHAPE = (
     "The line has another shape than this version of finops writes; it is shown as it is."
 )
 _MOST_TEXT = 20_000
+_SKIPPED = {NO_AS_OF: "neither the job nor the record says the day that dates are counted from"}
 """Characters of a raw text that a page shows."""
 
 
@@ -146,7 +148,7 @@ def make_fail_page(source: FailSources, kb: KnowledgeBase) -> FailPage:
         promised=[each.message for each in shown.warnings if each.rule == PROMISED],
         words=[(stage, _shorten(write_value(kept))) for stage, kept in _list_words(shown)],
         clock=None if clock is None else _view_clock(shown),
-        clock_skipped=shown.clock_skipped,
+        clock_skipped=_SKIPPED.get(shown.clock_skipped or "", shown.clock_skipped),
         gets=describe_allotment(shown.allotment or ()),
         queue=list(_list_queue(source, shown)),
         letters=_write_letters(shown, source, kb),

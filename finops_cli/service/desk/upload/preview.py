@@ -27,6 +27,11 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.input_source import default_fail_id
 from finops_cli.pipeline.inputs import NO_MOMENT
 from finops_cli.pipeline.parse import ParseResult, decode, parse_case, parse_fail
+from finops_cli.service.desk.upload.fact_files import (
+    FactFile,
+    recognise_fact_line,
+    recognise_fact_table,
+)
 from finops_cli.service.store.jobs import JobCommandName
 from finops_cli.views.wording import clean
 
@@ -87,6 +92,8 @@ class Preview(Struct, frozen=True, kw_only=True):
     checks: tuple[str, ...] = ()
     """The doubts of the proposal."""
     unused: tuple[Gap, ...] = ()
+    facts: FactFile | None = None
+    """The file is no list of fails: a job on fails takes it beside them."""
     refused: str = ""
     """Why the file cannot be read at all."""
     cure: str = ""
@@ -108,6 +115,9 @@ def preview_file(
     with _extract(path, scratch) as small:
         try:
             recognised = recognise(small)
+            facts = None if mapping else recognise_fact_table(recognised)
+            if facts is not None:
+                return Preview(described=recognised.describe(), facts=facts)
             if recognised.kind in (FileKind.TABLE, FileKind.WORKBOOK):
                 return _preview_table(recognised, kb, mapping)
             if recognised.kind is FileKind.EMPTY:
@@ -160,6 +170,8 @@ def _preview_lines(path: Path, recognised: Recognised, kb: KnowledgeBase) -> Pre
             given = decode(line.strip())
             if command is None and line.strip():
                 command = _command_of(given)
+                if facts := recognise_fact_line(given):
+                    return Preview(described=recognised.describe(), facts=facts)
             rows.append(_line_row(number, given, command or "run", kb, seen))
         is_whole = not file.read(1)
     return Preview(
