@@ -54,13 +54,34 @@ def test_window_keeps_the_page_small(visit: Visit, long_queue: Server) -> None:
     api.expect(table).to_have_attribute("aria-rowcount", str(MANY + 1))
     page.locator("#rows input[name=fail]").first.check()
     scroll_to_end(page, MANY)
-    assert places(page)[0] == MANY - WINDOW + 1
+    assert places(page)[0] > MANY - WINDOW
     api.expect(page.locator("#selected")).to_have_text("1 selected:")
     assert page.evaluate("document.querySelectorAll('*').length") < 14_000
     page.evaluate("document.getElementById('queue-box').scrollTo(0, 0)")
     api.expect(page.locator("#rows tr[aria-rowindex='2'] input")).to_be_checked(timeout=20_000)
     assert places(page)[0] == 1
     assert len(places(page)) <= WINDOW
+
+
+def test_scroll_bar_is_dragged_to_any_row(visit: Visit, long_queue: Server) -> None:
+    """The bar stands for the whole queue: where it is let go, the rows of that place come."""
+    api = pytest.importorskip("playwright.sync_api")
+    page = visit(server=long_queue).page
+    page.goto("/fails")
+    page.locator("#rows input[name=fail]").first.check()
+    for part in (0.6, 0.97, 0.3, 0):
+        page.evaluate(
+            "part => { const box = document.getElementById('queue-box');"
+            " box.scrollTop = part * box.scrollHeight; }",
+            part,
+        )
+        row = page.locator(f"#rows tr[aria-rowindex='{round(part * MANY) + 3}']")
+        api.expect(row).to_be_in_viewport()
+        shown = places(page)
+        assert shown == list(range(shown[0], shown[0] + len(shown)))
+        assert len(shown) <= WINDOW
+        api.expect(page.locator("#selected")).to_have_text("1 selected:")
+    api.expect(page.locator("#rows input[name=fail]").first).to_be_checked()
 
 
 def test_keys_move_select_and_accept(visit: Visit, long_queue: Server) -> None:

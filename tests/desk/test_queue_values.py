@@ -67,6 +67,19 @@ def test_pages_lead_forward_and_back(db: sqlite3.Connection) -> None:
     assert page.previous is None
 
 
+def test_page_begins_at_any_row(db: sqlite3.Connection) -> None:
+    """A link without a cursor leaves out the rows that it says; at most, the last page is left."""
+    a_queue(db)
+    every, last = names(open_queue(db, "/fails")), len(LINES) - 2
+    for at, first in ((0, 1), (4, 5), (last - 1, last), (last, last), (999_999, last)):
+        queue = open_queue(db, f"/fails?at={at}&limit=3")
+        assert (queue.first, queue.rows[0].place) == (first, first)
+        assert names(queue) == every[first - 1 : first + 2]
+        assert (queue.previous is None) is (first == 1)
+    back = open_queue(db, f"{open_queue(db, '/fails?at=4&limit=3').previous}&limit=3")
+    assert names(back) == every[1:4]
+
+
 def test_filter_is_in_every_link(db: sqlite3.Connection) -> None:
     """The next page, the first page and the export keep the filter; empty fields are left out."""
     a_queue(db)

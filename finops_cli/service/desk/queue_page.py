@@ -64,7 +64,9 @@ class Asked(Struct, frozen=True, kw_only=True):
     before: str | None
     """The cursor of the row that the page ends before."""
     at: int
-    """Rows of the list before the page, as the link that led here says."""
+    """Rows of the list before the page, as the link that led here says. Without a cursor: the rows
+    to leave out.
+    """
 
 
 class Queue(Struct, frozen=True, kw_only=True):
@@ -168,8 +170,8 @@ def view_queue_page(
     if job is None:
         return None
     newest = latest_queue(connection)
-    page = _read_page(connection, job, asked)
     total = counts.count(connection, job, asked.page)
+    page = _read_page(connection, job, asked, total)
     first = _first_place(asked, len(page.rows), total)
     pairs = filter_pairs(asked.query)
     end = first + len(page.rows) - 1
@@ -194,8 +196,9 @@ def view_queue_page(
     )
 
 
-def _read_page(connection: Connection, job: Job, asked: Asked) -> FailPage:
+def _read_page(connection: Connection, job: Job, asked: Asked, total: int) -> FailPage:
     backwards = asked.before is not None
+    is_jump = not backwards and asked.page.cursor is None
     try:
         return read_page(
             connection,
@@ -205,6 +208,7 @@ def _read_page(connection: Connection, job: Job, asked: Asked) -> FailPage:
             cursor=asked.before if backwards else asked.page.cursor,
             at_most=asked.page.rows,
             backwards=backwards,
+            skip=min(asked.at, max(0, total - asked.page.rows)) if is_jump else 0,
         )
     except BadCursor as error:
         raise wrong_value(
@@ -216,9 +220,7 @@ def _first_place(asked: Asked, rows: int, total: int) -> int:
     """Return the place of the first row of the page, counted from 1."""
     if asked.before is not None:
         return max(1, min(asked.at, total) - rows + 1)
-    if asked.page.cursor is not None:
-        return min(asked.at, max(0, total - rows)) + 1
-    return 1
+    return min(asked.at, max(0, total - rows)) + 1
 
 
 def _list_rows(page: FailPage, first: int) -> list[QueueRow]:

@@ -146,10 +146,12 @@ def read_page(
     cursor: str | None = None,
     at_most: int = 100,
     backwards: bool = False,
+    skip: int = 0,
 ) -> FailPage:
     """Return a page of the fails of `job` that `wanted` takes. Raises BadCursor.
 
-    `backwards`: the page that ends before the cursor.
+    `backwards`: the page that ends before the cursor. `skip`: rows to leave out before the page,
+    for whoever goes to a place far away; it costs more the further that is.
     """
     column = _COLUMNS[order]
     where, values = wanted.conditions(job)
@@ -160,10 +162,10 @@ def read_page(
     sign, down = "+" if wanted.is_selective else "", " DESC" if backwards else ""
     query = (
         f"SELECT * FROM fails WHERE id IN (SELECT id FROM fails WHERE {where}"  # noqa: S608 - no value is in the text
-        f" ORDER BY {sign}{column}{down}, fail_id{down}, id{down} LIMIT ?)"
+        f" ORDER BY {sign}{column}{down}, fail_id{down}, id{down} LIMIT ? OFFSET ?)"
         f" ORDER BY {column}, fail_id, id"
     )
-    found = connection.execute(query, [*values, at_most + 1]).fetchall()
+    found = connection.execute(query, [*values, at_most + 1, skip]).fetchall()
     shown = found[-at_most:] if backwards else found[:at_most]
     rows = [row_of(row) for row in shown]
 

@@ -2,6 +2,8 @@
 
 const MOST_ROWS = 500;
 const NEAR = 600; // pixels from an end of the list at which the next rows are asked for
+const REST = 80; // milliseconds that a dragged scroll bar rests before rows are asked for
+const BEFORE = 20; // rows before those that can be seen, after a jump
 
 const box = document.getElementById("queue-box");
 const body = document.getElementById("rows");
@@ -13,7 +15,6 @@ class RowWindow {
     this.table = document.getElementById("queue");
     this.total = Number(this.table.dataset.total);
     this.pages = [{ count: body.rows.length, ...body.dataset }];
-    this.seen = body.rows.length ? this.placeOf(body.rows[body.rows.length - 1]) : 0;
     this.isBusy = false;
     this.above = this.addSpacer("beforebegin");
     this.below = this.addSpacer("afterend");
@@ -52,12 +53,12 @@ class RowWindow {
 
   /** Give the spacers the height of the rows that they stand for. */
   resize() {
-    const height = this.rows.length ? body.getBoundingClientRect().height / this.rows.length : 0;
-    const first = this.rows.length ? this.placeOf(this.rows[0]) : 1;
-    const last = this.rows.length ? this.placeOf(this.rows[this.rows.length - 1]) : 0;
-    this.setHeight(this.above, (first - 1) * height);
-    this.seen = Math.max(this.seen, last);
-    this.setHeight(this.below, (this.seen - last) * height);
+    if (!this.rows.length) return;
+    this.height = body.getBoundingClientRect().height / this.rows.length;
+    const first = this.placeOf(this.rows[0]);
+    const last = this.placeOf(this.rows[this.rows.length - 1]);
+    this.setHeight(this.above, (first - 1) * this.height);
+    this.setHeight(this.below, Math.max(0, this.total - last) * this.height);
   }
 
   setHeight(spacer, height) {
@@ -83,16 +84,34 @@ class RowWindow {
     shown.textContent = `${words[0]} to ${words[1]} of ${words[2]}`;
   }
 
+  /** Return true where no row of the page is near what can be seen. */
+  get isFar() {
+    const top = body.offsetTop;
+    const { scrollTop, clientHeight } = box;
+    return scrollTop > top + body.offsetHeight + NEAR || scrollTop + clientHeight < top - NEAR;
+  }
+
   async look() {
     this.showPlace();
     if (this.isBusy) return;
+    if (this.isFar) {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.jump(), REST);
+      return;
+    }
     const top = body.offsetTop;
     const end = top + body.offsetHeight;
     if (this.next && box.scrollTop + box.clientHeight > end - NEAR) {
       await this.load("next");
     } else if (this.previous && box.scrollTop < top + NEAR) {
-      await (box.scrollTop === 0 ? this.loadTop() : this.load("previous"));
+      await (box.scrollTop === 0 ? this.loadAt(0) : this.load("previous"));
     }
+  }
+
+  /** Load the rows where the scroll bar was dragged to. */
+  async jump() {
+    if (this.isBusy || !this.isFar) return;
+    await this.loadAt(Math.max(0, Math.floor(box.scrollTop / this.height) - BEFORE));
   }
 
   /** Ask for rows; a session that has ended, or an error, loads the whole page again. */
@@ -108,18 +127,21 @@ class RowWindow {
     return { rows, part: { count: rows.length, ...page.content.querySelector("template").dataset } };
   }
 
-  /** Go back to the first rows at once, whatever lies between. */
-  async loadTop() {
+  /** Show the rows after the first `skipped` ones, whatever lies between. */
+  async loadAt(skipped) {
+    const link = new URL(body.dataset.top, window.location.href);
+    if (skipped) link.searchParams.set("at", skipped);
     this.isBusy = true;
-    const found = await this.ask(body.dataset.top);
+    const found = await this.ask(link);
     this.isBusy = false;
     if (found === null) return;
+    const place = box.scrollTop;
     if (selection) for (const row of this.rows) keepSelected(row);
     body.replaceChildren(...found.rows);
     this.pages = [found.part];
     if (selection) restoreSelected(found.rows);
     this.resize();
-    box.scrollTop = 0;
+    box.scrollTop = place;
     this.look();
   }
 
