@@ -13,17 +13,20 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from finops_cli.domain import exact_json
 from finops_cli.files.safe_io import for_owner
 from finops_cli.models.recovery.incidents import BOARD
 from finops_cli.monitoring.events import Event
+from finops_cli.monitoring.latencies import step_of
 from finops_cli.monitoring.system_monitor import SystemMonitor
+from finops_cli.monitoring.windows import Ring, minutes_p95
 
 _GPU = ("index", "name", "memory.used", "memory.total", "utilization.gpu", "temperature.gpu")
 _GPU_SECONDS = 5
 _KB = 1024
+_MINUTE = 60
 
 
 def utc_now() -> datetime:
@@ -31,10 +34,48 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class Minutes(Protocol):
+    """The latencies that a watch judges, by the minute."""
+
+    def minute_number(self) -> int:
+        """Return the number of complete minutes since the beginning."""
+        ...
+
+    def minutes_p95(self) -> list[float | None]:
+        """Return the 95th percentile of each complete minute, the oldest first; None: no answer."""
+        ...
+
+
+class AnswerTimes:
+    """The times of the answers of models in a service, of the last hour.
+
+    The monitor of a service times every request, also those that wait for the end of a job.
+    """
+
+    def __init__(self, minutes: int, clock: Callable[[], float]) -> None:
+        """Begin. `clock` returns seconds since any fixed time; memory holds `minutes`."""
+        self._clock, self._began = clock, clock()
+        self._lock = threading.Lock()
+        self._ring = Ring(minutes, _MINUTE)
+
+    def add(self, latency_ms: float) -> None:
+        """Add the time of an answer. Any thread may call it."""
+        with self._lock:
+            self._ring.part_at(self._clock() - self._began).latency[step_of(latency_ms)] += 1
+
+    def minute_number(self) -> int:
+        return int((self._clock() - self._began) // _MINUTE)
+
+    def minutes_p95(self) -> list[float | None]:
+        with self._lock:
+            return minutes_p95(self._ring, self._clock() - self._began)
+
+
 class LatencyWatch:
     """Looks at each minute of a monitor once, and reports a spike once until it is over.
 
-    `folder` takes the bundles; None writes none. It is called from one thread.
+    `folder` takes the bundles; None writes none. `times` are judged in place of the monitor's. It
+    is called from one thread.
     """
 
     def __init__(
@@ -43,11 +84,13 @@ class LatencyWatch:
         spike: Mapping[str, int],
         folder: Path | None,
         now: Callable[[], datetime] = utc_now,
+        times: Minutes | None = None,
     ) -> None:
         self._monitor = monitor
         self._spike = spike
         self._folder = folder
         self._now = now
+        self._times: Minutes = monitor if times is None else times
         self._seen = 0
         self._is_spike = False
 
@@ -56,10 +99,10 @@ class LatencyWatch:
 
         It is cheap until a further minute is complete, so it may be called for each batch.
         """
-        number = self._monitor.minute_number()
+        number = self._times.minute_number()
         if number == self._seen:
             return None
-        self._seen, minutes = number, self._monitor.minutes_p95()
+        self._seen, minutes = number, self._times.minutes_p95()
         last, usual = self._last_and_usual(minutes)
         is_spike = usual is not None and bool(last) and all(self._is_high(p, usual) for p in last)
         begins, self._is_spike = is_spike and not self._is_spike, is_spike
@@ -68,8 +111,11 @@ class LatencyWatch:
         facts: dict[str, Any] = {"p95_ms": last[-1], "usual_p95_ms": usual, "minutes": len(last)}
         event = Event(event="latency", facts=facts)
         if self._folder is not None:
-            path = write_bundle(self._monitor, event, self._folder, self._spike, self._now())
-            facts["bundle"] = path.name
+            try:
+                path = write_bundle(self._monitor, event, self._folder, self._spike, self._now())
+                facts["bundle"] = path.name
+            except OSError as error:  # a full disk: the event is told all the same
+                facts["no_bundle"] = error.strerror or type(error).__name__
         self._monitor.report(event)
         return event
 

@@ -28,6 +28,7 @@ from finops_cli.monitoring.windows import (
     WindowFigures,
     describe_minute,
     describe_window,
+    minutes_p95,
 )
 
 if TYPE_CHECKING:
@@ -297,12 +298,7 @@ class SystemMonitor:
         A minute without a timed answer has None.
         """
         with self._lock:
-            now = self._now()
-            parts = {part.number: part for part in self._minutes.recent(now)}
-            numbers = range(min(parts, default=0), int(now // _MINUTE))
-            return [
-                _percentile(parts[number], "p95") if number in parts else None for number in numbers
-            ]
+            return minutes_p95(self._minutes, self._now())
 
     def minutes(self) -> list[MinuteFigures]:
         """Return the figures of each minute of the last hour, the oldest first.

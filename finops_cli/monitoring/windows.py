@@ -14,6 +14,7 @@ from msgspec import Struct
 from finops_cli.monitoring.latencies import percentile_ms
 
 PERCENTILES = (50, 95, 99)
+_HIGH = 95
 _ERRORS = ("failed", "rejected")
 _REPLACED = ("repaired", "fallback")
 
@@ -111,6 +112,19 @@ def describe_window(counts: Counts, seconds: float) -> WindowFigures:
 def pct(part: int, of: int) -> float:
     """Return `part` in percent of `of`, to two decimals; 0 of nothing."""
     return round(100 * part / of, 2) if of else 0.0
+
+
+def minutes_p95(minutes: Ring, now: float) -> list[float | None]:
+    """Return the 95th percentile of each complete minute, the oldest first.
+
+    A minute without a timed answer has None. `now`: seconds since the beginning.
+    """
+    parts = {part.number: part for part in minutes.recent(now)}
+    numbers = range(min(parts, default=0), int(now // minutes.seconds))
+    return [
+        percentile_ms(parts[number].latency, _HIGH) if number in parts else None
+        for number in numbers
+    ]
 
 
 class MinuteFigures(Struct, frozen=True, kw_only=True):

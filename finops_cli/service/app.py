@@ -20,7 +20,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.failures import NoEndpointLeft
 from finops_cli.monitoring.hooks.alarms import Dispatch
 from finops_cli.monitoring.system_monitor import system_monitor
-from finops_cli.service.alarms.alarms import Alarms
+from finops_cli.service.alarms.alarms import DIAGNOSTICS, Alarms
 from finops_cli.service.audit_routes import AuditLog
 from finops_cli.service.auth.access import Access, TokenSource
 from finops_cli.service.auth.sessions import Sessions
@@ -113,7 +113,7 @@ def build_service(
     audit = AuditLog(database, now)
     inner, hot = _make_application(kb, audit)
     load = LoadDoor(hot, kb.serve, metrics)
-    alarms = Alarms(system_monitor(kb), kb, config.data, dispatch)
+    alarms = _open_alarms(config, answering, dispatch, now)
     members = Membership(database, config.replica, config.rules, now, metrics.sample)
     runner = JobRunner(config.data, database, jobs, alarms, now, lambda: members.id)
     work = _open_work(config, answering, database, runner, now)
@@ -175,6 +175,24 @@ def _open_work(
         files=FileRoutes(options, database, idempotency, pool),
         jobs=JobRoutes(config.data, database, idempotency, runner, settings, now),
     )
+
+
+def _open_alarms(
+    config: ServeConfig, answering: Answering, dispatch: Dispatch | None, now: Now
+) -> Alarms:
+    """Open the alarms, which are told of each answer of models."""
+    kb, folder = answering.kb, config.own_folder / DIAGNOSTICS
+    alarms = Alarms(
+        system_monitor(kb),
+        kb,
+        config.data,
+        dispatch,
+        answering.timer,
+        diagnostics=folder,
+        now=now,
+    )
+    answering.on_answer = alarms.answered
+    return alarms
 
 
 def _add_routes(inner: FastAPI, hot: HotRoutes, parts: Parts) -> list[NamedRoute]:

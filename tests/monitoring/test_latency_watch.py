@@ -81,6 +81,18 @@ def test_latency_that_is_no_spike_is_not_reported(
     assert set(spend_minutes(watch, monitor, clock, *latencies)) == {None}
 
 
+def test_spike_is_told_where_no_bundle_can_be_written(
+    kb: KnowledgeBase, monitor: SystemMonitor, clock: Clock, tmp_path: Path
+) -> None:
+    """A full disk, or a folder that cannot be made, costs the bundle and not the event."""
+    (tmp_path / "file").touch()
+    watch = LatencyWatch(monitor, kb.monitoring.spike, tmp_path / "file" / "folder")
+    [*_, spike] = spend_minutes(watch, monitor, clock, 500, 500, 1700, 1700)
+    assert spike is not None
+    assert spike.facts["no_bundle"] == "Not a directory"
+    assert monitor.stats().events == {"latency": 1}
+
+
 def test_bundle_holds_what_may_explain_the_spike(
     kb: KnowledgeBase, monitor: SystemMonitor, tmp_path: Path
 ) -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from finops_cli.devtools.fake_ollama import FakeOllama
+from finops_cli.devtools.fake_ollama.behaviours import Behaviour, CorrectAnswer, ReceivedRequest
+from finops_cli.files.jsonl import Batch
 from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.models.backend_request import BackendRequest
+from finops_cli.models.backends import select_backend
 from finops_cli.monitoring.events import Event
 from finops_cli.monitoring.live_drift import Baseline
-from finops_cli.monitoring.system_monitor import SystemMonitor
+from finops_cli.monitoring.system_monitor import SystemMonitor, system_monitor
 from finops_cli.service.alarms.alarms import Alarms
+from finops_cli.service.app import build_service
+from finops_cli.service.auth.tokens import SingleToken
+from finops_cli.service.batch.commands import ServerSettings
+from finops_cli.service.config import ServeConfig
+from finops_cli.service.records.answering import Answering, AnswerOptions
+from finops_cli.service.store.sqlite import SqliteDatabase
 from finops_cli.service.upkeep import Watch
+from tests.monitoring.test_system_monitor import Clock
 from tests.service.conftest import Server, start, stop
 from tests.service.test_jobs import MONDAY, begin, finish, upload
 from tests.support.program import call_finops
@@ -63,6 +77,49 @@ def test_baseline_survives_a_restart(tmp_path: Path) -> None:
     """The next service compares with the baseline that was stored."""
     watch(tmp_path)[0].set_baseline(BASELINE)
     assert watch(tmp_path)[0].drift().records == 200
+
+
+def test_models_that_become_slow_are_reported_once(tmp_path: Path) -> None:
+    """Two minutes in which models take over a second, and three times as long as usual, fire
+    `latency` once, with a bundle that names the slow records; rejected records do not count.
+    """
+    timer, added, events = Clock(), [0.2], list[Event]()
+
+    def answer_late(request: ReceivedRequest) -> Behaviour:
+        timer.seconds += added[0]
+        return CorrectAnswer()
+
+    with FakeOllama(answer_late) as fake, closing(SqliteDatabase(tmp_path)) as database:
+        request = BackendRequest(backend="ollama", hosts=(fake.url,), waits=False)
+        backend = select_backend(request, KB).backend
+        answering = Answering(KB, backend, bundled_kb_dir(), "off", timer=timer)
+        service = build_service(
+            ServeConfig(data=tmp_path),
+            answering,
+            SingleToken("x"),
+            database,
+            jobs=ServerSettings(None, None, "off", "ollama", "baseline"),
+        )
+        system_monitor().add_sink(events.append)
+        pipeline = answering.pipeline("triage", AnswerOptions())
+        told = []
+        for added[0] in (0.2, 0.2, 0.2, 4, 4, 4):
+            for body in (jsonl(a_fail(fail_id="F-7")), *[b"{}"] * 25):
+                asyncio.run(answering.answer_batch(pipeline, Batch(1, [body], 0)))
+            timer.seconds += 60
+            service.parts.alarms.judge()
+            told.append(len(events))
+        system_monitor().remove_sink(events.append)
+        answering.close()
+    assert told == [0, 0, 0, 0, 1, 1]
+    [bundle] = (tmp_path / "diagnostics").iterdir()
+    assert events[0].event == "latency"
+    assert events[0].facts["p95_ms"] > 3_900
+    assert events[0].facts["bundle"] == bundle.name
+    assert [each["id"] for each in json.loads(bundle.read_bytes())["slow_answers"]] == [
+        "F-7",
+        "F-7",
+    ]
 
 
 def test_change_of_a_server_is_reported_once(tmp_path: Path) -> None:

@@ -18,11 +18,17 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.monitoring.events import Event, EventName
 from finops_cli.monitoring.health_watch import HealthWatch
 from finops_cli.monitoring.hooks.alarms import Dispatch
+from finops_cli.monitoring.latency_watch import AnswerTimes, LatencyWatch
 from finops_cli.monitoring.live_drift import Baseline, DriftState, DriftWatch, decode_baseline
-from finops_cli.monitoring.predictions import read_predictions
+from finops_cli.monitoring.predictions import read_latency, read_predictions
 from finops_cli.monitoring.system_monitor import SystemMonitor
+from finops_cli.pipeline.scheduler import BatchResult
+from finops_cli.service.auth.tokens import Now, utc_now
 
 _FILE = "drift-baseline.json"
+DIAGNOSTICS = "diagnostics"
+"""The folder of the bundles, below that of the service."""
+_MS = 1000
 OUTBOX_FILE = "hooks.jsonl"
 
 
@@ -48,13 +54,22 @@ class Alarms:
         data: Path,
         dispatch: Dispatch | None = None,
         clock: Callable[[], float] = monotonic,
+        *,
+        diagnostics: Path | None = None,
+        now: Now = utc_now,
     ) -> None:
-        """Watch, against the baseline that is stored in `data` if there is one."""
+        """Watch, against the baseline that is stored in `data` if there is one.
+
+        `diagnostics` takes the bundles of latency spikes; `now` names them.
+        """
         self._monitor, self._kb, self._clock = monitor, kb, clock
         self._path = data / _FILE
         self._dispatch = dispatch
         self._lock = Lock()
         self._health = HealthWatch(monitor, kb.monitoring.health_alarm)
+        self._times = AnswerTimes(kb.monitoring.windows["minutes"], clock)
+        spike = kb.monitoring.spike
+        self._latency = LatencyWatch(monitor, spike, diagnostics, now, self._times)
         self._baseline: Baseline | None = None
         self._watch: DriftWatch | None = None
         if self._path.is_file():
@@ -83,9 +98,22 @@ class Alarms:
                 if predictions is not None and self._watch is not None:
                     self._watch.add(predictions)
 
+    def answered(self, command: str, result: BatchResult, seconds: float) -> None:
+        """Note how long models took for the lines of a batch. Rejected ones were asked of none."""
+        if result.summary.statuses["rejected"] == len(result.lines):
+            return
+        self._times.add(seconds * _MS)
+        for line in result.lines:
+            name, _ = read_latency(line)
+            self._monitor.note_latency(name, command, seconds * _MS)
+
     def judge(self) -> None:
-        """Report drift of the last answers, and low health. One thread calls it."""
+        """Report drift of the last answers, low health, and models that became slow.
+
+        One thread calls it.
+        """
         self._health.look(is_end=True)
+        self._latency.look()
         with self._lock:
             events = [] if self._watch is None else self._watch.judge(self._clock())
         for event in events:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 from finops_cli.clock.facts import AsOf
@@ -46,6 +47,8 @@ class AnswerOptions:
     field: str = "text"
 
 
+OnAnswer = Callable[[str, BatchResult, float], None]
+"""Takes the command, the answered batch, and the seconds that models took for it."""
 RecordCommand = Literal["run", "triage", "resolve", "sentiment"]
 """The commands that answer one record at a time."""
 
@@ -61,8 +64,11 @@ class Answering:
         guard: GuardMode,
         calendar: Path | None = None,
         classifier: Classifier | None = None,
+        timer: Callable[[], float] = monotonic,
     ) -> None:
         """Keep the parts. `calendar` is the desk's file of days; `classifier` None: the baseline.
+
+        `timer` times the answers of models, in seconds.
 
         Raises MissingPiece where `guard` needs packages that are not installed.
         """
@@ -71,7 +77,9 @@ class Answering:
         self.kb_dir = kb_dir
         self.guard = guard
         self.redaction = redaction_policy(guard, True, kb)
-        self._calendar = calendar
+        self._calendar, self.timer = calendar, timer
+        self.on_answer: OnAnswer | None = None
+        """Told of each batch that models answered, in the thread that asked them."""
         self.classifier: Classifier = classifier or BaselineClassifier(None)
         lanes = backend.concurrency + self.classifier.concurrency
         self._threads = ThreadPoolExecutor(max(1, lanes), "finops-answer")
@@ -127,8 +135,15 @@ class Answering:
         """Answer one batch, on its own; the caller rejects repeated names."""
         if not pipeline.backend.concurrency:
             return process_batch(pipeline, batch)
-        work = partial(process_batch, pipeline, batch)
+        work = partial(self._ask_models, pipeline, batch)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _ask_models(self, pipeline: LinePipeline, batch: Batch) -> BatchResult:
+        began = self.timer()
+        result = process_batch(pipeline, batch)
+        if self.on_answer is not None:
+            self.on_answer(pipeline.identity.command, result, self.timer() - began)
+        return result
 
     def close(self) -> None:
         """End the threads and the backend."""
