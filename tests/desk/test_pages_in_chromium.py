@@ -41,6 +41,26 @@ def test_page_is_accessible(visit: Visit, path: str, scheme: str) -> None:
         assert not is_too_wide(page), f"{path} at {width}"
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/audit"])
+def test_row_of_a_table_stays_low_on_a_phone(visit: Visit, path: str) -> None:
+    """A narrow page scrolls its table, and does not break each word into a tower of letters."""
+    page = visit("admin").page
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.goto(path)
+    heights = page.evaluate("[...document.querySelectorAll('tbody tr')].map(r => r.offsetHeight)")
+    assert 0 < max(heights) <= 100
+
+
+def test_navigation_of_an_admin_is_one_row(visit: Visit) -> None:
+    """Nine pages stand beside each other on a small screen."""
+    page = visit("admin").page
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto("/jobs")
+    tops = page.evaluate("[...document.querySelectorAll('#menu li')].map(l => l.offsetTop)")
+    assert len(tops) > 8
+    assert len(set(tops)) == 1
+
+
 def test_sign_in_form_is_accessible(visit: Visit, desk: Server) -> None:
     """The form breaks no rule of axe, and its key begins in the field."""
     page = visit().open_tab()
