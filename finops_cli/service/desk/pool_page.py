@@ -122,7 +122,7 @@ class PoolPages:
         self._parts = parts
 
     async def pool(self, request: Request) -> Response:
-        """Show the pool of a security in a plan of the whole book. Raises ServiceError 404, 410."""
+        """Show the pool of a security in a plan of the whole book. Raises ServiceError 404, 409."""
         require_right(request, "see")
         cusip: str = request.path_params["cusip"]
         named = request.query_params.get("job")
@@ -139,13 +139,13 @@ class PoolPages:
 
 
 def _make_page(data: Path, job: Job, cusip: str, lines: Sequence[PoolLine]) -> PoolPage:
-    """Read the pool from the output of its job. Raises ServiceError 404 and 410."""
+    """Read the pool from the output of its job. Raises ServiceError 404 and 409."""
     try:
         fails = read_pool(data, job.id, cusip, lines)
     except FileNotFoundError as error:
-        raise ServiceError(HTTPStatus.GONE, "no-output", f"the output of {job.id} is gone") from (
-            error
-        )
+        raise ServiceError(
+            HTTPStatus.CONFLICT, "no-output", f"the output of {job.id} is gone"
+        ) from (error)
     if not fails:
         raise _no_pool(cusip)
     sources, true_at = _read_sources(data, job, cusip)
