@@ -80,6 +80,17 @@ def test_job_offers_what_its_state_allows(state: str, may: tuple[bool, bool]) ->
     assert (view.can_cancel, view.can_resume) == may
 
 
+def test_job_names_the_files_of_its_options() -> None:
+    """A file is told by the name that people gave it; one without a name by its id."""
+    options = {"as_of": "2026-11-27", "inventory": "file-2", "counterparty_history": "file-3"}
+    view = view_job(a_job(options=options), None, {"file-2": "box.jsonl"})
+    assert view.options == (
+        ("As of", "2026-11-27"),
+        ("Inventory", "box.jsonl"),
+        ("Counterparty history", "file-3"),
+    )
+
+
 def test_job_without_a_queue_has_no_links() -> None:
     """The lines of a net or of texts are no fails: their statuses lead nowhere."""
     view = view_job(a_job(command="sentiment"), None)
@@ -189,7 +200,11 @@ def test_inventory_is_no_list_of_fails(desk: Server) -> None:
         page = browser.get(send(browser, inventory, "box.jsonl").headers["location"]).text
         assert "This is an inventory" in page
         assert "Start a job" not in page
-        assert ">box.jsonl</option>" in browser.get(send(browser, MONDAY).headers["location"]).text
+        place = send(browser, MONDAY).headers["location"]
+        offered = re.search(r'value="([^"]*)">box.jsonl</option>', browser.get(place).text)
+        assert offered is not None
+        job = start_job(browser, place, inventory=offered[1]).headers["location"]
+        assert "Inventory: box.jsonl." in finish(browser, job)
 
 
 @slow
@@ -248,7 +263,9 @@ def test_mapping_of_a_table_can_be_corrected(desk: Server) -> None:
         assert "Start the job" in page
         kept = looked.headers["location"].rpartition("=")[2]
         started = start_job(browser, place, mapping=mapping, map=kept)
-        assert f"Mapping: {kept}" in finish(browser, started.headers["location"])
+        job = started.headers["location"]
+        assert "Mapping: mapping of" in finish(browser, job)
+        assert browser.get(f"/v1{job}").json()["options"]["map"] == kept
         emptied = start_job(browser, place, mapping="", do="preview")
         assert browser.get(emptied.headers["location"]).status_code == 200
 

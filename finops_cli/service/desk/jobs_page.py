@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -13,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from finops_cli.domain.finding import Problem
-from finops_cli.service.batch.commands import OPTIONS
+from finops_cli.service.batch.commands import OPTIONS, named_files
 from finops_cli.service.desk.rendering import render, render_text
 from finops_cli.service.desk.upload.preview import Fault, describe_fault
 from finops_cli.service.doors.access_door import require_right
@@ -114,8 +116,10 @@ class _Rejected(Struct):
 _REJECTED = msgspec.json.Decoder(_Rejected)
 
 
-def view_job(job: Job, file: StoredFile | None) -> JobView:
-    """Return the values of a job's page."""
+def view_job(
+    job: Job, file: StoredFile | None, names: Mapping[str, str] = MappingProxyType({})
+) -> JobView:
+    """Return the values of a job's page. `names`: those of the files that its options name."""
     counts = job.request_counts
     done, total = counts.get("done", 0), counts.get("total", 0)
     has_queue = job.command in WITH_FAILS and done > 0
@@ -132,7 +136,7 @@ def view_job(job: Job, file: StoredFile | None) -> JobView:
         rate=_write_rate(job.lines_per_second),
         left=write_seconds(job.seconds_left),
         statuses=tuple(_list_statuses(job, has_queue=has_queue)),
-        options=tuple(_list_options(job)),
+        options=tuple(_list_options(job, names)),
         queue_link=f"/fails?job={job.id}" if has_queue else None,
     )
 
@@ -162,10 +166,20 @@ def _list_statuses(job: Job, *, has_queue: bool) -> list[StatusCount]:
     ]
 
 
-def _list_options(job: Job) -> list[tuple[str, str]]:
-    names = {"as_of": "As of", "clock": "Clock", "map": "Mapping", "inventory": "Inventory"}
+def _name_files(connection: Connection, job: Job) -> dict[str, str]:
+    """Return the names that people gave the files of a job's options, by their ids."""
+    known = {name: value for name, value in job.options.items() if name in OPTIONS}
+    files = [read_file(connection, id) for id in named_files(known)]
+    return {file.id: file.name for file in files if file is not None and file.name}
+
+
+def _list_options(job: Job, names: Mapping[str, str]) -> list[tuple[str, str]]:
+    titles = {"as_of": "As of", "clock": "Clock", "map": "Mapping", "inventory": "Inventory"}
     return [
-        (names.get(name, name.replace("_", " ").capitalize()), clean(str(value)))
+        (
+            titles.get(name, name.replace("_", " ").capitalize()),
+            clean(names.get(str(value), str(value))),
+        )
         for name, value in job.options.items()
         if name in OPTIONS
     ]
@@ -251,12 +265,15 @@ class JobPages:
         job = await self._parts.jobs.find(request.path_params["id"])
         parts = self._parts
 
-        def look(connection: Connection) -> tuple[StoredFile | None, list[Rejection]]:
-            return read_file(connection, job.input), read_rejections(connection, parts.data, job)
+        def look(
+            connection: Connection,
+        ) -> tuple[StoredFile | None, list[Rejection], dict[str, str]]:
+            rejections = read_rejections(connection, parts.data, job)
+            return read_file(connection, job.input), rejections, _name_files(connection, job)
 
-        file, rejections = await parts.database.read(look)
+        file, rejections, names = await parts.database.read(look)
         values: dict[str, Any] = {
-            "view": view_job(job, file),
+            "view": view_job(job, file, names),
             "rejections": rejections,
             "has_output": await asyncio.to_thread(output_path(parts.data, job.id).exists),
             "may_operate": facts_of(request).may("operate"),
