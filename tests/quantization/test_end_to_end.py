@@ -197,7 +197,16 @@ def test_trained_models_answer_through_a_server(
     with FakeOllama(models=(), runs_uploads=True) as server:
         for stage, file in models.items():
             run_command(
-                program, "create", "--stage", stage, "--gguf", file, "--host", server.url, "-q"
+                program,
+                "create",
+                "--stage",
+                stage,
+                "--gguf",
+                file,
+                "--host",
+                server.url,
+                "-q",
+                "--no-try",
             )
         found = run_each_stage(program, folder, "--backend", "ollama", "--host", server.url)
     assert [line["status"] for command in ("triage", "resolve") for line in found[command]] == [
