@@ -209,9 +209,13 @@ def backend_request(
     return _without_servers_of_tone(request, models)
 
 
+def tone_of(models: ModelOptions) -> str | None:
+    """Return the backend of --sentiment; None for a command without it."""
+    return getattr(models, "sentiment", None)
+
+
 def _without_servers_of_tone(request: BackendRequest, models: ModelOptions) -> BackendRequest:
     """Leave out the servers that only --sentiment asks: the backend of the fails has none."""
-    from finops_cli.commands.tone_options import tone_of
     from finops_cli.models.backends import AUTO, BACKENDS
 
     tone, spec = tone_of(models), BACKENDS.get(request.backend)

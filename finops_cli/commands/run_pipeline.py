@@ -24,10 +24,10 @@ from finops_cli.commands.cluster_options import (
 from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
 from finops_cli.commands.output_forms import open_made
-from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request
+from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request, tone_of
 from finops_cli.commands.run_view import RunView, choose_format, open_view
 from finops_cli.commands.table_options import TableOptions, open_lines, open_several
-from finops_cli.commands.tone_options import open_tone, tone_of
+from finops_cli.commands.tone_options import open_tone
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:

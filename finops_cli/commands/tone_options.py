@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from finops_cli.pipeline.sentiment.tone import ToneReader
 
 
-def tone_of(models: ModelOptions) -> str | None:
-    """Return the backend of --sentiment; None for a command without it."""
-    return getattr(models, "sentiment", None)
-
-
 def open_tone(
     context: typer.Context,
     models: ModelOptions,

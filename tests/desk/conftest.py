@@ -24,7 +24,7 @@ PAGE = {"Accept": "text/html,application/xhtml+xml"}
 """What a browser says that it wants."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service whose newest job is Monday's blotter with a record that cannot be used."""
     from tests.service.test_fails import BROKEN
@@ -84,7 +84,7 @@ Visit = Callable[..., Visitor]
 """Opens a browser of a person: `visit("analyst", color_scheme="dark")`."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A real browser, started once."""
     with open_chromium() as browser:

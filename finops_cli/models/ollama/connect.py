@@ -147,7 +147,10 @@ def _open_endpoint(server: Server, request: BackendRequest, settings: ModelSetti
     }
     return Endpoint(
         server.url,
-        hosts.open_client(server.url, transport=TimedTransport(hosts.allows_public(server.url))),
+        hosts.open_client(
+            server.url,
+            transport=TimedTransport(hosts.allows_public(server.url), hosts.is_secure(server.url)),
+        ),
         CircuitBreaker(settings.breaker, gives_up=request.waits),
         slots,
     )

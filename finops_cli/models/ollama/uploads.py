@@ -52,7 +52,7 @@ def connect(url: str) -> httpx.Client:
     from finops_cli.models.servers.timeouts import TimedTransport
 
     timeout = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
-    transport = TimedTransport(hosts.allows_public(url))
+    transport = TimedTransport(hosts.allows_public(url), hosts.is_secure(url))
     return hosts.open_client(url, timeout=timeout, transport=transport)
 
 

@@ -168,7 +168,7 @@ def _open_endpoint(
     }
     client = hosts.open_client(
         server.url,
-        transport=TimedTransport(hosts.allows_public(server.url)),
+        transport=TimedTransport(hosts.allows_public(server.url), hosts.is_secure(server.url)),
         headers=key.headers(),
     )
     return Endpoint(

@@ -150,6 +150,11 @@ def allows_public(url: str) -> bool:
     return url in _PUBLIC_ALLOWED
 
 
+def is_secure(url: str) -> bool:
+    """Return true if `url` asks for a connection by TLS."""
+    return url.lower().startswith("https:")
+
+
 def refuse_outside(url: str) -> None:
     """Raise PublicAddress if `url` has an address on the public internet."""
     _refuse_public(url, resolve_addresses(url))

@@ -139,11 +139,12 @@ class TimedTransport(httpx.HTTPTransport):
     """Transport without proxies, with any number of connections and a limit for each answer.
 
     A connection to a public address raises `hosts.PublicAddress`, unless `allows_public`.
+    Certificates are read only for a server with https (`is_secure`); UsageError where they cannot.
     """
 
-    def __init__(self, allows_public: bool = False) -> None:
+    def __init__(self, allows_public: bool = False, is_secure: bool = False) -> None:
         super().__init__(trust_env=False)
-        context = _trusted_certificates()
+        context = _trusted_certificates() if is_secure else None
         # httpx accepts no network backend, so its pool is replaced by one that does (a test sends
         # headers slowly to verify it)
         self._pool = httpcore.ConnectionPool(
