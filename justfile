@@ -36,6 +36,7 @@ pictures:
 soak:
     FINOPS_SOAK=1 pytest -m slow tests/service/test_contract.py tests/service/test_reliability.py tests/service/endurance tests/service/replicas
     FINOPS_SOAK=1 pytest -m slow tests/service/test_jobs.py -k kills
+    FINOPS_SOAK=1 pytest -m slow tests/pipeline/test_mutated_lines.py tests/importers/test_mutated_files.py tests/ollama/test_create_trial.py
 
 examples:
     bash examples/expect.sh

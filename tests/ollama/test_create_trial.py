@@ -22,6 +22,7 @@ from finops_cli.devtools.fake_ollama import (
 )
 from finops_cli.kb.load import bundled_dir
 from tests.support.program import Finops
+from tests.support.soak import IS_SOAK
 from tests.support.tiny_gguf import GGUF_HEAD
 
 
@@ -48,7 +49,7 @@ def create(finops: Finops, server: FakeOllama, gguf: Path, *options: object) -> 
             lambda _: Crash(),
             "failed",
             "gave no usable answer to one record: ",
-            marks=pytest.mark.slow,
+            marks=[pytest.mark.slow, pytest.mark.skipif(not IS_SOAK, reason="left to `just soak`")],
         ),
     ],
 )

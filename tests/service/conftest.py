@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,14 +36,6 @@ collect_ignore = [] if HAS_PACKAGES else list(_NEEDED)
 """The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""
 ROLES = ("reader", "analyst", "operator", "auditor", "admin")
 TOKENS = {role: f"fop_{role}-of-the-tests" for role in ROLES}
-
-
-IS_SOAK = "FINOPS_SOAK" in os.environ
-
-
-def scaled(usual: int, soak: int) -> int:
-    """Return how much of something a test does: `soak` in `just soak`, else `usual`."""
-    return soak if IS_SOAK else usual
 
 
 class Server(NamedTuple):

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from finops_cli.kb.load import bundled_kb_dir
-from tests.service.conftest import TOKENS, Server, scaled, start, stop
+from tests.service.conftest import TOKENS, Server, start, stop
 from tests.service.test_jobs import MONDAY, begin, finish, upload
+from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 CHECKS = (

@@ -15,9 +15,10 @@ import pytest
 
 from finops_cli.service.batch.commands import COMMANDS, ServerSettings, command_line
 from finops_cli.service.store.jobs import JobCommandName
-from tests.service.conftest import Server, scaled, start, stop
+from tests.service.conftest import Server, start, stop
 from tests.support.program import ROOT, Finops
 from tests.support.records import a_fail, jsonl
+from tests.support.soak import scaled
 
 MONDAY = (ROOT / "examples/monday.jsonl").read_bytes()
 LINES = {"Content-Type": "application/jsonl"}

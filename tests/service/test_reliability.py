@@ -19,10 +19,11 @@ import httpx
 import pytest
 
 from finops_cli.kb.load import bundled_kb_dir
-from tests.service.conftest import TOKENS, Server, scaled, start
+from tests.service.conftest import TOKENS, Server, start
 from tests.service.test_fails import fails
 from tests.service.test_jobs import LINES, MONDAY, begin, finish, upload
 from tests.support.records import a_fail
+from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 

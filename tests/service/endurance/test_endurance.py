@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from finops_cli.kb.load import bundled_kb_dir
-from tests.service.conftest import TOKENS, Server, scaled, start, stop
+from tests.service.conftest import TOKENS, Server, start, stop
 from tests.service.test_jobs import MONDAY, begin, finish, upload
 from tests.support.records import a_fail
+from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 CONNECTIONS = 16
