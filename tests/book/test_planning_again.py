@@ -50,6 +50,7 @@ def is_copied(messages: str) -> bool:
     return "copied from the earlier plan" in messages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_delta_run_equals_a_full_run(
     seed: int, finops: Finops, book: tuple[Path, Path], tmp_path: Path

@@ -38,6 +38,7 @@ def test_run_on_a_terminal_prints_the_list(width: int, tmp_path: Path, finops: F
     assert "status       ok 8" in shown.messages
 
 
+@pytest.mark.slow
 @pytest.mark.cli
 def test_no_color_leaves_only_the_colour_out() -> None:
     """NO_COLOR takes the colours away and nothing else."""

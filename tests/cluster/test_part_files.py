@@ -181,6 +181,7 @@ def test_second_attempt_at_a_part_deletes_its_own(given: JsonLines, tmp_path: Pa
     assert not [path for path in files.folder.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_record_that_kills_its_workers_fails_alone(
     given: JsonLines, local: bytes, tmp_path: Path
 ) -> None:
@@ -202,6 +203,7 @@ def test_record_that_kills_its_workers_fails_alone(
     assert not [each for each in done.files.folder.iterdir() if each.name.startswith(".0")]
 
 
+@pytest.mark.slow
 def test_split_part_is_resumed_by_its_pieces(given: JsonLines, tmp_path: Path) -> None:
     """A resumed run knows a record of which every worker died, and does not try it again."""
     path = tmp_path / "killer.jsonl"

@@ -165,6 +165,7 @@ def section_of(folder: Path, stage: str) -> str:
     return card.partition(f"<!-- finops: {stage} -->")[2].partition("<!-- finops: end -->")[0]
 
 
+@pytest.mark.slow
 def test_later_stage_keeps_the_section_of_an_earlier_one(finops: Finops, tmp_path: Path) -> None:
     """The card of a folder describes every stage in it. A section stays as long as the files are
     those that it describes; else it says so.

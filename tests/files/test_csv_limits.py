@@ -21,6 +21,7 @@ def read(text: str) -> list[CsvRow]:
     return list(csv_rows(io.StringIO(text, newline=""), None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", SHAPES.values(), ids=SHAPES)
 def test_rows_without_an_end_cost_what_their_file_has(line: str) -> None:
     """Twice the file takes at most a little more than twice the calls: without a limit, each line

@@ -114,6 +114,7 @@ def _change_message(data: bytes, rng: Random) -> bytes:
     return b"\n".join(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MESSAGES)
 def test_mutated_messages_end_with_a_reason(name: str, finops: Finops, tmp_path: Path) -> None:
     """Each of 15 mutated files is imported, or the reason why a part is not is on stderr."""

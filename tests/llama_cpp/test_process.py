@@ -106,6 +106,7 @@ def test_hung_process_with_a_full_pipe_is_ended(started: int) -> None:
     }
 
 
+@pytest.mark.slow
 def test_process_that_starts_no_request_is_ended() -> None:
     """A process that starts no request is ended after the silence limit, and each request gets the
     reason.
@@ -116,12 +117,14 @@ def test_process_that_starts_no_request_is_ended() -> None:
     }
 
 
+@pytest.mark.slow
 def test_waiting_for_other_answers_is_not_silence() -> None:
     """A request may wait longer than the silence limit while the process answers others."""
     prompts = [f"{n}" for n in range(12)]
     assert outcomes(start_loaded(ANSWERS_ALL_IN_TURN), prompts) == prompts
 
 
+@pytest.mark.slow
 def test_death_of_a_process_is_one_error_for_all_requests() -> None:
     """All requests of a process that dies get the same error object with its last words."""
     one = start_loaded(CLOSES_STDIN_THEN_DIES)

@@ -111,6 +111,7 @@ def events_of(told: Path) -> list[tuple[str, str, int]]:
     ]
 
 
+@pytest.mark.slow
 def test_drift_tells_its_hooks_of_each_dimension(
     finops: Finops, tmp_path: Path, runs: tuple[Path, Path], teller: tuple[Path, Path]
 ) -> None:
@@ -267,6 +268,7 @@ def test_webhook_that_refuses_is_tried_again_and_not_followed(
     assert [path for path, _, _ in receiver.got] == ["/finops"] * 2
 
 
+@pytest.mark.slow
 def test_full_queue_of_a_hook_keeps_the_events(tmp_path: Path) -> None:
     """Events beyond the queue of a slow hook stay in the outbox, and are reported."""
     program = write_program(tmp_path / "slow", "import time; time.sleep(600)")

@@ -78,6 +78,7 @@ def second_thread() -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other_thread", [False, True])
 def test_every_worker_ignores_ctrl_c_before_it_runs_code(
     other_thread: bool, tmp_path: Path

@@ -169,6 +169,7 @@ def test_abandoned_work_folder_is_deleted(tmp_path: Path) -> None:
     assert names(tmp_path) == ["elsewhere", "work-link"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["append", "replace", "join"])
 def test_input_that_changes_during_a_run_is_named(
     change: str, tmp_path: Path, finops: Finops

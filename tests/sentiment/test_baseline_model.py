@@ -73,6 +73,7 @@ def test_scores_are_rounded_to_an_exact_sum(values: list[float]) -> None:
         assert abs(float(getattr(scores, label)) - exact) <= 0.0001 + 1e-9
 
 
+@pytest.mark.slow
 @given(st.floats(0.2, 8), st.integers(0, 2**32))
 def test_temperature_of_scaled_logits_is_found(scale: float, seed: int) -> None:
     """The temperature does not depend on the scale of the logits, so that the labels stay and the

@@ -142,6 +142,7 @@ def test_low_confidence_is_flagged_below_the_limit(finops: Finops, tmp_path: Pat
         assert ("low_confidence" in line["flags"]) == is_low
 
 
+@pytest.mark.slow
 def test_workers_and_resume_give_equal_bytes(finops: Finops, tmp_path: Path) -> None:
     """Two processes write the same bytes as one, and a resumed run ends like a whole one."""
     texts = [{"id": f"T-{n}", "text": f"Profit rose by {n} percent."} for n in range(700)]

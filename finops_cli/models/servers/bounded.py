@@ -26,7 +26,7 @@ class BoundedTransport(TimedTransport):
     """
 
     def __init__(self, url: str, seconds: float, program: str) -> None:
-        super().__init__(hosts.allows_public(url))
+        super().__init__(hosts.allows_public(url), hosts.is_secure(url))
         self._url = url
         self._seconds = seconds
         self._program = program

@@ -289,6 +289,7 @@ instructions = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(wanted=st.lists(instructions, max_size=5, unique_by=lambda each: each.reference))
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("make", [mt537_by_status, mt537_by_transaction, semt018])
@@ -306,6 +307,7 @@ def test_written_instructions_are_read_back(
         assert record["side"] == {"DELI": "Sell", "RECE": "Buy"}[each.movement]
 
 
+@pytest.mark.slow
 @given(position=st.integers(0, 10**6), noise=st.binary(min_size=1, max_size=8))
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("content", [mt548(ONE), mt537_by_status(ONE, TWO), semt018(ONE, TWO)])
