@@ -48,7 +48,11 @@ class SqliteDatabase:
             self.path = folder / DATABASE_FILE
             os.close(for_owner(str(self.path), os.O_RDWR | os.O_CREAT))  # SQLite copies the mode
             self._connection = connect(self.path)
-            _migrate(self._connection, self.path)
+            try:
+                _migrate(self._connection, self.path)
+            except UsageError:
+                self._connection.close()
+                raise
         except UsageError:
             self._lock.close()
             raise
