@@ -174,7 +174,7 @@ def test_worker_that_never_fits_ends_with_the_reason(
     """A model that does not fit at all fails with its rule after the retries, and no process
     stays.
     """
-    model = limited(room=MEGABYTE, sequences=1)
+    model = limited(room=0, sequences=1)
     with pytest.raises(failures.Crashed, match="MemoryError"):
         ask(model, "first")
     assert rungs_of(incidents)[:2] == ["reload", "give way"]
