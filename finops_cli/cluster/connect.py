@@ -22,7 +22,7 @@ _LOCAL_STORE_BYTES = 128 * 1024 * 1024
 _STDERR = 2
 _START = "start one with `ray start --head`, and give the address that it prints"
 _QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the house
+    "RAY_USAGE_STATS_ENABLED": "0",  # Ray sends no usage statistics
     "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",  # nothing large is stored, so no warning
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # machines come and go; finops reports what matters
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",

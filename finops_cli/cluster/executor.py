@@ -1,7 +1,7 @@
 """Answers the lines of a run on a cluster, and yields the results in the order of the input.
 
 The input is cut into parts, which workers answer in any order. Results of parts whose turn has come
-are yielded, so that the output grows as that of a local run does: it is its own journal, and
+are yielded, so that the output grows as in a local run: it is its own journal, and
 `--resume` continues it with either executor. Finished parts that the output does not have yet are
 kept, and not answered again.
 """

@@ -1,4 +1,4 @@
-"""The input of a run as parts: of the file itself where its lines stand in it, else of copies."""
+"""The input of a run as parts: of the file itself if it has the lines, else of copies."""
 
 from __future__ import annotations
 

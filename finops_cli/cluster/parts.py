@@ -38,7 +38,7 @@ class Part(Struct, frozen=True, kw_only=True):
     sha256: str
     """The SHA-256 of its bytes: a worker answers nothing else."""
     end_offset: int
-    """Bytes of the whole input up to its end."""
+    """The length of the whole input in bytes."""
     is_copied: bool = False
     """True where its lines are in a file of its own: they are not those of the input itself."""
     is_after_block: bool = False

@@ -88,7 +88,7 @@ def refuse_unusable(config: RunConfig) -> ClusterInput:
 class ClusterRun(AbstractContextManager["ClusterRun"]):
     """A run of a pipeline on a cluster.
 
-    `config` is that of the run without an executor, `models` what the call says of its backend.
+    `config` configures the run without an executor, `models` are the options of its backend.
     """
 
     def __init__(

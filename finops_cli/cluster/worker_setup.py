@@ -27,7 +27,7 @@ class WorkerSetup:
     request: BackendRequest
     """Names the backend itself, never auto."""
     origin: Origin
-    """The backend of the driver: that of a worker must be the same."""
+    """The backend of the driver; a worker must have the same one."""
     keeps_raw: bool
     has_bundled_rules: bool
     """The rules are those that ship with the finops of each machine."""
@@ -108,7 +108,7 @@ def _refuse_other_origin(found: Origin, expected: Origin) -> None:
         mine, driver = getattr(found, name), getattr(expected, name)
         if mine != driver:
             raise Unfinished(
-                f"the backend of this machine differs from that of the driver: {name} is {mine},"
+                f"the backend of this machine differs from the driver's: {name} is {mine},"
                 f" there {driver}",
                 "give every machine the same models, then run the same command with --resume",
             )

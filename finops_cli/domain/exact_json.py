@@ -12,8 +12,8 @@ import msgspec
 UNREADABLE: Final = (
     msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError
 )  # fmt: skip
-"""What a decoder of msgspec raises for bytes that hold no value of its type: it is no JSON, has
-bytes that are not UTF-8, is nested too deeply, or has a number out of range.
+"""The errors of a msgspec decoder for bytes that hold no value of its type: they are not JSON or
+not UTF-8, are nested too deeply, or have a number out of range.
 """
 
 

@@ -18,5 +18,5 @@ def printable(text: str) -> str:
 
 
 def name_in_utf8(name: str) -> str:
-    """Return the name of a file for a text in UTF-8; bytes that are none become `\\xff`."""
+    """Return the name of a file for a text in UTF-8; other bytes become `\\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -114,7 +114,7 @@ class LatencyWatch:
             try:
                 path = write_bundle(self._monitor, event, self._folder, self._spike, self._now())
                 facts["bundle"] = path.name
-            except OSError as error:  # a full disk: the event is told all the same
+            except OSError as error:  # a full disk: the event is reported all the same
                 facts["no_bundle"] = error.strerror or type(error).__name__
         self._monitor.report(event)
         return event

@@ -208,7 +208,7 @@ def refuse_if_different(
 ) -> None:
     """Raise ResumeRefused that names every difference if `output` has another origin.
 
-    `evidence` is that of the run that would continue: it names the files that differ.
+    `evidence` describes the run that would continue; it names the files that differ.
     """
     before = read_note(output)
     changed = list_differences(before.fingerprint, fingerprint)

@@ -180,7 +180,7 @@ def _open_work(
 def _open_alarms(
     config: ServeConfig, answering: Answering, dispatch: Dispatch | None, now: Now
 ) -> Alarms:
-    """Open the alarms, which are told of each answer of models."""
+    """Open the alarms, which get each answer of models."""
     kb, folder = answering.kb, config.own_folder / DIAGNOSTICS
     alarms = Alarms(
         system_monitor(kb),

@@ -25,7 +25,7 @@ class ServeConfig:
     own: Path | None = None
     """The folder of what one replica writes for itself; None: `data`."""
     rules: str = ""
-    """What the answers depend on, in words: all replicas must say the same."""
+    """The settings that answers depend on, as text: they must be equal in all replicas."""
     store: str | None = field(default=None, repr=False)
     """The address of a PostgreSQL database; it may hold a password. None: SQLite in `data`."""
     tokens: Path | None = None

@@ -1,4 +1,4 @@
-"""Files that are none, as each option that takes one: one clear error, in bounded time."""
+"""Devices and endless files for each option that takes a file: one clear error in bounded time."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 collect_ignore = [] if HAS_PACKAGES else [each.name for each in HERE.glob("test_*.py")]
 """The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
-"""What a browser says that it wants."""
+"""The types that a browser accepts."""
 
 
 @pytest.fixture(scope="module")

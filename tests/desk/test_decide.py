@@ -166,7 +166,7 @@ def test_form_that_is_sent_twice_counts_once(fresh: Server) -> None:
 
 
 def test_admin_deletes_a_decision(fresh: Server) -> None:
-    """What stood before stands again, and the audit log keeps who deleted what; nobody else is
+    """The decision before applies again, and the audit log keeps who deleted what; nobody else is
     shown the button, or may send its form.
     """
     place = "/fails/job-1.1/decisions/2/delete"

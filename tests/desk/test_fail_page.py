@@ -31,7 +31,7 @@ def line_of(fail_id: str, **parts: Any) -> bytes:
 
 
 def poison(value: Any) -> Any:
-    """Put HTML into every text of a line that is no word of a list."""
+    """Put HTML into every free text of a line."""
     if isinstance(value, dict):
         return {name: poison(each) for name, each in value.items()}
     if isinstance(value, list):

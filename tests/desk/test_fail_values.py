@@ -1,4 +1,4 @@
-"""The values of the page of one fail: each number is that of the line, or of its rule."""
+"""The values of the page of one fail: each number comes from the line, or from its rule."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_score_is_a_waterfall_with_rules_and_reasons() -> None:
 
 
 def test_score_without_the_record_names_the_bands() -> None:
-    """What only the record has is named by the band that the factor's value has."""
+    """A fact that only the record has is named by the band of the factor's value."""
     chart = make_score_chart(LINE, None, KB)
     assert chart is not None
     assert chart.rows[3].why.startswith("band from 3 to 5 (percent of")

@@ -52,7 +52,7 @@ def test_row_of_a_table_stays_low_on_a_phone(visit: Visit, path: str) -> None:
 
 
 def test_navigation_of_an_admin_is_one_row(visit: Visit) -> None:
-    """Nine pages stand beside each other on a small screen."""
+    """The links of nine pages fit into one row of a small screen."""
     page = visit("admin").page
     page.set_viewport_size({"width": 1024, "height": 768})
     page.goto("/jobs")

@@ -64,7 +64,7 @@ def test_window_keeps_the_page_small(visit: Visit, long_queue: Server) -> None:
 
 
 def test_scroll_bar_is_dragged_to_any_row(visit: Visit, long_queue: Server) -> None:
-    """The bar stands for the whole queue: where it is let go, the rows of that place come."""
+    """The bar covers the whole queue: where it is let go, the rows of that place come."""
     api = pytest.importorskip("playwright.sync_api")
     page = visit(server=long_queue).page
     page.goto("/fails")
@@ -162,7 +162,7 @@ def test_double_click_is_one_decision(visit: Visit, long_queue: Server) -> None:
 
 
 def test_two_people_decide_about_one_fail(visit: Visit, long_queue: Server) -> None:
-    """Who is second sees that the fail has changed, and by whom; nothing is decided twice."""
+    """The second person sees that the fail has changed, and by whom; nothing is decided twice."""
     anna, ben = visit("analyst", long_queue), visit("operator", long_queue)
     for person in (anna, ben):
         person.page.goto("/fails?decided=none&order=rank")

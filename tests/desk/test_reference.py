@@ -50,7 +50,7 @@ def test_each_problem_has_a_page() -> None:
 
 
 def test_rule_text_becomes_blocks() -> None:
-    """Paragraphs, lists, tables, bold text, code and links are told apart; the rest is text."""
+    """Paragraphs, lists, tables, bold text, code and links are distinguished; the rest is text."""
     text = "See `score.base`, **not** `x`.\n\n* one\n* two\n\n| a | b |\n|---|---|\n| 1 | <b> |"
     found = read_blocks(text, {"score.base"})
     assert [block.kind for block in found] == ["paragraph", "list", "table"]

@@ -69,7 +69,7 @@ def test_bars_are_in_the_drawing_and_in_proportion() -> None:
 
 
 def test_line_is_interrupted_where_nothing_is_known() -> None:
-    """A minute without an answer breaks the line; the last known value is told in words."""
+    """A minute without an answer breaks the line; the last known value is given in words."""
     chart = draw_lines("Latency", "ms", {"p50": [1.0, None, 3.0, 4.0], "p95": [None] * 4})
     assert re.findall("[ML]", chart.lines[0].path) == ["M", "M", "L"]
     assert chart.lines[1].path == ""

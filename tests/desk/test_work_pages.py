@@ -81,7 +81,7 @@ def test_job_offers_what_its_state_allows(state: str, may: tuple[bool, bool]) ->
 
 
 def test_job_names_the_files_of_its_options() -> None:
-    """A file is told by the name that people gave it; one without a name by its id."""
+    """A file has the name that people gave it; a file without a name has its id."""
     options = {"as_of": "2026-11-27", "inventory": "file-2", "counterparty_history": "file-3"}
     view = view_job(a_job(options=options), None, {"file-2": "box.jsonl"})
     assert view.options == (
@@ -92,7 +92,7 @@ def test_job_names_the_files_of_its_options() -> None:
 
 
 def test_job_without_a_queue_has_no_links() -> None:
-    """The lines of a net or of texts are no fails: their statuses lead nowhere."""
+    """The lines of a net or of texts are not fails: their statuses have no links."""
     view = view_job(a_job(command="sentiment"), None)
     assert view.queue_link is None
     assert view.statuses[0].link is None
@@ -137,7 +137,7 @@ def test_form_without_moment_or_command_is_refused(start: StartForm) -> None:
 
 
 def test_filters_of_an_export_are_said_in_words() -> None:
-    """Empty fields are no filters; each filter is named, and each link has it."""
+    """Empty fields do not filter; each filter is named, and each link has it."""
     query = drop_empty(QueryParams("tier=HIGH&tier=CRITICAL&cusip=&decided=none&job=job-1"))
     assert describe_filters(query) == [("Tier", "HIGH or CRITICAL"), ("Decided", "not yet")]
     links = [each.href for each in list_links(query, "job-1")]
@@ -247,7 +247,7 @@ def test_job_without_a_day_comes_back_as_it_was(desk: Server) -> None:
 
 @slow
 def test_mapping_of_a_table_can_be_corrected(desk: Server) -> None:
-    """What a file does not say is added to its mapping; the job uses the mapping that was shown."""
+    """Facts that a file lacks are added to its mapping; the job uses the mapping that was shown."""
     with sign_in(desk, "operator") as browser:
         place = send(browser, EUROPEAN, "blotter.csv").headers["location"]
         page = browser.get(place).text

@@ -54,7 +54,7 @@ def test_generator_check_of_current_pages_ends_with_0() -> None:
 
 def test_command_has_a_how_to_page() -> None:
     """Each command has a page `docs/how-to/NAME.md` that the index lists, and no other
-    page exists but that of the desk in a browser.
+    page exists, apart from the page of the desk in a browser.
     """
     assert {page.stem for page in HOW_TO} - {"index", "desk"} == set(COMMAND_ORDER)
     listed = (DOCS / "how-to/index.md").read_text()

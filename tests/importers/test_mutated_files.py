@@ -94,7 +94,7 @@ def check_messages(finops: Finops, name: str, count: int, folder: Path) -> None:
 
 
 def _change_message(data: bytes, rng: Random) -> bytes:
-    """Change bytes, a whole line, or what stands in a field of a file of messages."""
+    """Change bytes, a whole line, or the text of a field of a file of messages."""
     lines = data.split(b"\n")
     at = rng.randrange(len(lines))
     way = rng.randrange(6)

@@ -26,7 +26,7 @@ def answer(monitor: SystemMonitor, failed: int, good: int) -> None:
 
 
 def test_low_health_is_reported_once_until_it_was_well(kb: KnowledgeBase) -> None:
-    """Half of the answers lost is below 70; it is said once, and again after a good minute."""
+    """Half of the answers lost is below 70; it is reported once, and again after a good minute."""
     clock = Clock()
     monitor = SystemMonitor(kb, clock)
     watch = HealthWatch(monitor, kb.monitoring.health_alarm)
@@ -82,7 +82,7 @@ def test_run_tells_its_hooks_of_low_health(
 
 
 def test_rearm_below_the_limit_is_refused(tmp_path: Path) -> None:
-    """A rule by which health would be well below its limit is no rule."""
+    """A rule by which health would be well below its limit is refused."""
     own = change_kb(tmp_path, "monitoring.toml", "below = 70", "below = 90")
     with pytest.raises(KnowledgeError, match="health_alarm: rearm"):
         load_kb(own)

@@ -177,7 +177,7 @@ def test_run_tells_its_hooks_of_drift(
 def test_outbox_stands_beside_a_packed_output(
     finops: Finops, tmp_path: Path, runs: tuple[Path, Path], teller: tuple[Path, Path]
 ) -> None:
-    """The outbox of an output that is made at the end has its name, not that of the journal."""
+    """The outbox of an output that is made at the end has its name, not the journal's."""
     baseline, fails = runs
     hooks = write_hooks(tmp_path / "hooks.toml", {"command": [str(teller[0])]})
     alarms = ("--hooks", hooks, "--drift-baseline", baseline)

@@ -120,7 +120,7 @@ def test_key_is_in_no_file_and_no_message(
 
 
 def test_file_that_others_may_read_is_refused(key_file: Path) -> None:
-    """A key that other users may read is no secret: the error says what to do."""
+    """A key that other users may read is refused: the error says what to do."""
     key_file.chmod(0o640)
     with pytest.raises(UsageError, match=r"other users may read it \(mode 0640\)") as caught:
         read_api_key(key_file)

@@ -193,7 +193,7 @@ def test_each_option_is_explicit(vllm: FakeOpenAI, quick: KnowledgeBase) -> None
 
 
 def test_chat_sends_the_same_messages(vllm: FakeOpenAI, quick: KnowledgeBase) -> None:
-    """With `chat` the turns of the prompt are messages, and the template is told not to think."""
+    """With `chat` the turns of the prompt are messages, and the template is set not to think."""
     asked: list[ReceivedRequest] = []
     for api in ("completions", "chat"):
         assert triage_at(vllm, quick, lambda request: CorrectAnswer(), api=api).status == "ok"

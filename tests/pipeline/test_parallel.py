@@ -100,7 +100,7 @@ def test_every_worker_ignores_ctrl_c_before_it_runs_code(
 def test_process_is_copied_only_with_one_thread(
     other_thread: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Workers are copies of a process with one thread; with more, they start anew."""
+    """Workers are copies of a process with one thread; with more, they are new processes."""
     monkeypatch.setitem(sys.modules, MARK, sys)
     with second_thread() if other_thread else nullcontext():
         [copied] = in_processes(describe_modules, [0], 2, do_nothing, (None,))

@@ -36,7 +36,7 @@ def test_server_of_the_tone_is_named_beside_the_engine(
     reply: str, status: str, flags: list[str], fails: Path, finops: Finops
 ) -> None:
     """--host names the server of the tone where the rules answer the fails. The server reads masked
-    notes; a reply that is no label is replaced by the baseline's, and `check` accepts both.
+    notes; a reply without a label is replaced by the baseline's, and `check` accepts both.
     """
     with FakeOllama(models=[Model("finops-sentiment")]) as server:
         server.script = lambda _: FixedText(reply)

@@ -124,7 +124,7 @@ def test_database_of_a_newer_finops_is_refused(tmp_path: Path) -> None:
 
 
 def test_writer_outlives_an_unforeseen_error() -> None:
-    """A commit that fails as nobody foresaw is told to whoever waits, and later work is done."""
+    """A commit that fails as nobody foresaw is reported to its callers, and later work is done."""
     works: list[int] = []
 
     def commit(given: Sequence[Waiting]) -> None:

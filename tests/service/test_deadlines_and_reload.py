@@ -37,7 +37,7 @@ def test_unusable_time_limit_is_refused(text: str) -> None:
 
 
 def test_time_limit_is_read_in_seconds() -> None:
-    """Without the header there is no further limit."""
+    """Without the header no further limit applies."""
     assert read_time_limit(Headers({})) is None
     assert read_time_limit(Headers({"Finops-Deadline": "2.5"})) == 2.5
 
@@ -154,6 +154,6 @@ def test_desk_has_a_button_for_each_model(tmp_path: Path) -> None:
 
 @slow
 def test_service_without_models_has_none_to_reload(server: Server) -> None:
-    """With the engine there is no model, so none is found."""
+    """The engine has no model, so the answer is 404."""
     with server.client("operator") as client:
         assert client.post("/v1/models/triage/reload").status_code == 404

@@ -20,7 +20,7 @@ NUMBERS = (
     "NaN", "-Infinity", "007", "+5", ".5", "5.", "0x10", "1_000", "1e", "--1", "10000000000000000",
     "999999999999.999999", "2.5", "1e12", "3e-3", "4.00",
 )  # fmt: skip
-"""Numbers as they are written; some are no JSON."""
+"""Numbers as they are written; some are not JSON."""
 TEXTS = (
     "", " ", "\t", "N/A", "null", "0", "-1", "true", "9" * 30, "5,000", "$2.1M", "1,0,0", "1'000",
     "&#1;", "&#xFFFF;", "&#x110000;", "&amp;#65;", "&lt;b&gt;", "&nosuch;", "&#99999999999999999;",

@@ -1,4 +1,4 @@
-"""Whether the long tests run in full, as `just soak` asks; CI runs a short form of each."""
+"""The size of the long tests: full in `just soak`, short in CI."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def bomb() -> bytes:
     ],
 )
 def test_other_archives_are_refused(guarded: Server, content: bytes, said: str) -> None:
-    """An archive that is no workbook, and a damaged one, is refused, and nothing of it is kept."""
+    """An archive without a workbook, or a damaged one, is refused, and nothing of it is kept."""
     with guarded.client("operator") as client:
         before = sorted(Path(guarded.data, "files").iterdir())
         answer = send(client, content)
@@ -161,7 +161,7 @@ def test_workbook_that_unpacks_without_end_is_refused(guarded: Server) -> None:
 
 @slow
 def test_workbook_above_its_limit_is_refused(guarded: Server) -> None:
-    """A workbook is held in memory, so its limit is lower than that of a text."""
+    """A workbook is held in memory, so its limit is lower than the limit of a text."""
     with guarded.client("operator") as client:
         answer = send(client, b"PK\x03\x04" + bytes(33_554_432))
         assert answer.status_code == 413, answer.text

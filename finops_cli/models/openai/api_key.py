@@ -28,7 +28,7 @@ def _unescape(found: re.Match[str]) -> str:
 
 
 class ApiKey:
-    """A key that cannot be printed by accident. An empty one is no key."""
+    """A key that cannot be printed by accident. An empty one counts as missing."""
 
     __slots__ = ("_text",)
 

@@ -77,7 +77,7 @@ def find_modelfile(stage: StageName, model: str) -> str | None:
     """Find the Modelfile that a served model was trained for, by its name.
 
     A server tells nothing else. `finops-tiny-triage`, `tiny-triage.gguf` and `/models/tiny-triage`
-    name the Modelfile tiny-triage; other names mean that of the stage (None).
+    name the Modelfile tiny-triage; other names have the Modelfile of the stage (None).
     """
     name = PurePosixPath(model).name.removesuffix(".gguf").removesuffix(":latest")
     name = name.removeprefix(_OWN_PREFIX)

@@ -1,7 +1,7 @@
 """The ways in which servers hold an answer to a schema, and how to find the one that works.
 
 Each server has its own parameter, and most ignore those of the others without a word: HTTP 200
-proves nothing. A probe therefore asks for a word that only stands in its schema, never in its
+proves nothing. A probe therefore asks for a word that is only in its schema, never in its
 prompt, so that only a constrained answer can hold it.
 
 Sources: vLLM (docs, Structured Outputs: `structured_outputs` since 0.11, `guided_json` before),

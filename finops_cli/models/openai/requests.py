@@ -37,7 +37,7 @@ _ANSWER = "<|im_start|>assistant\n"
 
 
 class Abilities(NamedTuple):
-    """What a server takes for a model, as far as it was tried."""
+    """The fields that a server accepts for a model, as far as they were tried."""
 
     dropped: frozenset[str] = frozenset()
     """Fields that it refuses."""

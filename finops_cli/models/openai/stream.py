@@ -79,7 +79,7 @@ _EVENT: msgspec.json.Decoder[_Event] = msgspec.json.Decoder(_Event)
 
 
 class ParsedStream:
-    """The events of an answer up to its end, gathered."""
+    """All events of an answer together."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []

@@ -1,1 +1,1 @@
-"""What every backend on servers needs: addresses, connections, breakers, recovery."""
+"""The parts of every backend on servers: addresses, connections, breakers, recovery."""

@@ -1,4 +1,4 @@
-"""What is common to the answers of servers of every protocol: time limits, text, counts, errors."""
+"""The common parts of the answers of all protocols: time limits, text, counts, errors."""
 
 from __future__ import annotations
 

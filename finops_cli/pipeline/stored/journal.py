@@ -95,7 +95,7 @@ class MadeOutput:
         return made in (note, self._describe(note))
 
     def _describe(self, note: resume.RunNote) -> resume.RunNote:
-        """Return the note of the target: that of the journal, with the digest of what is there."""
+        """Return the note of the target: the note of the journal, with the digest of the target."""
         evidence = note.evidence
         if evidence is not None and evidence.output is not None:
             size, sha256 = resume.digest(self.target)

@@ -61,7 +61,7 @@ class ParquetSource:
     """The columns that hold answers, not facts."""
 
     def __post_init__(self) -> None:
-        """Read the footer. Raises UsageError for columns that are no fields of a record."""
+        """Read the footer. Raises UsageError for columns that are not fields of a record."""
         rows = ParquetRows(self.path)
         self.length = rows.count
         """The rows: the ends of the batches count them."""
@@ -83,7 +83,7 @@ class ParquetSource:
 
     @property
     def has_rows(self) -> bool:
-        """Return false: the number of a row is that of its output line."""
+        """Return false: a row and its output line have the same number."""
         return False
 
     def batches(self, skip: int, at_most: int) -> Batches:

@@ -24,7 +24,7 @@ class FoundFiles(NamedTuple):
     """The folder that the names begin at: that of no wildcard."""
     paths: tuple[Path, ...]
     left_out: tuple[str, ...]
-    """Names that are no input: hidden files, and the notes of runs."""
+    """Names that are not inputs: hidden files, and the notes of runs."""
 
 
 def is_several(given: Path) -> bool:

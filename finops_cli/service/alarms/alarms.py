@@ -27,7 +27,7 @@ from finops_cli.service.auth.tokens import Now, utc_now
 
 _FILE = "drift-baseline.json"
 DIAGNOSTICS = "diagnostics"
-"""The folder of the bundles, below that of the service."""
+"""The folder of the bundles, below the data folder of the service."""
 _MS = 1000
 OUTBOX_FILE = "hooks.jsonl"
 
@@ -99,7 +99,7 @@ class Alarms:
                     self._watch.add(predictions)
 
     def answered(self, command: str, result: BatchResult, seconds: float) -> None:
-        """Note how long models took for the lines of a batch. Rejected ones were asked of none."""
+        """Note how long models took for the lines of a batch. No model got the rejected ones."""
         if result.summary.statuses["rejected"] == len(result.lines):
             return
         self._times.add(seconds * _MS)

@@ -22,7 +22,7 @@ MEDIA_TYPES = (
     "text/html",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 )
-"""What an export can be."""
+"""The formats of an export."""
 _TEXT = {"type": "string", "maxLength": 200}
 _DAYS = {"type": "integer", "minimum": -999_999, "maximum": 999_999}
 _FILTERS = (

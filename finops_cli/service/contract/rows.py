@@ -23,7 +23,7 @@ class Operation:
     streams: bool = False
     """The route takes JSON Lines too."""
     shape: Shape = "one or many"
-    """What a body and an answer are: an object, a list, or either."""
+    """The shape of a body or an answer: an object, a list, or either."""
     gives_list: bool = False
     """The answer is a list, whatever `shape` says of the body."""
     status: int = 200

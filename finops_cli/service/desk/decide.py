@@ -44,10 +44,10 @@ class Conflict(Struct, frozen=True, kw_only=True):
     """A fail that somebody decided about in the meantime."""
 
     seen: State
-    """What stood when the person looked at it."""
+    """The decision at the time when the person looked at it."""
     present: State
     meanwhile: list[Decision]
-    """What was decided since."""
+    """The decisions since then."""
 
 
 class DecidePages:

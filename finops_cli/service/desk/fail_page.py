@@ -74,7 +74,7 @@ class DecisionForms(Struct, frozen=True, kw_only=True):
     version: int
     four_eyes: bool
     typed: TypedForm | None
-    """What was typed, where something was wrong with it."""
+    """The input of the person, if it had faults."""
     problem: str | None
     broken: list[Problem]
     """The rules that the override breaks, to be ticked one by one."""

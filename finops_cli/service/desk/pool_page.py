@@ -157,7 +157,7 @@ def _make_page(data: Path, job: Job, cusip: str, lines: Sequence[PoolLine]) -> P
 def _read_sources(
     data: Path, job: Job, cusip: str
 ) -> tuple[list[InventoryLine] | None, str | None]:
-    """Read the sources of a security from the inventory of the job; None where there is none."""
+    """Read the sources of a security from the inventory of the job; None without one."""
     id = job.options.get("inventory")
     if id is None:
         return None, None

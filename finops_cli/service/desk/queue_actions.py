@@ -1,4 +1,4 @@
-"""What a person does with several fails of the queue at once, and the views that people keep."""
+"""Actions on several fails of the queue at once, and the views that people keep."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from finops_cli.views.wording import clean
 
 _MOST_VIEWS, _MOST_NAME = 100, 60
 _DONE = {"accept": "accepted", "assign": "assigned"}
-"""What the page says when all of it worked."""
+"""The notice of the page after a complete success."""
 
 
 class Selected(Struct, frozen=True):
@@ -51,7 +51,7 @@ class Refusal(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What became of the selected fails."""
+    """The result for the selected fails."""
 
     done: int
     refused: list[Refusal]

@@ -52,11 +52,11 @@ class QueueRow(Struct, frozen=True):
     answer: Answer
     state: State
     is_carried: bool
-    """What stands was decided on an earlier blotter."""
+    """True if the decision was made on an earlier blotter."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What a request for the queue asks for."""
+    """The parameters of a request for the queue."""
 
     query: QueryParams
     """Without empty parameters."""

@@ -24,7 +24,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 THEME_COOKIE = "finops-theme"
 KEYS_COOKIE = "finops-keys"
 THEMES = ("light", "dark")
-"""What the switch can force; without it the page follows the system."""
+"""The values of the switch; without one the page follows the system."""
 NOTICES = {
     "signed-out": "You are signed out.",
     "assigned": "The fails are assigned.",
@@ -41,7 +41,7 @@ NOTICES = {
     "view-saved": "The view is saved.",
     "view-deleted": "The view is deleted.",
 }
-"""What the parameter `said` of a page announces, after a form has been worked on."""
+"""The notices of the parameter `said` of a page, after a form was processed."""
 
 
 class NavigationEntry(NamedTuple):
@@ -51,7 +51,7 @@ class NavigationEntry(NamedTuple):
     label: str
     right: Right
     keys: str
-    """What a person presses to go there."""
+    """The keys that lead there."""
 
 
 NAVIGATION = (
@@ -69,7 +69,7 @@ NAVIGATION = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskState:
-    """What every page says about the service."""
+    """The facts about the service that every page shows."""
 
     has_guard: bool
     """False: nobody reads free texts for personal data, and every page says so."""

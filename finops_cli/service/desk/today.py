@@ -65,7 +65,7 @@ class TierRow(Struct, frozen=True, kw_only=True):
 
 
 class QueueFacts(Struct, frozen=True, kw_only=True):
-    """What stays as it is once a queue is complete; counted once."""
+    """The counts that do not change once a queue is complete; counted once."""
 
     counts: dict[str, dict[str, int]]
     due: DueCounts
@@ -118,7 +118,7 @@ class FactsCache:
         self._kept: OrderedDict[tuple[str, int | None], QueueFacts] = OrderedDict()
 
     def read(self, connection: Connection, job: Job) -> QueueFacts:
-        """Return the facts of `job`, counted anew while it runs or the queue before changes."""
+        """Return the facts of `job`, counted again while it runs or the queue before changes."""
         key = (job.id, queue_before(connection, job_number(job.id)))
         if key not in self._kept:
             facts = read_facts(connection, job.id)

@@ -273,7 +273,7 @@ def erase_decision(
 ) -> None:
     """Delete a decision about a fail for good; the audit log keeps that it was there.
 
-    Raises ServiceError 404 where there is no such fail or decision.
+    Raises ServiceError 404 if the fail or the decision does not exist.
     """
     row = locate_fail(connection, id)
     is_number = number.isascii() and number.isdigit() and len(number) < 10

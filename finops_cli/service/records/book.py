@@ -36,18 +36,18 @@ _FILES = ("inventory", "sent", "counterparty_history")
 
 
 class BookRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The body of a request: fails, and what there is to plan them with."""
+    """The body of a request: fails, and the files to plan them with."""
 
     fails: list[Any]
     """Records, as in the list of `/v1/run`."""
     inventory: list[Any] | None = None
     """Lines of an inventory file; null: what the records say of their own sources."""
     sent: list[Any] | None = None
-    """What an earlier plan sent out: its lines."""
+    """The lines of an earlier plan whose instructions were sent."""
     counterparty_history: list[Any] | None = None
     """Lines of a history of counterparties."""
     options: dict[str, Any] = {}
-    """The options of a job of `book` that are no files, by name."""
+    """The options of a job of `book` that are not files, by name."""
 
 
 class _Body(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

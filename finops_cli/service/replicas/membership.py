@@ -72,7 +72,7 @@ class Membership:
             self._task = asyncio.create_task(self._count())
 
     async def leave(self) -> None:
-        """Leave the list. A database that is gone is no reason to stay."""
+        """Leave the list. If the database is gone, leave all the same."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

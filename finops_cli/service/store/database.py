@@ -1,7 +1,7 @@
-"""What the service asks of its database. SQLite (`sqlite.py`) and PostgreSQL (`postgres.py`) do it.
+"""The protocol of the service's database, for SQLite (`sqlite.py`) and PostgreSQL (`postgres`).
 
 The statements are in the subset of SQL that both read, with `?` for a value. What only PostgreSQL
-needs stands in a comment that begins with `/*postgres: `, which SQLite skips.
+needs is in a comment that begins with `/*postgres: `, which SQLite skips.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Database(Protocol):
     folder: Path
     """The folder with the files of the service."""
     address: str
-    """What `open_to_read` takes in another process. It is secret: it may hold a password."""
+    """The argument of `open_to_read` in another process. It is secret: it may hold a password."""
     is_shared: bool
     """Other services may use the database and the folder at the same time."""
 

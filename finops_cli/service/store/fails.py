@@ -44,7 +44,7 @@ FLAGS: tuple[str, ...] = (
     "PROMISED_BEFORE",  # earlier lines promise the same shares
     "ASSUMED",  # fields of the record were assumed
 )
-"""What a fail can be marked with; each has a bit of the column `marks`."""
+"""The marks of a fail; each has a bit of the column `marks`."""
 CHANGES = ("NEW", "RAISED", "EASED", "GONE")
 """What is not as in the queue before: a fail that came, whose tier rose or fell; and one of that
 queue which is not in the next.
@@ -202,7 +202,7 @@ def same_fail(connection: Connection, key: str, at_most: int = 50) -> list[FailR
 
 
 def list_places(connection: Connection, job: str, status: str, at_most: int) -> list[Place]:
-    """Return where the first lines of a job with `status` stand in its output."""
+    """Return the places of the first lines of a job with `status` in its output."""
     rows = connection.execute(
         "SELECT id, start, length FROM fails WHERE job = ? AND status = ? ORDER BY id LIMIT ?",
         (job_number(job), status, at_most),

@@ -30,7 +30,7 @@ class Waiting(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one work: its result, or the error that undid it."""
+    """The outcome of one work: its result, or the error that undid it."""
 
     future: Future[Any]
     result: Any = None

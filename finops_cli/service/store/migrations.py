@@ -12,9 +12,9 @@ class Migration(NamedTuple):
     tables: str
     """With the types of SQLite."""
     sqlite: str = ""
-    """What only SQLite needs, after the tables."""
+    """Statements for SQLite only, after the tables."""
     postgres: str = ""
-    """What only PostgreSQL needs, after the tables."""
+    """Statements for PostgreSQL only, after the tables."""
 
     def for_sqlite(self) -> str:
         """Return the statements for SQLite."""

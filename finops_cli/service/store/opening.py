@@ -39,7 +39,7 @@ def refuse_other_address(store: str) -> None:
 
 
 def address_of(data: Path, store: str | None) -> str:
-    """Return the address of the database of a service. Raises UsageError where there is none."""
+    """Return the address of the database of a service. Raises UsageError if it has none."""
     if store is not None:
         refuse_other_address(store)
         return store

@@ -28,7 +28,7 @@ class Replica(Struct, frozen=True, kw_only=True):
     began: str
     """The moment of its start, by its own clock."""
     rules: str
-    """What its answers depend on."""
+    """The settings that its answers depend on."""
     beat: int
     sample: dict[str, Any]
     """Its last figures."""

@@ -30,7 +30,7 @@ class DecidedCounts(Struct, frozen=True, kw_only=True):
     """Overrides that wait for a second person."""
     closed: int = 0
     carried: int = 0
-    """What stands was decided about the same fail in an earlier job."""
+    """True if the decision was made about the same fail in an earlier job."""
 
 
 def count_due(connection: Connection, job: str) -> DueCounts:

@@ -1,6 +1,6 @@
 """Lines of an output as a Parquet file: the columns of the list, and the JSON text of each line.
 
-The rows stand in the order of the lines. Numbers are exact decimals, null is null, and no text is
+The rows have the order of the lines. Numbers are exact decimals, null is null, and no text is
 changed: unlike in a CSV file, nothing opens a cell as a formula.
 """
 
@@ -74,7 +74,7 @@ class ColumnWriter:
             self._write_group()
 
     def close(self) -> None:
-        """Write the last rows and the footer, without which the file is none."""
+        """Write the last rows and the footer, without which the file cannot be read."""
         if self._columns[-1]:
             self._write_group()
         self._writer.close()

@@ -246,7 +246,7 @@ def _render_value(label: str, value: object, width: int) -> Iterator[str]:
 
 
 def write_value(value: object) -> str:
-    """Write a value of a finding; one that is no text is JSON."""
+    """Write a value of a finding; a value other than a text is JSON."""
     if isinstance(value, Decimal):
         return f"{value:f}"
     return value if isinstance(value, str) else encode(value).decode()

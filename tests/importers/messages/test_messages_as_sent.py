@@ -56,7 +56,7 @@ def test_match_ends_that_a_trade_is_not_matched(finops: Finops, tmp_path: Path) 
 
 
 def test_cancelled_statement_gives_no_fail(finops: Finops, tmp_path: Path) -> None:
-    """The transactions of a statement that cancels another one are none of today's."""
+    """The transactions of a statement that cancels another one are not today's."""
     links = ":23G:CANC\n:16R:LINK\n:20C::PREV//P1\n:16S:LINK"
     cancel = mt537_by_status(ONE).replace(":23G:NEWM", links).replace("SEME//P1", "SEME//P2")
     found = take(finops, tmp_path / "m", mt537_by_status(ONE, TWO) + cancel)
@@ -111,7 +111,7 @@ def test_second_general_sequence_is_a_cut(finops: Finops, tmp_path: Path) -> Non
 
 
 def test_each_message_of_a_wrapper_has_its_own_day(finops: Finops, tmp_path: Path) -> None:
-    """A batch of messages keeps the header of each, and names what is no status."""
+    """A batch of messages keeps the header of each, and names the parts without a status."""
     second = sese024(TWO, root="M").replace("2026-11-18", "2026-11-25")
     found = take(finops, tmp_path / "m", f"<B>{sese024(ONE, root='M')}{second}{OTHER}</B>")
     days = [each["clock_facts"]["as_of"] for each in found.records]
@@ -120,7 +120,7 @@ def test_each_message_of_a_wrapper_has_its_own_day(finops: Finops, tmp_path: Pat
 
 
 def test_document_after_a_damaged_one_is_read(finops: Finops, tmp_path: Path) -> None:
-    """A damaged XML document is one report; the next XML declaration begins anew."""
+    """A damaged XML document is one report; the next XML declaration begins another one."""
     good = DECLARED + sese024(TWO)
     for bad in (sese024(ONE)[:-60], sese024(ONE).replace("<ISIN>", "<ISIN>&"), "<!DOCTYPE a><a/>"):
         found = take(finops, tmp_path / "m", DECLARED + bad + good)

@@ -155,7 +155,7 @@ def test_output_within_the_input_is_refused(name: str, folder: Path, finops: Fin
 
 
 def test_names_of_any_bytes_are_read(folder: Path, finops: Finops, tmp_path: Path) -> None:
-    """A newline in a name, bytes that are no UTF-8 and a name with wildcards are read."""
+    """A newline in a name, bytes that are not UTF-8 and a name with wildcards are read."""
     (folder / "new\nline.jsonl").write_bytes(jsonl(a_fail(fail_id="F-1")))
     (folder / os.fsdecode(b"\xff.jsonl")).write_bytes(jsonl(a_fail(fail_id="F-2")))
     output = tmp_path / "out.jsonl"

@@ -169,7 +169,7 @@ def test_columns_of_answers_are_left_out_and_named(finops: Finops, tmp_path: Pat
 def test_columns_that_cannot_be_read_end_the_run(
     columns: dict[str, Any], said: str, finops: Finops, tmp_path: Path
 ) -> None:
-    """A column that is no field, or of another type, ends the run with 2 and a cure."""
+    """A column that is not a field, or of another type, ends the run with 2 and a cure."""
     done = finops("run", write(tmp_path, columns), *ENGINE)
     assert done.returncode == 2
     assert said in done.stderr.decode()
@@ -187,7 +187,7 @@ def test_columns_of_one_name_are_refused(finops: Finops, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("cut", [slice(0, 4), slice(0, -20), slice(0, -1)])
 def test_cut_file_is_refused(cut: slice, finops: Finops, tmp_path: Path) -> None:
-    """A file without its footer is no Parquet file, and nothing of it is read."""
+    """A file without its footer is not a Parquet file, and nothing of it is read."""
     path = write(tmp_path, records())
     path.write_bytes(path.read_bytes()[cut])
     done = finops("run", path, *ENGINE)

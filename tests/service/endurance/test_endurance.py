@@ -112,7 +112,7 @@ def test_guarded_upload_takes_little_memory(tmp_path: Path) -> None:
 
 
 def garbage(draw: random.Random, port: int) -> bytes:
-    """Make bytes that are no request: random, cut off, or a request with nonsense behind it."""
+    """Make bytes that are not a request: random, cut off, or a request with nonsense behind it."""
     head = f"POST /v1/run HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
     noise = draw.randbytes(draw.randrange(1, 400))
     return draw.choice(
@@ -128,8 +128,8 @@ def garbage(draw: random.Random, port: int) -> bytes:
 
 
 def test_garbage_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    """Bytes that are no request get 400 and the like or a closed connection, and the service goes
-    on with the memory that it had.
+    """Bytes that are not a request get a status 4xx or a closed connection (a good request before
+    them gets 200); the service goes on with the memory that it had.
     """
     server = start(tmp_path, "--guard", "off")
     port, draw = int(server.url.rpartition(":")[2]), random.Random(6)

@@ -25,8 +25,8 @@ OWNER = "a-service"
 def test_hanging_database_ends_jobs_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service whose database hangs ends its jobs before a request is told that it hangs: by then
-    another service may have begun them.
+    """A service whose database hangs ends its jobs before a request gets the answer that it hangs:
+    by then another service may have begun them.
     """
     from tests.support.postgres import running_postgres
 

@@ -75,7 +75,7 @@ def balancer(folder: Path, servers: list[Server], port: int) -> Iterator[str]:
 
 
 class Deciding(threading.Thread):
-    """Comments on fails through the proxy until it is told to end; each until it is acknowledged.
+    """Comments on fails through the proxy until it has to end; each until it is acknowledged.
 
     A request without an answer is sent again under its key.
     """

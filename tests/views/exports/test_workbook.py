@@ -219,7 +219,7 @@ def test_files_are_written_in_flat_memory(suffix: str, tmp_path: Path) -> None:
 
 def test_book_has_a_sheet_of_its_pools() -> None:
     """A plan of the whole book names what competes with what: the whole queue of each pool, also
-    where the list shows one of its fails; a security with one fail is no pool.
+    where the list shows one of its fails; a security with one fail has no pool.
     """
     lines = (ROOT / "examples/book/fails.expected.jsonl").read_bytes().splitlines()
     rows = rows_of(workbook_of(lines, wanted=Filter(tiers=("CRITICAL",))), "Pools")

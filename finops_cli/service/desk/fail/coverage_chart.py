@@ -19,7 +19,7 @@ _HALVES = (Decimal(25), Decimal(50), Decimal(75))
 SHOWN_STEPS = 20
 """Steps that a page shows at once; the others are folded."""
 _IN_ROWS = ("then", "uncovered", "escalation")
-"""What the rows of the chart say already."""
+"""The texts that the rows of the chart show already."""
 _FALLBACK_RULE, _RESIDUAL_RULE = "waterfall.fallback", "plan.escalation"
 
 
@@ -53,7 +53,7 @@ class CoverageChart(Struct, frozen=True, kw_only=True):
     rest: list[tuple[str, str]]
     """Labels and texts of what follows the steps."""
     residual: str
-    """What stays uncovered, in words."""
+    """The uncovered shares, in words."""
     is_covered: bool
     narrative: str
 
@@ -100,7 +100,7 @@ def _step_rows(steps: tuple[PlanStep, ...]) -> Iterator[CoverageRow]:
 def _fallback_rows(plan: PlanAnswer, owed: int) -> Iterator[CoverageRow]:
     """Yield the fallbacks: the first goes on after the steps, the second ends where the plan ends.
 
-    They overlap where a borrow stands beside a recall that may come late: both count in
+    They overlap if a borrow replaces a recall that may come late: both count in
     `total_coverable`, and the same shares are covered by either (kb: `waterfall.parallel`).
     """
     steps = plan.resolution_steps

@@ -26,7 +26,7 @@ _MOST_DIGITS = 13
 
 
 class StepRow(Struct, frozen=True, kw_only=True):
-    """A row of the steps as it was typed; a row without an action is no step."""
+    """A row of the steps as it was typed; a row without an action does not count."""
 
     action: str = ""
     dtc: str = ""
@@ -37,7 +37,7 @@ class StepRow(Struct, frozen=True, kw_only=True):
 
 
 class TypedForm(Struct, frozen=True, kw_only=True):
-    """What a person typed, to show it again when something was wrong with it."""
+    """The input of a person, which is shown again with its faults."""
 
     kind: Kind
     version: int | None = None

@@ -73,7 +73,7 @@ class QueueRow(Struct, frozen=True, kw_only=True):
 
 
 class FailSources(Struct, frozen=True, kw_only=True):
-    """What the page is made from, as the database and the disk have it."""
+    """The data of the page, from the database and the disk."""
 
     fail: FailView
     job: Job
@@ -106,17 +106,17 @@ class FailPage(Struct, frozen=True, kw_only=True):
     score: ScoreChart | None
     coverage: CoverageChart | None
     skipped: str | None
-    """Why there is no plan."""
+    """The reason why a plan is missing."""
     findings: list[FindingView]
     warnings: list[FindingView]
     promised: list[str]
-    """What earlier lines promise of the same sources."""
+    """The shares of the same sources that earlier lines promise."""
     words: list[tuple[str, str]]
     """The model's own words, by stage."""
     clock: ClockView | None
     clock_skipped: str | None
     gets: str
-    """What a plan of the whole book gives to the fail, by source."""
+    """The shares that a plan of the whole book gives to the fail, by source."""
     queue: list[QueueRow]
     letters: FailLetters
     provenance: list[tuple[str, str]]

@@ -93,7 +93,7 @@ class Preview(Struct, frozen=True, kw_only=True):
     """The doubts of the proposal."""
     unused: tuple[Gap, ...] = ()
     facts: FactFile | None = None
-    """The file is no list of fails: a job on fails takes it beside them."""
+    """The file does not list fails: a job on fails takes it beside them."""
     refused: str = ""
     """Why the file cannot be read at all."""
     cure: str = ""

@@ -26,7 +26,7 @@ _SETTINGS = (
     "SET TIME ZONE 'UTC'",
     "SET statement_timeout = '30s'",
     "SET lock_timeout = '20s'",
-    # whoever is told that a decision is stored finds it after a crash
+    # a decision that was acknowledged is there after a crash
     (
         "SELECT set_config('synchronous_commit', 'on', false) WHERE"
         " current_setting('synchronous_commit') = 'off'"

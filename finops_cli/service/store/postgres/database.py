@@ -41,7 +41,7 @@ _LEAST_VERSION = 150_000
 _WRITERS = "SELECT pg_advisory_xact_lock(7237081, 1)"
 """The lock of the writers of a database; the numbers have no meaning."""
 _PATIENCE = 30
-"""Seconds until a request is told that the database does not answer."""
+"""Seconds until a request gets the answer that the database does not answer."""
 _READY_SECONDS = 2
 _READY_FOR = 1.0
 """Seconds for which an answer about readiness holds: anybody may ask."""
