@@ -14,12 +14,12 @@ from finops_cli.book.copying import Copier
 from finops_cli.book.index import BookIndex
 from finops_cli.files.jsonl import Batches, InputLine
 from finops_cli.files.safe_io import reading
-from finops_cli.pipeline.input_source import InputDigest, InputSource
+from finops_cli.pipeline.input_source import InputDigest, InputSource, Wrapped
 from finops_cli.pipeline.resume import BookNote
 
 
 @dataclass(slots=True, kw_only=True)
-class BookSource:
+class BookSource(Wrapped):
     """The lines of `inner`; the index has their parts once the book is planned."""
 
     inner: InputSource
@@ -34,29 +34,9 @@ class BookSource:
     """Has the lines that are copied; None: every line is made."""
 
     @property
-    def path(self) -> Path | None:
-        """The file; None: stdin."""
-        return self.inner.path
-
-    @property
-    def length(self) -> int | None:
-        """The bytes of the input; None where this is not known."""
-        return self.inner.length
-
-    @property
     def other_files(self) -> tuple[Path, ...]:
         """The files of the inner source, and those of the plan."""
         return (*self.inner.other_files, *self.other)
-
-    @property
-    def parts(self) -> tuple[Path, ...]:
-        """The files of the inner source."""
-        return self.inner.parts
-
-    @property
-    def has_rows(self) -> bool:
-        """Return true where the inner source has rows."""
-        return self.inner.has_rows
 
     def batches(self, skip: int, at_most: int) -> Batches:
         """Yield the lines after the first `skip`, each with its part."""

@@ -13,7 +13,7 @@ from finops_cli.domain.finding import Damage
 from finops_cli.files.jsonl import Batches, InputLine, group
 from finops_cli.importers.stream import FileRead, Item, TableNotes
 from finops_cli.pipeline import resume
-from finops_cli.pipeline.input_source import InputDigest, default_fail_id, require_path
+from finops_cli.pipeline.input_source import InputDigest, PlainSource, default_fail_id, require_path
 
 
 class _Origin(msgspec.Struct):
@@ -31,7 +31,7 @@ _REFERENCE = msgspec.json.Decoder(_Reference)
 
 
 @dataclass(slots=True, kw_only=True)
-class RecordSource:
+class RecordSource(PlainSource):
     """Records of a file with columns, in order; a damaged row is a Damage in its place."""
 
     path: Path | None
@@ -63,11 +63,6 @@ class RecordSource:
     def other_files(self) -> tuple[Path, ...]:
         """The mapping and the joined files."""
         return self.mapping_files + self.joined_files
-
-    @property
-    def parts(self) -> tuple[Path, ...]:
-        """One file or a pipe has no parts."""
-        return ()
 
     @property
     def has_rows(self) -> bool:

@@ -19,7 +19,13 @@ from finops_cli.importers.mapped_rows.mapping import Mapping
 from finops_cli.importers.table_input import TableFile
 from finops_cli.importers.tables.table import CellFault, CellValue, Table, TableRow
 from finops_cli.pipeline import resume
-from finops_cli.pipeline.input_source import InputDigest, JsonLines, default_fail_id, require_path
+from finops_cli.pipeline.input_source import (
+    InputDigest,
+    JsonLines,
+    PlainSource,
+    default_fail_id,
+    require_path,
+)
 from finops_cli.pipeline.sentiment.parse import ID_FIELDS
 from finops_cli.verify.schemas import unusable
 
@@ -45,7 +51,7 @@ class PlainLines(JsonLines):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnTexts:
+class ColumnTexts(PlainSource):
     """The texts of one column of a CSV file or a sheet, in order."""
 
     path: Path | None
@@ -58,16 +64,6 @@ class ColumnTexts:
     def length(self) -> None:
         """Not known: the ends of the batches count the bytes of texts, not of the file."""
         return
-
-    @property
-    def other_files(self) -> tuple[Path, ...]:
-        """No further files."""
-        return ()
-
-    @property
-    def parts(self) -> tuple[Path, ...]:
-        """One file or a pipe has no parts."""
-        return ()
 
     @property
     def has_rows(self) -> bool:

@@ -81,8 +81,56 @@ class InputSource(Protocol):
         """Describe the input after a run, where it is more than plain lines; else empty."""
 
 
+class PlainSource:
+    """Members of an `InputSource` where a class has no others: one file or pipe, no importer."""
+
+    __slots__ = ()
+
+    @property
+    def other_files(self) -> tuple[Path, ...]:
+        """No further files."""
+        return ()
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """One file or a pipe has no parts."""
+        return ()
+
+    @property
+    def has_rows(self) -> bool:
+        """Return false: no importer made the lines."""
+        return False
+
+
+class Wrapped:
+    """The members of an `InputSource` that it has from another source, `inner`."""
+
+    __slots__ = ()
+    inner: InputSource
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None: stdin."""
+        return self.inner.path
+
+    @property
+    def length(self) -> int | None:
+        """The bytes of the input; None where this is not known."""
+        return self.inner.length
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The files of the inner source."""
+        return self.inner.parts
+
+    @property
+    def has_rows(self) -> bool:
+        """Return true where the inner source has rows."""
+        return self.inner.has_rows
+
+
 @dataclass(frozen=True, slots=True)
-class JsonLines:
+class JsonLines(PlainSource):
     """Lines of JSON as a file has them, unpacked where it is packed.
 
     A record in the text form of the model cards, over several lines, is one line of JSON.
@@ -98,21 +146,6 @@ class JsonLines:
         """The length of a regular file in bytes; None for a pipe and a packed file."""
         is_plain = self.recognised is None or self.recognised.packing is None
         return self.path.stat().st_size if self.path and self.path.is_file() and is_plain else None
-
-    @property
-    def other_files(self) -> tuple[Path, ...]:
-        """No further files."""
-        return ()
-
-    @property
-    def parts(self) -> tuple[Path, ...]:
-        """One file or a pipe has no parts."""
-        return ()
-
-    @property
-    def has_rows(self) -> bool:
-        """Return false: an origin in a line of JSON names a row of another file."""
-        return False
 
     def batches(self, skip: int, at_most: int) -> Batches:
         """Yield the lines after the first `skip`; those of a stream as they come.

@@ -19,7 +19,7 @@ from finops_cli.files.jsonl import Batches, InputLine
 from finops_cli.importers.joins.receives import ReceivesIndex
 from finops_cli.importers.joins.record_join import RecordJoin
 from finops_cli.pipeline import resume
-from finops_cli.pipeline.input_source import InputDigest, InputSource, default_fail_id
+from finops_cli.pipeline.input_source import InputDigest, InputSource, Wrapped, default_fail_id
 from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_fail, parse_fail_line
 
@@ -38,7 +38,7 @@ _GLANCE = msgspec.json.Decoder(_Glance)
 
 
 @dataclass(slots=True, kw_only=True)
-class JoinedSource:
+class JoinedSource(Wrapped):
     """The lines of `inner`, each with the facts that it lacks.
 
     `join` is None where the records of `inner` were joined as they were made. `receives` is None
@@ -57,29 +57,9 @@ class JoinedSource:
     _is_indexed: bool = False
 
     @property
-    def path(self) -> Path | None:
-        """The file; None: stdin."""
-        return self.inner.path
-
-    @property
-    def length(self) -> int | None:
-        """The bytes of the input; None where this is not known."""
-        return self.inner.length
-
-    @property
     def other_files(self) -> tuple[Path, ...]:
         """The files of the inner source, and the joined ones."""
         return (*self.inner.other_files, *self.joined_files)
-
-    @property
-    def parts(self) -> tuple[Path, ...]:
-        """The files of the inner source."""
-        return self.inner.parts
-
-    @property
-    def has_rows(self) -> bool:
-        """Return true where the inner source has rows."""
-        return self.inner.has_rows
 
     def batches(self, skip: int, at_most: int) -> Batches:
         """Yield the lines after the first `skip`, with their facts."""

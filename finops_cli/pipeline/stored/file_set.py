@@ -17,14 +17,14 @@ from pathlib import Path
 from finops_cli.files.jsonl import Batch, Batches, FilePlace, InputLine
 from finops_cli.files.terminal import name_in_utf8
 from finops_cli.pipeline import resume
-from finops_cli.pipeline.input_source import InputDigest, InputSource
+from finops_cli.pipeline.input_source import InputDigest, InputSource, PlainSource
 from finops_cli.pipeline.stored.patterns import FoundFiles
 
 FILES = "files"
 
 
 @dataclass
-class FileSet:
+class FileSet(PlainSource):
     """Files that were found, and a source for each."""
 
     path: Path
@@ -46,16 +46,6 @@ class FileSet:
         known = [length for length in lengths if length is not None]
         has_rows = any(each.has_rows for each in self.sources)
         return None if has_rows or len(known) < len(lengths) else sum(known)
-
-    @property
-    def other_files(self) -> tuple[Path, ...]:
-        """No further files."""
-        return ()
-
-    @property
-    def has_rows(self) -> bool:
-        """Return false: no file of a set has a mapping."""
-        return False
 
     def name_of(self, at: int) -> str:
         """Return the name of a file below the folder, in UTF-8."""

@@ -18,7 +18,7 @@ from finops_cli.files.jsonl import Batches, InputLine, group
 from finops_cli.files.parquet_rows import LINE, ParquetRows
 from finops_cli.files.terminal import printable
 from finops_cli.pipeline import resume
-from finops_cli.pipeline.input_source import InputDigest
+from finops_cli.pipeline.input_source import InputDigest, PlainSource
 from finops_cli.pipeline.stored.parquet_values import BadValue, ValueReader, value_reader
 
 PARQUET = "parquet"
@@ -52,7 +52,7 @@ ANSWERS = frozenset(
 
 
 @dataclass
-class ParquetSource:
+class ParquetSource(PlainSource):
     """Records of a Parquet file. `fields` are the fields of a record of the command."""
 
     path: Path
@@ -70,21 +70,6 @@ class ParquetSource:
             rows.refuse_other_lines()
         else:
             self._places = self._find_places(rows)
-
-    @property
-    def other_files(self) -> tuple[Path, ...]:
-        """No further files."""
-        return ()
-
-    @property
-    def parts(self) -> tuple[Path, ...]:
-        """One file or a pipe has no parts."""
-        return ()
-
-    @property
-    def has_rows(self) -> bool:
-        """Return false: a row and its output line have the same number."""
-        return False
 
     def batches(self, skip: int, at_most: int) -> Batches:
         """Yield the records after the first `skip`."""
