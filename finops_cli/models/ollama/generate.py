@@ -7,7 +7,6 @@ Success is HTTP 200, `done` true and `done_reason` stop. Every other result is a
 from __future__ import annotations
 
 import json
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,10 +22,8 @@ from finops_cli.models.servers.answers import (
     read_count,
     read_error,
     refusal,
-    timed_out,
 )
-from finops_cli.models.servers.hosts import PublicAddress
-from finops_cli.models.servers.timeouts import shorten_timeout, total_timeout
+from finops_cli.models.servers.exchange import Stream, exchange
 
 if TYPE_CHECKING:
     import httpx
@@ -36,7 +33,6 @@ _STREAM_BYTES = 64 * limits.REPLY_CHARS
 
 
 _DONE = b'"done":true'
-_GOODBYE_SECONDS = 1.0
 _LONGEST_NS = 86_400 * 10**9
 """One day in seconds, which is longer than any answer."""
 
@@ -85,70 +81,11 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
 
     Raises a `failures.ModelError` and closes the connection.
     """
-    import httpx
-
-    received = bytearray()
-    began = monotonic()
-    try:
-        _receive(client, body, patience, received)
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise failures.Unreachable(f"{client.base_url} cannot be reached: {error}") from error
-    except PublicAddress as error:  # the name of the server got another address during the run
-        raise failures.Unreachable(str(error)) from error
-    except httpx.TimeoutException as error:
-        overdue = timed_out(patience, monotonic() - began)
-        return _finish_stream(received, instead=overdue, because=error)
-    except httpx.TransportError as error:
-        return _finish_stream(
-            received,
-            instead=failures.ConnectionLost(f"the connection broke: {error}"),
-            because=error,
-        )
-    except _TooMuch as error:
-        flood = failures.TooLong(f"more than {limits.REPLY_CHARS:,} characters were received")
-        return _finish_stream(received, instead=flood, because=error)
-    return _finish_stream(received)
-
-
-class _TooMuch(Exception):
-    pass
-
-
-def _receive(
-    client: httpx.Client, body: dict[str, Any], patience: Patience, received: bytearray
-) -> None:
-    """Read the stream into `received`, which also keeps the part before an error."""
-    import httpx
-
-    request = client.build_request(
-        "POST",
-        "/api/generate",
-        content=msgspec.json.encode(body),
-        headers={"content-type": "application/json", "accept-encoding": "identity"},
-        timeout=httpx.Timeout(patience.answer, connect=patience.connect),
-    )
-    with total_timeout(monotonic() + patience.answer):
-        response = client.send(request, stream=True)
-        try:
-            if response.status_code != httpx.codes.OK:
-                raise refusal(response.status_code, read_error(response))
-            request.extensions["timeout"]["read"] = min(
-                patience.answer, patience.silence
-            )  # limits each of the following reads
-            for chunk in response.iter_raw():
-                received += chunk
-                if _DONE in chunk:
-                    # reading to the end allows the connection to be reused, but is not worth
-                    # a long wait
-                    shorten_timeout(_GOODBYE_SECONDS)
-                if len(received) > _STREAM_BYTES:
-                    raise _TooMuch
-        finally:
-            response.close()
+    return exchange(client, body, patience, _STREAM)
 
 
 def _finish_stream(
-    received: bytearray,
+    received: bytes,
     instead: failures.ModelError | None = None,
     because: Exception | None = None,
 ) -> Generated:
@@ -253,3 +190,12 @@ def _build_generated(
         round(took_ns / 1e6, 3) if took_ns else None,
         first_logprobs,
     )
+
+
+_STREAM = Stream(
+    path="/api/generate",
+    most_bytes=_STREAM_BYTES,
+    is_over=lambda received, start: received.find(_DONE, start) >= 0,
+    refusal_of=lambda response: refusal(response.status_code, read_error(response)),
+    read=_finish_stream,
+)
