@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.ollama.connect import open_ollama
-from finops_cli.models.prompts import sentiment_prompt_sha256
-from finops_cli.models.sentiment.classifier import STAGE
 from finops_cli.models.sentiment.language_model import LanguageClassifier
 from finops_cli.models.sentiment.request import SentimentRequest
+from finops_cli.models.sentiment.servers import classify_by, server_request
 
 
 def open_classifier(
@@ -18,22 +16,5 @@ def open_classifier(
 
     Raises MissingPiece or UsageError if no server can answer.
     """
-    model, notices = open_ollama(
-        BackendRequest(
-            backend="ollama",
-            stages=(STAGE,),
-            hosts=request.hosts,
-            models={STAGE: request.model} if request.model else {},
-            timeout=request.timeout,
-            workers=request.workers,
-        ),
-        kb,
-    )
-    origin = model.origin
-    model.origin = origin._replace(
-        models={STAGE: origin.models[STAGE]},
-        digests=None if origin.digests is None else {STAGE: origin.digests[STAGE]},
-        prompt_sha256=sentiment_prompt_sha256(),
-        settings=f"{origin.settings} {request.on_violation}",
-    )
-    return LanguageClassifier(model, kb, has_choices=False), notices
+    model, notices = open_ollama(server_request(request, "ollama"), kb)
+    return classify_by(model, request, kb), notices

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.openai.connect import open_openai
-from finops_cli.models.prompts import sentiment_prompt_sha256
-from finops_cli.models.sentiment.classifier import STAGE
 from finops_cli.models.sentiment.language_model import LanguageClassifier
 from finops_cli.models.sentiment.request import SentimentRequest
+from finops_cli.models.sentiment.servers import classify_by, server_request
 
 
 def open_classifier(
@@ -21,24 +19,5 @@ def open_classifier(
 
     Raises MissingPiece or UsageError if no server can answer.
     """
-    model, notices = open_openai(
-        BackendRequest(
-            backend="openai",
-            stages=(STAGE,),
-            hosts=request.hosts,
-            models={STAGE: request.model} if request.model else {},
-            timeout=request.timeout,
-            workers=request.workers,
-            api_key_file=request.api_key_file,
-            api=request.api,
-        ),
-        kb,
-    )
-    origin = model.origin
-    model.origin = origin._replace(
-        models={STAGE: origin.models[STAGE]},
-        prompt_sha256=sentiment_prompt_sha256(),
-        settings=f"{origin.settings} {request.on_violation}",
-    )
-    classifier = LanguageClassifier(model, kb, has_choices=False)
-    return classifier, notices, model.describe_sharing
+    model, notices = open_openai(server_request(request, "openai"), kb)
+    return classify_by(model, request, kb), notices, model.describe_sharing
