@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -13,7 +14,7 @@ import pytest
 
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.service.store.audit import Actor, BrokenChain, append, read_entries, verify
-from finops_cli.service.store.database import Connection, Database
+from finops_cli.service.store.database import Connection, Database, DatabaseLost
 from finops_cli.service.store.group_commit import GroupCommit, Outcome, Waiting, settle
 from finops_cli.service.store.opening import open_database
 from finops_cli.service.store.sqlite import SqliteDatabase
@@ -121,6 +122,19 @@ def test_database_of_a_newer_finops_is_refused(tmp_path: Path) -> None:
     raw.close()
     with pytest.raises(UsageError, match="a newer finops"):
         SqliteDatabase(tmp_path)
+
+
+def test_query_of_a_damaged_database_is_an_error_of_ours(tmp_path: Path) -> None:
+    """A database that cannot be read is named, with its file, as one that cannot be written."""
+    with closing(SqliteDatabase(tmp_path)) as database:
+        write_entries(database, 5)
+        with closing(sqlite3.connect(database.path)) as raw:
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        content = bytearray(database.path.read_bytes())
+        content[4096:] = bytes(len(content) - 4096)
+        database.path.write_bytes(content)
+        with pytest.raises(DatabaseLost, match=r"finops\.sqlite"):
+            asyncio.run(database.read(lambda db: read_entries(db, after=0)))
 
 
 def test_writer_outlives_an_unforeseen_error() -> None:

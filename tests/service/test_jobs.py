@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +275,23 @@ def test_job_without_a_folder_holds_up_no_other(tmp_path: Path) -> None:
         resumed = finish(client, job["id"], tries=2)
     stop(server)
     assert (other["state"], resumed["state"]) == ("completed", "completed")
+
+
+@slow
+def test_job_that_meets_a_fault_holds_up_no_other(tmp_path: Path) -> None:
+    """A job of a command that this release does not have has failed; the next job is done."""
+    server = start(tmp_path, "--guard", "off")
+    with server.client("operator") as client:
+        file = upload(client, MONDAY)
+        job = finish(client, begin(client, "run", file))
+    stop(server)
+    with closing(sqlite3.connect(server.data / "finops.sqlite")) as rows:
+        rows.execute("UPDATE jobs SET state = 'interrupted', command = 'later'")
+        rows.commit()
+    server = start(tmp_path, "--guard", "off")
+    with server.client("operator") as client:
+        other = finish(client, begin(client, "run", file))
+        failed = client.get(f"/v1/jobs/{job['id']}").json()
+    stop(server)
+    assert (failed["state"], other["state"]) == ("failed", "completed")
+    assert "fault of finops (KeyError)" in failed["error"]

@@ -175,6 +175,13 @@ class JobRunner:
                 except OSError as error:  # of its folder: the other jobs go on
                     said = f"its files cannot be read or written: {error.strerror}"
                     await self._end(run, "failed", error=said)
+                except Exception as error:  # noqa: BLE001 - a fault ends its job, not the queue
+                    message = f"{job.id} met a fault of finops"
+                    asyncio.get_running_loop().call_exception_handler(
+                        {"message": message, "exception": error}
+                    )
+                    said = f"{message} ({type(error).__name__}); please report it as a bug"
+                    await self._end(run, "failed", error=said)
 
     async def _sleep(self, queue: str) -> None:
         """Wait for a new job; one that another service was given is seen after a while."""

@@ -72,7 +72,10 @@ class SqliteDatabase:
     async def read(self, work: Work[T]) -> T:
         """Run a query and return its result."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reading, work, self._reader)
+        try:
+            return await loop.run_in_executor(self._reading, work, self._reader)
+        except sqlite3.DatabaseError as error:
+            raise self._fault(error) from error
 
     async def is_ready(self) -> bool:
         """Return true: a file is there as long as the process is."""
