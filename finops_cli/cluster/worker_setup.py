@@ -94,6 +94,7 @@ def absolute_request(request: BackendRequest, name: str) -> BackendRequest:
         ggufs={stage: path.absolute() for stage, path in request.ggufs.items()},
         folders={stage: path.absolute() for stage, path in request.folders.items()},
         adapters={stage: path.absolute() for stage, path in request.adapters.items()},
+        api_key_file=None if request.api_key_file is None else request.api_key_file.absolute(),
         workers=None,
     )
 

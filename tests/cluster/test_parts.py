@@ -10,12 +10,14 @@ import pytest
 
 from finops_cli.cluster.part_source import PartSource
 from finops_cli.cluster.parts import PartSize, open_part, split_part
+from finops_cli.cluster.worker_setup import absolute_request
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import InputChanged
 from finops_cli.files.jsonl import Batches
 from finops_cli.importers.joins.joined_source import JoinedSource
 from finops_cli.importers.joins.receives import ReceivesIndex
 from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.models.backend_request import BackendRequest
 from finops_cli.pipeline.input_source import InputSource, JsonLines
 from finops_cli.pipeline.inputs import InputPolicy
 from tests.cluster.local_parts import SMALL, run_in_parts, run_locally
@@ -160,3 +162,18 @@ def test_changed_input_is_refused_by_the_worker(tmp_path: Path) -> None:
     path.write_bytes(blotter().replace(b"4000", b"4001"))
     with pytest.raises(InputChanged, match="are not those that the run"):
         list(open_part(part, path))
+
+
+def test_paths_of_a_request_mean_the_same_in_another_folder() -> None:
+    """A worker has a folder of its own, so every path of the driver's request is absolute there."""
+    request = BackendRequest(
+        backend="openai",
+        ggufs={"triage": Path("t.gguf")},
+        folders={"triage": Path("folder")},
+        adapters={"triage": Path("adapter")},
+        api_key_file=Path("key"),
+    )
+    sent = absolute_request(request, "openai")
+    paths = (sent.ggufs["triage"], sent.folders["triage"], sent.adapters["triage"])
+    assert sent.api_key_file is not None
+    assert all(path.is_absolute() for path in (*paths, sent.api_key_file))

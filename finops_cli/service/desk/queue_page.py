@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from threading import Lock
 from typing import Any
 
 from msgspec import Struct, structs
@@ -138,6 +139,7 @@ class Counts:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, Any], int] = OrderedDict()
+        self._lock = Lock()  # PostgreSQL has several threads that read
 
     def count(self, connection: Connection, job: Job, asked: QueueQuery) -> int:
         """Return how many fails of `job` the filter takes."""
@@ -147,15 +149,17 @@ class Counts:
             decided = structs.replace(wanted, decided="any")
             return self.count(connection, job, every) - count_rows(connection, job.id, decided)
         key = (job.id, wanted)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
         count = count_rows(connection, job.id, wanted)
         is_final = job.state == "completed" and "GONE" not in wanted.changes
         if is_final and wanted.decided is None and wanted.assignee is None:
-            self._kept[key] = count
-            if len(self._kept) > _KEPT_COUNTS:
-                self._kept.popitem(last=False)
+            with self._lock:
+                self._kept[key] = count
+                if len(self._kept) > _KEPT_COUNTS:
+                    self._kept.popitem(last=False)
         return count
 
 
