@@ -16,7 +16,7 @@ import sys
 class Absent:
     names = {"numpy", "torch", "transformers", "trl", "peft", "datasets", "accelerate",
              "bitsandbytes", "matplotlib", "unsloth", "llama_cpp", "llguidance", "pyarrow",
-             "presidio_analyzer", "sklearn", "openpyxl", "networkx", "ortools"}
+             "presidio_analyzer", "sklearn", "openpyxl", "networkx", "ortools", "psycopg"}
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in self.names:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -51,6 +51,7 @@ main()
         ("run {parquet}", "pyarrow"),
         ("list {parquet}", "pyarrow"),
         ("book {fails} -o {tmp}/plans.jsonl", "networkx"),
+        ("serve --data {tmp}/d --guard off --store postgresql://h/d", "--store needs psycopg"),
     ],
 )
 def test_command_without_its_package_names_the_package(

@@ -59,10 +59,10 @@ class PostgresDatabase:
         Raises MissingPiece where the database does not answer, and UsageError where it cannot be
         used.
         """
-        import psycopg
-
         self.folder, self.address = folder, address
         self._address = read_address(address)
+        import psycopg  # after the address is read, which says how to install it
+
         self._connection: PostgresConnection | None = None
         self._is_full = False
         self._checked: tuple[float, bool] | None = None
@@ -209,9 +209,9 @@ class PostgresDatabase:
 @contextmanager
 def postgres_snapshot(address: str) -> Iterator[Connection]:
     """Read a database as it is at one moment, for a process that only reads it."""
-    import psycopg
-
     known = read_address(address)
+    import psycopg  # after the address is read, which says how to install it
+
     try:
         connection = PostgresConnection(known)
     except psycopg.Error as error:
