@@ -21,6 +21,7 @@ _LOCAL_STORE_BYTES = 128 * 1024 * 1024
 """The object store of a cluster that finops starts: descriptions of parts are all it holds."""
 _STDERR = 2
 _START = "start one with `ray start --head`, and give the address that it prints"
+_WAIT = "wait until the machine has less to do, then run it again"
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray sends no usage statistics
     "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",  # nothing large is stored, so no warning
@@ -101,10 +102,14 @@ def connected(address: str | None) -> Iterator[None]:
     try:
         with _without_stderr():
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **given)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        is_slow = type(error) is Exception  # it did not start in 30 seconds: Ray has no own type
+        if not is_slow and not isinstance(error, ConnectionError | RuntimeError | ValueError):
+            raise
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise UsageError(
-            f"--ray {address or 'local'}: no cluster of Ray answers ({str(error).splitlines()[0]})",
-            _START,
+            f"--ray {address or 'local'}: no cluster of Ray answers ({reason})",
+            _WAIT if is_slow else _START,
         ) from error
     import ray.data  # its import sets the levels of its loggers
 

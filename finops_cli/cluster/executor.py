@@ -135,6 +135,7 @@ class PartsExecutor:
         """Write the lines of a part of which every worker died."""
         result = BatchResult(
             first=part.first,
+            place=part.place,
             end=part.end_offset,
             is_model=self.pipeline.backend.origin.is_model,
             line_type=self.pipeline.line_type,
@@ -163,9 +164,7 @@ class PartsExecutor:
                     f"{files.path(part)}: the facts of its lines are missing",
                     "run the same command with --resume, which answers the part again",
                 )
-            result = restore_result(
-                part.first, part.end_offset, lines, facts, self.pipeline.line_type
-            )
+            result = restore_result(part, lines, facts, self.pipeline.line_type)
             has_already = turn.next_line - part.first
             turn.next_line = part.end
             yield drop_lines(result, has_already) if has_already else result

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from finops_cli.cluster.parts import Part
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline.earlier_lines import Draw
 from finops_cli.pipeline.line_pipeline import LineType
@@ -60,20 +61,18 @@ def decode_facts(content: bytes) -> PartFacts:
 
 
 def restore_result(
-    first: int, end: int, lines: list[bytes], facts: PartFacts, line_type: LineType
+    part: Part, lines: list[bytes], facts: PartFacts, line_type: LineType
 ) -> BatchResult:
-    """Return the result of a part of which a worker left the lines and the facts.
-
-    `end` is the number of input bytes up to the end of the part.
-    """
+    """Return the result of a part of which a worker left the lines and the facts."""
     summary = RunSummary()
     for name in _NUMBERS:
         setattr(summary, name, facts.numbers[name])
     for name, pairs in facts.counts.items():
         getattr(summary, name).update(dict(pairs))
     return BatchResult(
-        first=first,
-        end=end,
+        first=part.first,
+        place=part.place,
+        end=part.end_offset,
         is_model=facts.is_model,
         line_type=line_type,
         lines=lines,
@@ -88,6 +87,7 @@ def drop_lines(result: BatchResult, count: int) -> BatchResult:
     """Return a result without its first `count` lines, which the output has already."""
     kept = BatchResult(
         first=result.first + count,
+        place=result.place and result.place._replace(line=result.place.line + count),
         end=result.end,
         is_model=result.is_model,
         line_type=result.line_type,

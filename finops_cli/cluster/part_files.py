@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -174,9 +175,8 @@ class PartFiles:
 
     def _write_facts(self, part: Part, digest: str, facts: bytes) -> None:
         path = self._facts_path(part, digest)
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        with name_full_disk(path), open(new, "wb", opener=for_owner_unlinked) as file:
-            file.truncate(0)
+        new = path.with_name(f".{path.name}.{secrets.token_hex(_DIGITS)}")
+        with name_full_disk(path), open(new, "xb", opener=for_owner_unlinked) as file:
             file.write(facts)
             file.flush()
             os.fsync(file.fileno())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from finops_cli.cluster.parts import CutPart, PartSize, cut_batches, cut_file
-from finops_cli.files.jsonl import BATCH_LINES, Lines
+from finops_cli.files.jsonl import BATCH_LINES, Batches, Lines
 from finops_cli.files.text_blocks import PastedLines
 from finops_cli.importers.joins.joined_source import JoinedSource
 from finops_cli.pipeline.input_source import InputSource, JsonLines
@@ -19,7 +19,7 @@ class PartSource:
     def __init__(self, given: InputSource, size: PartSize) -> None:
         self._given = given
         self._size = size
-        self._lines: Lines | None = None
+        self._lines: Lines | Batches | None = None
         self._is_looked_at = False
         self._path: Path | None = None
 
@@ -52,8 +52,7 @@ class PartSource:
                 yield from cut_file(lines, path, self._size)
             return
         most = BATCH_LINES if self._size.lines is None else min(BATCH_LINES, self._size.lines)
-        batches = self._given.batches(0, most)
-        self._lines = batches.lines
+        self._lines = batches = self._given.batches(0, most)
         yield from cut_batches(batches, self._size)
 
 

@@ -128,7 +128,8 @@ class _Numbered(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         batch = next(self._batches)
-        return batch._replace(first=batch.first + self._part.first - 1)
+        first = batch.first + self._part.first - 1
+        return batch._replace(first=first, place=self._part.place_of(first))
 
 
 def _process(batches: Iterator[Batch], pipeline: LinePipeline) -> Iterator[BatchResult]:

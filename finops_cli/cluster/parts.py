@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import InputChanged
-from finops_cli.files.jsonl import Batch, InputLine
+from finops_cli.files.jsonl import Batch, FilePlace, InputLine
 from finops_cli.files.text_blocks import PastedLines
 
 
@@ -43,6 +43,14 @@ class Part(Struct, frozen=True, kw_only=True):
     """True where its lines are in a file of its own: they are not those of the input itself."""
     is_after_block: bool = False
     """True where the line before it ends a record that was pasted over several lines."""
+    place: FilePlace | None = None
+    """Where its first line stands, in an input of several files."""
+
+    def place_of(self, number: int) -> FilePlace | None:
+        """Return where the line `number` stands, in an input of several files."""
+        if self.place is None:
+            return None
+        return self.place._replace(line=self.place.line + number - self.first)
 
     @property
     def end(self) -> int:
@@ -140,17 +148,28 @@ def cut_batches(batches: Iterable[Batch], size: PartSize) -> Iterator[CutPart]:
     """Yield the parts of lines that are made of other files, each with its content."""
     found: list[bytes] = []
     length, number, first, end = 0, 0, 1, 0
+    place: FilePlace | None = None
     for batch in batches:
+        if found and _is_another_file(place, batch.place):
+            yield _cut_copy(found, f"{number:06}", first, end, place)
+            first += len(found)
+            found, length, number = [], 0, number + 1
+        place = place if found else batch.place
         for line in batch.lines:
             found.append(_copy_line(line))
             length += len(found[-1])
         end = batch.end
         if length >= size.bytes or (size.lines is not None and len(found) >= size.lines):
-            yield _cut_copy(found, f"{number:06}", first, end)
+            yield _cut_copy(found, f"{number:06}", first, end, place)
             first += len(found)
             found, length, number = [], 0, number + 1
     if found:
-        yield _cut_copy(found, f"{number:06}", first, end)
+        yield _cut_copy(found, f"{number:06}", first, end, place)
+
+
+def _is_another_file(before: FilePlace | None, now: FilePlace | None) -> bool:
+    """Return true where two batches have lines of different files: a part has those of one."""
+    return before is not None and now is not None and before.file != now.file
 
 
 def _copy_line(line: InputLine) -> bytes:
@@ -159,7 +178,9 @@ def _copy_line(line: InputLine) -> bytes:
     return _LINE + line + b"\n"
 
 
-def _cut_copy(lines: list[bytes], name: str, first: int, end: int) -> CutPart:
+def _cut_copy(
+    lines: list[bytes], name: str, first: int, end: int, place: FilePlace | None
+) -> CutPart:
     content = b"".join(lines)
     part = Part(
         name=name,
@@ -170,6 +191,7 @@ def _cut_copy(lines: list[bytes], name: str, first: int, end: int) -> CutPart:
         sha256=hashlib.sha256(content).hexdigest(),
         end_offset=end,
         is_copied=True,
+        place=place,
     )
     return CutPart(part, content)
 
@@ -179,7 +201,13 @@ def _split_copy(part: Part, source: Path, at_most: int) -> list[CutPart]:
         lines = list(BytesIO(read_part(file, part)))
     places = range(0, len(lines), at_most)
     return [
-        _cut_copy(lines[at : at + at_most], f"{part.name}-{n}", part.first + at, part.end_offset)
+        _cut_copy(
+            lines[at : at + at_most],
+            f"{part.name}-{n}",
+            part.first + at,
+            part.end_offset,
+            part.place_of(part.first + at),
+        )
         for n, at in enumerate(places, start=1)
     ]
 

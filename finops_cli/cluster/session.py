@@ -41,6 +41,7 @@ from finops_cli.pipeline import resume
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.run import RunConfig, describe_lines
 from finops_cli.pipeline.scheduler import PipelineConfig
+from finops_cli.pipeline.stored.journal import noted_output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +60,25 @@ class ClusterRequest:
 class ClusterInput(NamedTuple):
     """The parts of a run's config that a cluster needs."""
 
-    source: Path
+    bytes: int
+    """The size of the input as it is stored."""
     output: Path
+    target: Path
+    """The file that the run is asked for: the output, or what is made of it at the end."""
     pipeline: PipelineConfig
 
 
 def refuse_unusable(config: RunConfig) -> ClusterInput:
     """Return what a cluster needs of a config.
 
-    Raises UsageError or MissingPiece where the run cannot go over several machines.
+    Raises UsageError or MissingPiece where the run cannot go over several machines. A run that is
+    continued may have every part already, so it is not asked for Ray here.
     """
-    refuse_without_ray()
+    if not _is_continued(config):
+        refuse_without_ray()
     source, output = config.input.path, config.output
-    if source is None or not source.is_file():
+    files = config.input.parts or (() if source is None else (source,))
+    if not files or not all(path.is_file() for path in files):
         raise UsageError(
             "--executor ray needs a file as input: a pipe cannot be read again",
             "write it to a file first",
@@ -82,7 +89,23 @@ def refuse_unusable(config: RunConfig) -> ClusterInput:
         )
     if not isinstance(config.pipeline, PipelineConfig):
         raise UsageError("--executor ray answers fails only", "leave it out")
-    return ClusterInput(source, output, config.pipeline)
+    size = sum(path.stat().st_size for path in files)
+    return ClusterInput(size, output, _target(config, output), config.pipeline)
+
+
+def _target(config: RunConfig, output: Path) -> Path:
+    return output if config.made is None else config.made.target
+
+
+def _is_continued(config: RunConfig) -> bool:
+    """Return true where --resume finds a run that has begun, or a complete one."""
+    if not config.resume or config.output is None:
+        return False
+    try:
+        resume.read_note(noted_output(_target(config, config.output)))
+    except ResumeRefused:  # the run says so, or starts
+        return False
+    return True
 
 
 class ClusterRun(AbstractContextManager["ClusterRun"]):
@@ -98,9 +121,9 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
         pipeline: Pipeline,
         models: BackendRequest,
     ) -> None:
-        self._source, self._output, self._settings = refuse_unusable(config)
-        if request.address is not None:
-            refuse_address(request.address, pipeline.kb)
+        found = refuse_unusable(config)
+        self._bytes, self._output, self._settings = found.bytes, found.output, found.pipeline
+        self._target = found.target
         self._request = request
         self._config = config
         self._pipeline = pipeline
@@ -109,6 +132,7 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
         self._connection = ExitStack()
         self._workers = 0
         self._needs = Needs(1.0)
+        self._folder: Path | None = None
         parts = self._kb.cluster.parts
         self.executor = PartsExecutor(
             source=PartSource(
@@ -129,21 +153,23 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
     def is_faster_here(self) -> bool:
         """Return true where one machine is done before a cluster has started."""
         local = self._kb.cluster.local
-        seconds = self._source.stat().st_size / local["bytes_per_s"]
+        seconds = self._bytes / local["bytes_per_s"]
         return not self._asks_models and seconds < local["seconds"]
 
     def prepare(self) -> None:
         """Connect and check every machine, before the output is touched.
 
-        A complete output that is resumed needs no cluster. Raises UsageError, MissingPiece,
-        Unfinished and ResumeRefused.
+        A run that is continued connects when it finds that a part is missing. Raises UsageError,
+        MissingPiece, Unfinished and ResumeRefused.
         """
         self._refuse_to_lose()
-        if self._config.resume and self._is_complete():
-            return
-        self._connect()
+        if not _is_continued(self._config):
+            self._connect()
 
     def _connect(self) -> None:
+        refuse_without_ray()
+        if self._request.address is not None:
+            refuse_address(self._request.address, self._kb)
         self._connection.enter_context(connected(self._request.address))
         nodes = list_nodes()
         self._needs = self._choose_needs(nodes)
@@ -181,7 +207,7 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
 
     def _check(self, nodes: list[Node]) -> None:
         """Check what each machine has, and that the models of its workers fit its GPUs."""
-        files = PartFiles(self._output, "0" * 64)
+        files = PartFiles(self._target, "0" * 64)
         seconds = float(self._kb.cluster.watch["node"])
         plain = self.executor.source.path
         own = [*([] if plain is None else [plain]), *self._models.files.values()]
@@ -214,12 +240,12 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
         Parts of an earlier output that the call replaces are deleted.
         """
         if not self._config.resume:
-            delete_parts(self._output)
-        return self._files(resume.made_from(self._output))
-
-    def _files(self, fingerprint: resume.Fingerprint) -> PartFiles:
+            delete_parts(self._target)
+        fingerprint = resume.made_from(self._output)
         digest = hashlib.sha256(msgspec.json.encode(fingerprint)).hexdigest()
-        return PartFiles(self._output, digest)
+        files = PartFiles(self._target, digest)
+        self._folder = files.folder
+        return files
 
     def _answer(self, files: PartFiles, parts: list[Part]) -> Iterator[PartReport]:
         """Answer parts on the cluster."""
@@ -251,22 +277,16 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
 
     # before and after
 
-    def _is_complete(self) -> bool:
-        try:
-            return resume.read_note(self._output).complete
-        except ResumeRefused:  # the run says so, or starts
-            return False
-
     def _refuse_to_lose(self) -> None:
         """Raise ResumeRefused where finished parts would be lost without a word.
 
         The output of an interrupted run may be empty: its first part may be the slowest.
         """
-        if self._config.overwrite or not any(parts_root(self._output).glob("*/parts.jsonl")):
+        if self._config.overwrite or not any(parts_root(self._target).glob("*/parts.jsonl")):
             return
         if not self._config.resume:
             raise ResumeRefused(
-                f"{parts_root(self._output)} has finished parts of an interrupted run",
+                f"{parts_root(self._target)} has finished parts of an interrupted run",
                 "continue it with --resume, or start over with --overwrite",
             )
         if self._output.exists() and not self._output.stat().st_size:
@@ -277,9 +297,10 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
 
     def complete(self) -> Path | None:
         """Delete the parts, whose lines the output has; return their folder where they stay."""
-        if self._request.keep_parts:
-            return self._files(resume.made_from(self._output)).folder
-        delete_parts(self._output)
+        folder = self._folder
+        if self._request.keep_parts and folder is not None and any(folder.glob("[0-9]*.jsonl")):
+            return folder
+        delete_parts(self._target)
         return None
 
     def __exit__(self, *_: object) -> None:

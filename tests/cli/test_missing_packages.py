@@ -16,7 +16,8 @@ import sys
 class Absent:
     names = {"numpy", "torch", "transformers", "trl", "peft", "datasets", "accelerate",
              "bitsandbytes", "matplotlib", "unsloth", "llama_cpp", "llguidance", "pyarrow",
-             "presidio_analyzer", "sklearn", "openpyxl", "networkx", "ortools", "psycopg"}
+             "presidio_analyzer", "sklearn", "openpyxl", "networkx", "ortools", "psycopg",
+             "ray"}
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in self.names:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -52,6 +53,8 @@ main()
         ("list {parquet}", "pyarrow"),
         ("book {fails} -o {tmp}/plans.jsonl", "networkx"),
         ("serve --data {tmp}/d --guard off --store postgresql://h/d", "--store needs psycopg"),
+        ("run {fails} --executor ray -o {tmp}/out.jsonl", "ray[data]>=2.60"),
+        ("evaluate --stage triage --executor ray -n 4 -o {tmp}/e", "ray[data]>=2.60"),
     ],
 )
 def test_command_without_its_package_names_the_package(

@@ -32,6 +32,31 @@ def test_missing_ray_ends_with_3_and_the_packages(
     assert not (tmp_path / "out.jsonl").exists()
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet"])
+def test_finished_run_is_resumed_without_ray(
+    finops: Finops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """A complete output needs neither Ray nor a cluster; one that lacks lines needs both."""
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    output = tmp_path / f"out.{suffix}"
+    call = ("run", MONDAY, "--no-timing", "-q", "-o", output)
+    status = finops(*call).returncode
+    before = output.read_bytes()
+    monkeypatch.setattr("finops_cli.cluster.connect.find_spec", lambda _: None)
+    on_ray = (*call, "--executor", "ray", "--ray", "127.0.0.1:1", "--resume")
+    done = finops(*on_ray)
+    assert (done.returncode, done.stderr) == (status, b"")
+    assert output.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        output.name,
+        f"{output.name}.run.json",
+    ]
+    if suffix == "jsonl":
+        output.write_bytes(b"".join(before.splitlines(keepends=True)[:3]))
+        assert finops(*on_ray).returncode == 3
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -11,6 +11,7 @@ import pytest
 from finops_cli.cluster.part_source import PartSource
 from finops_cli.cluster.parts import PartSize, open_part, split_part
 from finops_cli.cluster.worker_setup import absolute_request
+from finops_cli.commands.table_options import open_several
 from finops_cli.domain.finding import Damage
 from finops_cli.errors import InputChanged
 from finops_cli.files.jsonl import Batches
@@ -101,6 +102,30 @@ def test_lines_with_receives_are_copied_into_parts(tmp_path: Path) -> None:
     assert parts.summary.statuses == local.summary.statuses
     run_locally(JsonLines(given), tmp_path / "alone.jsonl")
     assert (tmp_path / "alone.jsonl").read_bytes() != (tmp_path / "local.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("kept", [None, 4, 30])
+def test_lines_of_several_files_keep_their_places(tmp_path: Path, kept: int | None) -> None:
+    """A part has lines of one file. Each line, and a repeated name, names the file as a local run
+    does, also where the output has some lines already.
+    """
+    folder = tmp_path / "day"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(blotter(20))
+    (folder / "b.jsonl").write_bytes(b"")
+    (folder / "c.jsonl").write_bytes(blotter(30).rstrip(b"\n"))
+    given = open_several(folder)
+    assert given is not None
+    local = run_locally(given, tmp_path / "local.jsonl")
+    expected = (tmp_path / "local.jsonl").read_bytes()
+    assert b"c.jsonl line" in expected  # a name is repeated across the files
+    output = tmp_path / "out.jsonl"
+    if kept is not None:
+        run_locally(given, output)
+        output.write_bytes(b"".join(expected.splitlines(keepends=True)[:kept]))
+    done = run_in_parts(given, output, resumes=kept is not None)
+    assert output.read_bytes() == expected
+    assert done.summary == local.summary
 
 
 def test_parts_cover_every_byte_of_the_file(tmp_path: Path) -> None:
