@@ -336,6 +336,19 @@ def test_every_decision_has_a_reason_and_a_date() -> None:
                 assert entry["as_of"], entry["id"]
 
 
+def test_reason_of_a_decision_does_not_repeat_its_entry() -> None:
+    """A reason says why. Six words in a row of the title or text are a copy of what is decided."""
+    for file in bundled_kb_dir().glob("*.toml"):
+        for entry in tomllib.loads(file.read_text("utf-8"))["entry"]:
+            told = _list_runs(f"{entry['title']}\n{entry['text']}")
+            assert not told & _list_runs(entry.get("reason", "")), entry["id"]
+
+
+def _list_runs(text: str, length: int = 6) -> set[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[at : at + length]) for at in range(len(words) - length + 1)}
+
+
 def test_show_names_the_reason_of_a_decision_and_links_a_source(finops: Finops) -> None:
     """`finops kb show` says when and why a decision was taken, and where a source is."""
     text = finops("kb", "show", "gridlock.min_attempts").stdout.decode()
