@@ -143,7 +143,10 @@ class SystemMonitor:
 
     def request(self, seconds: float, *, is_error: bool = False) -> None:
         """Count a request that took `seconds`. `is_error`: it failed by a fault of ours."""
-        step = step_of(seconds * _MS)
+        self.request_in(step_of(seconds * _MS), is_error=is_error)
+
+    def request_in(self, step: int, *, is_error: bool = False) -> None:
+        """Count a request by the step of its latency (`monitoring.latencies`)."""
         with self._lock:
             for part in self._parts():
                 part.requests += 1

@@ -65,12 +65,15 @@ class Ring:
     def __init__(self, parts: int, seconds: int) -> None:
         self.seconds = seconds
         self._parts: deque[Counts] = deque(maxlen=parts)
+        self._until = 0
+        """The moment that the last part ends."""
 
     def part_at(self, now: float) -> Counts:
         """Return the part for the moment `now`, in seconds since the monitor's beginning."""
-        number = int(now // self.seconds)
-        if not self._parts or self._parts[-1].number < number:
+        if now >= self._until:
+            number = int(now // self.seconds)
             self._parts.append(Counts(number))
+            self._until = (number + 1) * self.seconds
         return self._parts[-1]
 
     def recent(self, now: float) -> list[Counts]:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
+from itertools import accumulate
 from threading import Lock
 from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.utils import floatToGoString
 
 from finops_cli.monitoring.latencies import percentile_ms, step_of
 from finops_cli.monitoring.run_summary import RunSummary
@@ -24,14 +32,36 @@ _MS = 1000
 _OUR_FAULT = 500
 
 _COUNTERS = {
-    "requests": ("Requests by route, method and status.", ("route", "method", "status")),
     "records": ("Answered records by command and status.", ("command", "status")),
     "predictions": (
         "Answers by kind (tier, category, action) and value.",
         ("kind", "value"),
     ),
 }
-"""The counters that are kept here, each with its text and its labels."""
+"""The counters of answers that are kept here, each with its text and its labels."""
+_REQUEST_LABELS = ("route", "method", "status")
+
+
+class _Durations:
+    """The times of the requests of one route."""
+
+    __slots__ = ("buckets", "seconds")
+    bounds = Histogram.DEFAULT_BUCKETS
+    """The upper bound of each bucket, in seconds; the last one is infinite."""
+
+    def __init__(self) -> None:
+        self.buckets = [0] * len(self.bounds)
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count a request that took `seconds`."""
+        self.buckets[bisect_left(self.bounds, seconds)] += 1
+        self.seconds += seconds
+
+    def copy(self) -> tuple[list[tuple[str, int]], float]:
+        """Return the requests up to each bound, and the seconds of all."""
+        names = map(floatToGoString, self.bounds)
+        return list(zip(names, accumulate(self.buckets), strict=True)), self.seconds
 
 
 class Metrics:
@@ -44,18 +74,14 @@ class Metrics:
         self._monitor = monitor
         self.registry = CollectorRegistry()
         self._lock = Lock()
-        self._timers: dict[str, Any] = {}
+        self._seconds: dict[str, _Durations] = {}
         self._in_work = 0
         self._counts: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in _COUNTERS}
         self.registry.register(self)
         self._latency: Counter[int] = Counter()
-        self._statuses: Counter[int] = Counter()
-        self._seconds = Histogram(
-            "finops_request_seconds",
-            "Time of a request in seconds.",
-            ("route",),
-            registry=self.registry,
-        )
+        """Requests by step of their latency."""
+        self._requests: Counter[tuple[str, str, int]] = Counter()
+        """Requests by route, method and status."""
         self._health = Gauge(
             "finops_health", "Health of the last minute, 0 to 100.", registry=self.registry
         )
@@ -83,15 +109,15 @@ class Metrics:
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that has ended."""
-        timer = self._timers.get(route)
-        if timer is None:  # looking it up among the labels takes microseconds
-            timer = self._timers[route] = self._seconds.labels(route)
-        timer.observe(seconds)
-        self._monitor.request(seconds, is_error=status >= _OUR_FAULT)
+        step = step_of(seconds * _MS)
+        self._monitor.request_in(step, is_error=status >= _OUR_FAULT)
         with self._lock:
-            self._counts["requests"][route, method, str(status)] += 1
-            self._statuses[status] += 1
-            self._latency[step_of(seconds * _MS)] += 1
+            durations = self._seconds.get(route)
+            if durations is None:
+                durations = self._seconds[route] = _Durations()
+            durations.add(seconds)
+            self._requests[route, method, status] += 1
+            self._latency[step] += 1
 
     def records(self, command: str, summary: RunSummary) -> None:
         """Count the lines of an answer to `command`."""
@@ -112,12 +138,35 @@ class Metrics:
         """Yield the counts when somebody asks for them: to count is a sum in a dictionary."""
         with self._lock:
             counts = {name: dict(found) for name, found in self._counts.items()}
+            asked = dict(self._requests)
+            seconds = {route: found.copy() for route, found in self._seconds.items()}
+        requests = CounterMetricFamily(
+            "finops_requests", "Requests by route, method and status.", labels=_REQUEST_LABELS
+        )
+        for (route, method, status), count in asked.items():
+            requests.add_metric((route, method, str(status)), count)
+        yield requests
+        times = HistogramMetricFamily(
+            "finops_request_seconds", "Time of a request in seconds.", labels=("route",)
+        )
+        for route, (buckets, total) in seconds.items():
+            times.add_metric((route,), buckets, total)
+        yield times
         for name, (text, labels) in _COUNTERS.items():
             family = CounterMetricFamily(f"finops_{name}", text, labels=labels)
             for values, count in counts[name].items():
                 family.add_metric(values, count)
             yield family
         yield GaugeMetricFamily("finops_requests_in_work", "Requests in work.", self._in_work)
+
+    def _latency_and_statuses(self) -> tuple[Counter[int], Counter[int]]:
+        """Return the requests by step of their latency, and by status."""
+        statuses: Counter[int] = Counter()
+        with self._lock:
+            latency, requests = self._latency.copy(), dict(self._requests)
+        for (_, _, status), count in requests.items():
+            statuses[status] += count
+        return latency, statuses
 
     def prometheus(self) -> bytes:
         """Return the figures in the text format of Prometheus."""
@@ -134,8 +183,7 @@ class Metrics:
 
     def figures(self) -> dict[str, Any]:
         """Return the figures as plain data; latencies in milliseconds, to within 1 %."""
-        with self._lock:
-            latency, statuses = self._latency.copy(), self._statuses.copy()
+        latency, statuses = self._latency_and_statuses()
         errors = sum(count for status, count in statuses.items() if status >= _OUR_FAULT)
         stats = self._monitor.stats()
         total = statuses.total()
@@ -152,8 +200,7 @@ class Metrics:
 
     def sample(self) -> dict[str, Any]:
         """Return the few figures that the other replicas show of this one."""
-        with self._lock:
-            latency, statuses = self._latency.copy(), self._statuses.copy()
+        latency, statuses = self._latency_and_statuses()
         return {
             "health": self._monitor.stats().health,
             "requests": statuses.total(),

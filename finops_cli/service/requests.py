@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
@@ -16,21 +16,33 @@ from finops_cli.service.store.audit import Actor
 _KEY = "finops"
 
 
-class RequestHeaders(Headers):
-    """The headers of a request, found by their names without a search: each is asked for often."""
+class RequestHeaders(Mapping[str, str]):
+    """The headers of a request by their names, in any case of the letters: the first of each."""
+
+    __slots__ = ("is_repeated", "raw")
 
     def __init__(self, scope: Scope) -> None:
-        super().__init__(scope=scope)
-        self._first = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(self.raw)
-        }
+        given = scope["headers"]
+        self.raw: dict[bytes, bytes] = dict(reversed(given))
+        """The headers as they came, by their names in lower case: the doors read them here, for
+        each request passes them, and to decode a text costs more than to look at its bytes.
+        """
+        self.is_repeated = len(self.raw) < len(given)
+        """A name is given twice."""
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the first header of a name, in any case of its letters."""
-        return self._first.get(key.lower(), default)
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the first header of a name."""
+        found = self.raw.get(name.lower().encode("latin-1"))
+        return default if found is None else found.decode("latin-1")
 
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and key.lower() in self._first
+    def __getitem__(self, name: str) -> str:
+        return self.raw[name.lower().encode("latin-1")].decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self.raw)
+
+    def __len__(self) -> int:
+        return len(self.raw)
 
 
 @dataclass(slots=True, kw_only=True)

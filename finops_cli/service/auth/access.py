@@ -8,17 +8,32 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Protocol
 
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.auth.roles import RIGHTS, Right
 from finops_cli.service.auth.sessions import Sessions
 from finops_cli.service.auth.tokens import Now, TokenOwner, digest_of, find_owner
 from finops_cli.service.problems import ServiceError
+from finops_cli.service.requests import RequestHeaders
 
-_SCHEME = "bearer "
+_SCHEME = b"bearer "
 _MINUTE = timedelta(minutes=1)
+
+
+def bearer_token(headers: RequestHeaders) -> str | None:
+    """Return the token of the header Authorization; None without one."""
+    header = headers.raw.get(b"authorization", b"")
+    if header[: len(_SCHEME)].lower() != _SCHEME:
+        return None
+    return header[len(_SCHEME) :].decode("latin-1").strip()
+
+
+def address_of(scope: Scope) -> str:
+    """Return the address of the client; empty for a Unix socket."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 class TokenSource(Protocol):
@@ -63,25 +78,21 @@ class Access:
             }
         )
 
-    async def owner_of(
-        self, connection: HTTPConnection, headers: Headers
-    ) -> tuple[TokenOwner, str | None]:
-        """Return the owner behind a request, and the session if it has one.
+    async def owner_of_cookie(self, connection: HTTPConnection) -> tuple[TokenOwner, str]:
+        """Return the owner of the session of a browser, and the session.
 
-        Raises ServiceError 401 without a valid token, 429 after too many wrong ones; DatabaseLost.
+        Raises ServiceError 401 without a valid one; DatabaseLost.
         """
-        address = connection.client.host if connection.client else ""
-        header = headers.get("authorization", "")
-        if header.lower().startswith(_SCHEME):
-            return self.owner_of_token(header[len(_SCHEME) :].strip(), address), None
         session = connection.cookies.get(self.cookie)
         owner = None if session is None else await self._owner_of_session(session)
-        if owner is None:
+        if session is None or owner is None:
             raise _unknown("no token")
         return owner, session
 
     def owner_of_token(self, token: str, address: str) -> TokenOwner:
-        """Return the owner of `token`. Raises ServiceError 401, and 429 as `owner_of` does."""
+        """Return the owner of `token`. Raises ServiceError 401, and 429 after too many wrong
+        ones.
+        """
         owner = find_owner(self._tokens.owners(), token, self._now())
         if owner is not None:  # also where others at this address, such as 127.0.0.1, were wrong
             return owner

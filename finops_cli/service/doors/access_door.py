@@ -7,10 +7,10 @@ from http import HTTPStatus
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from finops_cli.service.auth.access import Access
+from finops_cli.service.auth.access import Access, address_of, bearer_token
 from finops_cli.service.auth.roles import Right
 from finops_cli.service.problems import ServiceError
-from finops_cli.service.requests import facts_in, facts_of
+from finops_cli.service.requests import RequestFacts, facts_in, facts_of
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/sign-in"})
 """Paths without a token: whether the service runs, and the form that takes the token."""
@@ -41,14 +41,22 @@ class AccessDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not (is_open(scope["path"]) or _is_start(scope)):
             facts = facts_in(scope)
-            owner, facts.session = await self._access.owner_of(HTTPConnection(scope), facts.headers)
+            token = bearer_token(facts.headers)
+            if token is None:
+                owner, facts.session = await self._access.owner_of_cookie(HTTPConnection(scope))
+            else:
+                owner = self._access.owner_of_token(token, address_of(scope))
             facts.name, facts.role = owner.name, owner.role
         await self._app(scope, receive, send)
 
 
 def require_right(connection: HTTPConnection, right: Right) -> None:
     """Raise ServiceError 403 if the owner of the token lacks `right`."""
-    facts = facts_of(connection)
+    check_right(facts_of(connection), right)
+
+
+def check_right(facts: RequestFacts, right: Right) -> None:
+    """Raise ServiceError 403 if the owner of the token lacks `right`."""
     if not facts.may(right):
         raise ServiceError(
             HTTPStatus.FORBIDDEN,

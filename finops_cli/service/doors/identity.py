@@ -30,7 +30,8 @@ _CACHE = (b"cache-control", b"no-store")
 DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 """The statuses of refusals that the audit log records."""
 _STATIC = "/static/"
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID = b"x-request-id"
+_NAME = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class IdentityDoor:
@@ -46,8 +47,9 @@ class IdentityDoor:
             await self._app(scope, receive, send)
             return
         headers = RequestHeaders(scope)
-        given = headers.get("x-request-id", "")
-        request_id = given if _NAME.fullmatch(given) else new_request_id()
+        given = headers.raw.get(_REQUEST_ID)
+        is_name = given is not None and _NAME.fullmatch(given)
+        request_id = given.decode() if given and is_name else new_request_id()
         facts = RequestFacts(request_id=request_id, headers=headers)
         keep_facts(scope, facts)
         status = 0
@@ -57,9 +59,8 @@ class IdentityDoor:
             if message["type"] == "http.response.start":
                 status, facts.is_answered = message["status"], True
                 given = message.get("headers", [])
-                headers = [*given, *_HEADERS, (b"x-request-id", request_id.encode())]
-                is_kept = any(name == _CACHE[0] for name, _ in given)
-                if not is_kept and not scope["path"].startswith(_STATIC):
+                headers = [*given, *_HEADERS, (_REQUEST_ID, request_id.encode())]
+                if _CACHE[0] not in dict(given) and not scope["path"].startswith(_STATIC):
                     headers.append(_CACHE)
                 message["headers"] = headers
             await send(message)

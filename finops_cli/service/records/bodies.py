@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import msgspec
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
@@ -19,13 +18,13 @@ JSON = "application/json"
 JSON_LINES = frozenset({"application/jsonl", "application/x-ndjson"})
 
 
-def media_type_of(headers: Headers) -> str:
+def media_type_of(headers: Mapping[str, str]) -> str:
     """Return the Content-Type without its parameters, in lower case.
 
     Raises ServiceError 415 for a packed body.
     """
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
+    encoding = headers.get("content-encoding")
+    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
         raise ServiceError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "media-type",
@@ -81,7 +80,7 @@ async def read_object(request: Request, kind: type[T], limit: int) -> tuple[T, b
         ) from error
 
 
-async def read_body(receive: Receive, headers: Headers, limit: int, cure: str) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[str, str], limit: int, cure: str) -> bytes:
     """Return the whole body. Raises ServiceError 413 above `limit` bytes."""
     refuse_announced(headers, limit, cure)
     parts: list[bytes] = []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import get_args
 
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import QueryParams
 
 from finops_cli.clock.facts import AsOf
 from finops_cli.clock.moments import parse_moment
@@ -70,7 +70,7 @@ def _refuse_others(query: QueryParams, accepted: tuple[str, ...]) -> None:
         raise wrong_value(repeated[0], "given twice", "one value")
 
 
-def read_time_limit(headers: Headers) -> float | None:
+def read_time_limit(headers: Mapping[str, str]) -> float | None:
     """Return the seconds of the header `Finops-Deadline`; None without it. Raises ServiceError 422.
 
     It can only shorten what the service takes by itself: a model has its own time limit.

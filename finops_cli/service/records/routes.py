@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from starlette.datastructures import QueryParams
@@ -25,7 +25,7 @@ from finops_cli.pipeline.line_pipeline import LinePipeline
 from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.scheduler import compare_with_earlier
 from finops_cli.pipeline.sentiment.output import SentimentLine
-from finops_cli.service.doors.access_door import require_right
+from finops_cli.service.doors.access_door import check_right, require_right
 from finops_cli.service.idempotency import HEADER, Idempotency, digest_body, respond
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.answering import (
@@ -57,11 +57,30 @@ _AT_ONCE = 8
 """Answers of some hundred microseconds each."""
 VERIFIED = "Finops-Verified"
 """The header that says whether every answer is verified, as exit status 0 of `finops run` does."""
+_VERIFIED_NAME = VERIFIED.lower().encode()
 _ACCEPTED = "application/json, or application/jsonl for a stream"
 _LINES = b"application/jsonl, a line for each record"
 _OBJECT = b"{"
 _NO_OPTIONS = AnswerOptions()
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class _Answer(NamedTuple):
+    """The answer to one record, or to a list of them."""
+
+    body: bytes
+    verified: bytes
+    """The value of the header `Finops-Verified`."""
+
+    async def send(self, send: Send) -> None:
+        """Send it with status 200, without the steps of a Response: it is the same each time."""
+        headers = [
+            (_VERIFIED_NAME, self.verified),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", JSON.encode()),
+        ]
+        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 class RecordEndpoint:
@@ -79,10 +98,13 @@ class RecordEndpoint:
         self._answering = answering
         self._streams = streams
         self._settings: ServeSettings = streams.settings
+        self._plain: LinePipeline | None = None
+        """The pipeline without options, from the first request on."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        require_right(HTTPConnection(scope), "answer")
-        headers = facts_in(scope).headers
+        facts = facts_in(scope)
+        check_right(facts, "answer")
+        headers = facts.headers
         options = self._read_options(scope["query_string"])
         media_type = media_type_of(headers)
         if media_type in JSON_LINES:
@@ -93,12 +115,25 @@ class RecordEndpoint:
             raise refuse_media_type(media_type, _ACCEPTED)
         seconds = read_time_limit(headers)
         body = await read_body(receive, headers, self._settings.limits["array_bytes"], JOBS)
-        async with limit_time(seconds):
-            if HEADER in headers and self._answering.backend.concurrency:
+        if self._answering.backend.concurrency and HEADER in headers:
+            async with limit_time(seconds):
                 response = await self._answer_once(HTTPConnection(scope), body, options)
-            else:
-                response = await self._answer(body, options)
-        await response(scope, receive, send)
+            await response(scope, receive, send)
+            return
+        if seconds is None:
+            answer = await self._answer(body, options)
+        else:
+            async with limit_time(seconds):
+                answer = await self._answer(body, options)
+        await answer.send(send)
+
+    def _pipeline(self, options: AnswerOptions) -> LinePipeline:
+        """Return the pipeline of the command; that without options needs no search for them."""
+        if options is not _NO_OPTIONS:
+            return self._answering.pipeline(self._command, options)
+        if self._plain is None:
+            self._plain = self._answering.pipeline(self._command, options)
+        return self._plain
 
     def _read_options(self, query: bytes) -> AnswerOptions:
         """Read the parameters; most requests have none. Raises ServiceError 422."""
@@ -115,12 +150,12 @@ class RecordEndpoint:
             if (kept := await self._idempotency.find(claim)) is not None:
                 return respond(kept)
             made = await self._answer(body, options)
-            verified = {VERIFIED: made.headers[VERIFIED]}
-            answer = KeptAnswer(made.status_code, verified, bytes(made.body))
+            verified = {VERIFIED: made.verified.decode()}
+            answer = KeptAnswer(HTTPStatus.OK, verified, made.body)
             return respond(await self._idempotency.answer(claim, lambda _: answer))
 
-    async def _answer(self, body: bytes, options: AnswerOptions) -> Response:
-        pipeline = self._answering.pipeline(self._command, options)
+    async def _answer(self, body: bytes, options: AnswerOptions) -> _Answer:
+        pipeline = self._pipeline(options)
         if body[:1] == _OBJECT and len(body) <= limits.LINE_BYTES:
             return await self._answer_one(body, pipeline)
         records = split_list(body, self._settings)
@@ -137,20 +172,19 @@ class RecordEndpoint:
         text = b",".join(line[:-1] for line in lines)
         return self._respond(b"[" + text + b"]", lines, summary)
 
-    async def _answer_one(self, body: bytes, pipeline: LinePipeline) -> Response:
+    async def _answer_one(self, body: bytes, pipeline: LinePipeline) -> _Answer:
         """Answer one record: nothing before it can have its name or its sources."""
         result = await self._answering.answer_batch(pipeline, Batch(1, [body], 0))
         [line] = result.lines
-        if result.summary.statuses["rejected"]:
+        if "rejected" in result.summary.statuses:
             refuse_text(body)  # only now: the pipeline has read what it has not rejected
             raise unusable(pipeline.line_type.read(line))
         return self._respond(line, result.lines, result.summary)
 
-    def _respond(self, body: bytes, lines: list[bytes], summary: RunSummary) -> Response:
+    def _respond(self, body: bytes, lines: list[bytes], summary: RunSummary) -> _Answer:
         self._streams.metrics.records(self._command, summary)
         self._streams.alarms.see(lines)
-        verified = {VERIFIED: "true" if summary.all_verified else "false"}
-        return Response(body, headers=verified, media_type=JSON)
+        return _Answer(body, b"true" if summary.all_verified else b"false")
 
 
 def split_list(body: bytes, settings: ServeSettings) -> list[bytes] | None:
