@@ -7,7 +7,7 @@ no web framework. Figures are of the last minute, of the last hour and since the
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
@@ -159,8 +159,11 @@ class SystemMonitor:
         status: str,
         latency_ms: float | None = None,
         predictions: Mapping[str, str] | None = None,
+        masked: Iterable[str] = (),
     ) -> None:
-        """Count one answered record: its status, and its answers by kind (tier, label ...)."""
+        """Count one answered record: its status, its answers by kind (tier, label ...), and the
+        kinds of personal data that were masked in it.
+        """
         step = None if latency_ms is None else step_of(latency_ms)
         with self._lock:
             self._commands[command] += 1
@@ -170,6 +173,8 @@ class SystemMonitor:
                     part.latency[step] += 1
             for kind, value in (predictions or {}).items():
                 self._predictions[kind][value] += 1
+            if masked:
+                self._masked.update(masked)
 
     def records(self, command: str, summary: RunSummary) -> None:
         """Count the records of a batch, or of one answer, by their summary."""

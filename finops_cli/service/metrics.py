@@ -21,9 +21,12 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.utils import floatToGoString
 
+from finops_cli.domain.triage import Triage
 from finops_cli.monitoring.latencies import percentile_ms, step_of
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.monitoring.system_monitor import SystemMonitor
+from finops_cli.pipeline.output import Line
+from finops_cli.pipeline.sentiment.output import SentimentLine
 
 PROMETHEUS = CONTENT_TYPE_LATEST
 _PERCENTILES = (50, 95, 99)
@@ -34,7 +37,7 @@ _OUR_FAULT = 500
 _COUNTERS = {
     "records": ("Answered records by command and status.", ("command", "status")),
     "predictions": (
-        "Answers by kind (tier, category, action) and value.",
+        "Answers by kind (tier, category, action, label) and value.",
         ("kind", "value"),
     ),
 }
@@ -62,6 +65,16 @@ class _Durations:
         """Return the requests up to each bound, and the seconds of all."""
         names = map(floatToGoString, self.bounds)
         return list(zip(names, accumulate(self.buckets), strict=True)), self.seconds
+
+
+def predictions_of(line: Line | SentimentLine) -> dict[str, str]:
+    """Return the answers of a line by their kind."""
+    if isinstance(line, SentimentLine):
+        return {} if line.sentiment is None else {"label": line.sentiment.label}
+    triage = line.triage
+    if not isinstance(triage, Triage):
+        return {}
+    return {"tier": triage.priority_tier, "category": triage.category, "action": triage.action}
 
 
 class Metrics:
@@ -129,10 +142,22 @@ class Metrics:
                 ("tier", summary.tiers),
                 ("category", summary.categories),
                 ("action", summary.actions),
+                ("label", summary.labels),
             ):
                 for value, count in counts.items():
                     predictions[kind, value] += count
         self._monitor.records(command, summary)
+
+    def record(self, command: str, line: Line | SentimentLine) -> None:
+        """Count one answer of the rules to `command`."""
+        predictions = predictions_of(line)
+        masked = line.pii if isinstance(line, SentimentLine) else line.provenance.masked or ()
+        with self._lock:
+            self._counts["records"][command, line.status] += 1
+            counted = self._counts["predictions"]
+            for each in predictions.items():
+                counted[each] += 1
+        self._monitor.record(command, line.status, line.provenance.latency_ms, predictions, masked)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the counts when somebody asks for them: to count is a sum in a dictionary."""

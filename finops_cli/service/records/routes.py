@@ -22,7 +22,7 @@ from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline.clock_lines import ClockLine
 from finops_cli.pipeline.earlier_lines import EarlierLines
 from finops_cli.pipeline.line_pipeline import LinePipeline
-from finops_cli.pipeline.output import Line
+from finops_cli.pipeline.output import Line, encode
 from finops_cli.pipeline.scheduler import compare_with_earlier
 from finops_cli.pipeline.sentiment.output import SentimentLine
 from finops_cli.service.doors.access_door import check_right, require_right
@@ -174,12 +174,23 @@ class RecordEndpoint:
 
     async def _answer_one(self, body: bytes, pipeline: LinePipeline) -> _Answer:
         """Answer one record: nothing before it can have its name or its sources."""
+        if not pipeline.backend.concurrency:
+            return self._answer_by_rules(body, pipeline)
         result = await self._answering.answer_batch(pipeline, Batch(1, [body], 0))
         [line] = result.lines
         if "rejected" in result.summary.statuses:
-            refuse_text(body)  # only now: the pipeline has read what it has not rejected
-            raise unusable(pipeline.line_type.read(line))
+            raise _unusable_in(body, pipeline.line_type.read(line))
         return self._respond(line, result.lines, result.summary)
+
+    def _answer_by_rules(self, body: bytes, pipeline: LinePipeline) -> _Answer:
+        """Answer one record without a model, and without the counts of a batch."""
+        line = pipeline.process(1, body).line
+        if line.status == "rejected":
+            raise _unusable_in(body, line)
+        text = encode(line)
+        self._streams.metrics.record(self._command, line)
+        self._streams.alarms.see([text])
+        return _Answer(text, b"true" if line.status == "ok" else b"false")
 
     def _respond(self, body: bytes, lines: list[bytes], summary: RunSummary) -> _Answer:
         self._streams.metrics.records(self._command, summary)
@@ -227,6 +238,12 @@ def not_json(what: str) -> ServiceError:
 
 def _too_many(what: str) -> ServiceError:
     return ServiceError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", f"{what}; {JOBS}")
+
+
+def _unusable_in(body: bytes, line: Line | SentimentLine) -> ServiceError:
+    """Return the error for a body that holds one record. Raises ServiceError 400 for no JSON."""
+    refuse_text(body)  # only now: the pipeline has read what it has not rejected
+    return unusable(line)
 
 
 def unusable(line: Line | SentimentLine | ClockLine) -> ServiceError:
