@@ -141,17 +141,15 @@ class SystemMonitor:
         with self._lock:
             self._in_work -= 1
 
-    def request(self, seconds: float, *, is_error: bool = False) -> None:
-        """Count a request that took `seconds`. `is_error`: it failed by a fault of ours."""
-        self.request_in(step_of(seconds * _MS), is_error=is_error)
-
-    def request_in(self, step: int, *, is_error: bool = False) -> None:
-        """Count a request by the step of its latency (`monitoring.latencies`)."""
+    def request(self, seconds: float, *, is_error: bool = False) -> int:
+        """Count a request, and return the step of its time. `is_error`: by a fault of ours."""
+        step = step_of(seconds * _MS)
         with self._lock:
             for part in self._parts():
                 part.requests += 1
                 part.failures += is_error
                 part.latency[step] += 1
+        return step
 
     def record(
         self,
@@ -161,9 +159,7 @@ class SystemMonitor:
         predictions: Mapping[str, str] | None = None,
         masked: Iterable[str] = (),
     ) -> None:
-        """Count one answered record: its status, its answers by kind (tier, label ...), and the
-        kinds of personal data that were masked in it.
-        """
+        """Count a record: its status, its answers by kind, the kinds of masked personal data."""
         step = None if latency_ms is None else step_of(latency_ms)
         with self._lock:
             self._commands[command] += 1

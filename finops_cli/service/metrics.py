@@ -22,7 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.utils import floatToGoString
 
 from finops_cli.domain.triage import Triage
-from finops_cli.monitoring.latencies import percentile_ms, step_of
+from finops_cli.monitoring.latencies import percentile_ms
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.monitoring.system_monitor import SystemMonitor
 from finops_cli.pipeline.output import Line
@@ -31,7 +31,6 @@ from finops_cli.pipeline.sentiment.output import SentimentLine
 PROMETHEUS = CONTENT_TYPE_LATEST
 _PERCENTILES = (50, 95, 99)
 _SAMPLE_PERCENTILE = 95
-_MS = 1000
 _OUR_FAULT = 500
 
 _COUNTERS = {
@@ -122,8 +121,7 @@ class Metrics:
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that has ended."""
-        step = step_of(seconds * _MS)
-        self._monitor.request_in(step, is_error=status >= _OUR_FAULT)
+        step = self._monitor.request(seconds, is_error=status >= _OUR_FAULT)
         with self._lock:
             durations = self._seconds.get(route)
             if durations is None:
