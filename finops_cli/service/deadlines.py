@@ -1,12 +1,58 @@
-"""Ends connections that send too slowly, which uvicorn itself waits for without end."""
+"""Ends connections that send too slowly, which uvicorn itself waits for without end, and sends the
+head and the body of an answer together.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from finops_cli.kb.chapters.serve import ServeSettings
+
+
+class JoinedWrites(asyncio.Transport):
+    """A connection that sends the head of an answer with the first part of its body.
+
+    uvicorn writes them one after the other, and the event loop hands each to the system at once:
+    the second call cost a tenth of the processor time of a triage. A head waits at most until the
+    event loop turns.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport, self._loop = transport, loop
+        self._held = b""
+        self.holds_next = False
+        """The next bytes are the head of an answer."""
+        self.is_closing = transport.is_closing  # type: ignore[method-assign]
+        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
+        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
+        self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
+
+    def write(self, data: Any) -> None:
+        """Send `data`; a head waits for what follows it."""
+        if self.holds_next:
+            self.holds_next = False
+            self._held += data
+            self._loop.call_soon(self.flush)
+        elif self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._held and not self._transport.is_closing():
+            self._transport.write(self._held)
+        self._held = b""
+
+    def close(self) -> None:
+        """Send what waits, and close the connection."""
+        self.flush()
+        self._transport.close()
 
 
 class DeadlineProtocol(HttpToolsProtocol):
@@ -15,7 +61,8 @@ class DeadlineProtocol(HttpToolsProtocol):
     settings: ServeSettings
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        self._joined = JoinedWrites(transport, self.loop)
+        super().connection_made(self._joined)
         self._begin(is_head=True)
         self._watch = self.loop.call_later(self.settings.times["watch"], self._look)
 
@@ -32,6 +79,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def on_headers_complete(self) -> None:
+        self._joined.holds_next = True
         super().on_headers_complete()
         self._begin(is_head=False)
 

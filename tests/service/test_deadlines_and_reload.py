@@ -1,10 +1,11 @@
-"""The header Finops-Deadline, and models that are loaded again."""
+"""The header Finops-Deadline, models that are loaded again, and how an answer is sent."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from starlette.datastructures import Headers
 from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.engine import Engine
+from finops_cli.service.deadlines import JoinedWrites
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.query import limit_time, read_time_limit
 from finops_cli.service.records.when_down import reload_model
@@ -57,6 +59,57 @@ def test_time_limit_leaves_other_timeouts_alone() -> None:
         asyncio.run(wait())
     with pytest.raises(ServiceError, match=r"0\.001 s"):
         asyncio.run(overrun())
+
+
+class _Wire(asyncio.Transport):
+    """A connection that keeps each part that the system would get."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        self.sent.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_head_and_body_are_sent_together() -> None:
+    """The head of an answer goes with the first part of its body; later parts go at once."""
+
+    async def answer() -> list[bytes]:
+        wire = _Wire()
+        joined = JoinedWrites(wire, asyncio.get_running_loop())
+        joined.holds_next = True
+        for part in (b"head,", b"body", b"more"):
+            joined.write(part)
+        await asyncio.sleep(0)
+        return wire.sent
+
+    assert asyncio.run(answer()) == [b"head,body", b"more"]
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_head_without_a_body_is_not_kept(is_closed: bool) -> None:
+    """A head that nothing follows is sent when the loop turns, and before the connection ends."""
+
+    async def answer() -> list[bytes]:
+        wire = _Wire()
+        joined = JoinedWrites(wire, asyncio.get_running_loop())
+        joined.holds_next = True
+        joined.write(b"head")
+        if is_closed:
+            joined.close()
+        else:
+            await asyncio.sleep(0)
+        return wire.sent
+
+    assert asyncio.run(answer()) == [b"head"]
 
 
 def test_engine_has_no_model_to_reload() -> None:
