@@ -24,17 +24,9 @@ def models_bytes(models: BackendRequest) -> int:
     Model files need their contexts too. Of folders the weights are counted.
     """
     if models.backend == "llama-cpp":
-        from finops_cli.models import bundled
-        from finops_cli.models.llama_cpp.connect import build_profile
-        from finops_cli.models.llama_cpp.memory import memory_bytes
-        from finops_cli.models.modelfile import typed_parameters
+        from finops_cli.models.llama_cpp.connect import needed_bytes
 
-        total = 0
-        for stage, path in models.or_bundled().files.items():
-            name = bundled.read_prompt_modelfile(stage, path)
-            profile = build_profile(path, typed_parameters(bundled.modelfile(name)), "")
-            total += memory_bytes(profile.load)
-        return total
+        return needed_bytes(models.or_bundled().files)
     folders = [*models.folders.values(), *models.adapters.values()]
     return sum(file.stat().st_size for each in folders for file in each.glob("*.safetensors"))
 

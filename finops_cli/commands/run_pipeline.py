@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
@@ -26,8 +25,9 @@ from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_
 from finops_cli.commands.output_forms import open_made
 from finops_cli.commands.run_options import ModelOptions, RunOptions, backend_request, tone_of
 from finops_cli.commands.run_view import RunView, choose_format, open_view
+from finops_cli.commands.stats_file import refuse_stats
 from finops_cli.commands.table_options import TableOptions, open_lines, open_several
-from finops_cli.commands.tone_options import open_tone
+from finops_cli.commands.tone_options import open_tone, report_tone, tone_bytes
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -212,6 +212,7 @@ def run_pipeline(
             run_summary = run(config, pipeline, progress.update)
         changes = backend.model_changes()
     report_run(run_summary, given, changes, options.quiet, selected.describe_sharing())
+    report_tone(pipeline.tone)
     return _make_result(run_summary, pipeline, are_changed=bool(changes))
 
 
@@ -263,34 +264,6 @@ def _refuse_unguarded_text(pipeline: Pipeline, source: InputSource) -> None:
 
     if isinstance(pipeline.redaction, RequireGuard):
         pipeline.redaction.look_ahead(source, pipeline.parse)
-
-
-def refuse_stats(stats: Path | None, config: RunConfig) -> None:
-    """Raises UsageError when the statistics would overwrite a file of the run, or a stream."""
-    from finops_cli.files.safe_io import refuse_unwritable
-    from finops_cli.pipeline.resume import note_path
-    from finops_cli.pipeline.run import read_files, settings_files
-
-    if stats is None:
-        return
-    _refuse_streams(stats)
-    written = [config.output, None if config.made is None else config.made.target]
-    notes = [note_path(path) for path in written if path is not None]
-    read = [*read_files(config), *written, *notes, *settings_files(config)]
-    refuse_unwritable(stats, read, "--stats-json")
-
-
-def _refuse_streams(stats: Path) -> None:
-    """Raises UsageError when the statistics would overwrite stdout or the file behind stderr."""
-    if str(stats) == "-":
-        raise UsageError("--stats-json -: stdout is for the lines", "give a file")
-    for stream, number in (("stdout", 1), ("stderr", 2)):
-        try:
-            same = os.path.samestat(os.fstat(number), stats.stat())
-        except OSError:  # closed, or not there yet
-            continue
-        if same and (number == 1 or stats.is_file()):
-            raise UsageError(f"--stats-json {stats}: {stream} goes there", "give another file")
 
 
 def run_config(
@@ -372,7 +345,7 @@ def _open_pipeline(
     if policy is not None and not policy.is_regulation:  # else each record is rejected
         policy.refuse_outside()
     request = backend_request(context, options, models, sequence.models)
-    selected = select_backend(request, kb)
+    selected = select_backend(replace(request, beside_bytes=tone_bytes(models)), kb)
     is_auto = options.backend == AUTO
     # --quiet still reports that records go to models, and that named model files are not used
     asks_models = selected.backend.origin.is_model

@@ -16,7 +16,7 @@ from finops_cli.commands.help_examples import show_examples
 from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
 from finops_cli.commands.output_forms import refuse_made_form
 from finops_cli.commands.run_options import RunOptions, with_shared_options
-from finops_cli.commands.run_pipeline import refuse_stats, report_run
+from finops_cli.commands.run_pipeline import report_run
 from finops_cli.commands.run_summary import wrap_label
 from finops_cli.commands.sentiment_options import (
     SentimentBackend,
@@ -24,6 +24,7 @@ from finops_cli.commands.sentiment_options import (
     Texts,
     sentiment_request,
 )
+from finops_cli.commands.stats_file import refuse_stats
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,11 +7,30 @@ from typing import TYPE_CHECKING
 import typer
 
 from finops_cli.commands.options import is_typed
+from finops_cli.commands.run_options import tone_of
 
 if TYPE_CHECKING:
     from finops_cli.commands.run_options import ModelOptions
     from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.pipeline.sentiment.tone import ToneReader
+
+
+def tone_bytes(models: ModelOptions) -> int:
+    """Estimate the memory of the model file of --sentiment, which stays loaded during a run; 0
+    where no model file may be asked.
+    """
+    from finops_cli.models.backends import AUTO
+    from finops_cli.models.bundled import model_files
+    from finops_cli.models.llama_cpp.connect import needed_bytes
+    from finops_cli.models.sentiment.classifier import STAGE
+
+    wanted = tone_of(models)
+    if wanted not in (AUTO, "llama-cpp"):
+        return 0
+    path = getattr(models, "sentiment_gguf", None)
+    if path is None and wanted == "llama-cpp":
+        path = model_files((STAGE,)).get(STAGE)
+    return needed_bytes({STAGE: path}) if path is not None and path.is_file() else 0
 
 
 def open_tone(
@@ -59,3 +78,12 @@ def open_tone(
     for text in (*chosen, *selected.notices):
         typer.echo(wrap_label("sentiment", text), err=True)
     return ToneReader(selected.classifier, kb)
+
+
+def report_tone(tone: ToneReader | None) -> None:
+    """Report once on stderr that the baseline answered for the model of the tone, and why."""
+    from finops_cli.commands.run_summary import wrap_label
+
+    note = "" if tone is None else tone.describe_fallbacks()
+    if note:
+        typer.echo(wrap_label("sentiment", note), err=True)

@@ -37,6 +37,9 @@ class BackendRequest:
     """Folders that transformers saved, by stage."""
     adapters: Mapping[StageName, Path] = field(default_factory=dict)
     """Folders that PEFT saved, by stage; each is for the folder of its stage."""
+    beside_bytes: int = 0
+    """Memory of a model of another task of the call, which stays loaded beside those of the stages.
+    """
     load_in_4bit: bool = False
     """Quantize the models of folders to NF4 while loading them; needs CUDA."""
     api_key_file: Path | None = None

@@ -86,7 +86,7 @@ class Pipeline:
         """
         self.sequence = sequence
         self.backend: Backend = backend if tone is None else BackendWithTone(backend, tone)
-        self._tone = tone
+        self.tone = tone
         self.kb = kb
         self.keeps_raw = keeps_raw
         self.redaction = redaction
@@ -117,7 +117,7 @@ class Pipeline:
             self.sequence.command,
             strict_input=self.inputs.is_strict,
             clock=None if self.moment is None else self.moment.fingerprint,
-            options=None if self._tone is None else self._tone.fingerprint,
+            options=None if self.tone is None else self.tone.fingerprint,
         )
 
     def parse(self, line: bytes) -> ParseResult[Any]:
@@ -243,7 +243,7 @@ class Pipeline:
             resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
             allotment=outcome.allotment if self.sequence.shows_book else UNSET,
             book=outcome.place if self.sequence.shows_book else UNSET,
-            tone=UNSET if self._tone is None else outcome.tone,
+            tone=UNSET if self.tone is None else outcome.tone,
             clock=UNSET if self.clock is None else outcome.clock,
             clock_skipped=UNSET if outcome.clock_skipped is None else outcome.clock_skipped,
             warnings=outcome.warnings or [],

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from finops_cli import extras
+from finops_cli.commands.run_options import RunModelOptions
+from finops_cli.commands.tone_options import tone_bytes
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.files.digests import sha256_of_file
@@ -25,6 +27,7 @@ from finops_cli.models.llama_cpp.connect import (
     WorkerLayout,
     build_profile,
     must_take_turns,
+    needed_bytes,
     open_llama_cpp,
     worker_layout,
 )
@@ -196,6 +199,34 @@ def test_models_alternate_above_a_part_of_the_free_memory() -> None:
     assert not must_take_turns([40, 30], 100, 70)
     assert not must_take_turns([90], 100, 70)
     assert not must_take_turns([90, 90], None, 70)
+    assert must_take_turns([40, 25], 100, 70, beside=6)
+    assert not must_take_turns([40, 25], 100, 70, beside=5)
+    assert not must_take_turns([90], 100, 70, beside=90)
+
+
+@pytest.mark.llama
+def test_model_of_the_tone_counts_for_memory(
+    kb: KnowledgeBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third model, which reads the tone and stays loaded, counts beside those of the fails: two
+    that fit alone alternate beside it.
+    """
+    pytest.importorskip("llama_cpp")
+    path = write_tiny_gguf(tmp_path / "m.gguf")
+    files: dict[StageName, Path] = {"triage": path, "resolver": path}
+    free = 2 * needed_bytes(files)
+    monkeypatch.setattr("finops_cli.models.llama_cpp.connect.read_available_memory", lambda: free)
+    tone = RunModelOptions(sentiment="llama-cpp", sentiment_gguf=path)
+    assert tone_bytes(tone) == needed_bytes({"sentiment": path}) > 0
+    assert tone_bytes(RunModelOptions(sentiment="baseline", sentiment_gguf=path)) == 0
+    assert tone_bytes(RunModelOptions()) == 0
+    alternate = [
+        open_llama_cpp(
+            BackendRequest(backend="llama-cpp", ggufs=files, beside_bytes=beside), kb
+        ).must_alternate
+        for beside in (0, free)
+    ]
+    assert alternate == [False, True]
 
 
 def model_of_file(path: Path, kb: KnowledgeBase, memory: set[str]) -> LlamaCppModel:

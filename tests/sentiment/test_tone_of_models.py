@@ -48,6 +48,8 @@ def test_server_of_the_tone_is_named_beside_the_engine(
     assert (first["tone"]["backend"], first["tone"]["status"]) == ("ollama", status)
     assert (first["tone"]["sentiment"]["label"], "219-09" in asked) == ("negative", False)
     assert [flag for flag in first["tone"]["flags"] if flag != "low_confidence"] == flags
+    note = b"sentiment    the baseline labelled 2 of 2 texts in place of finops-sentiment:"
+    assert done.stderr.count(note) == (status == "fallback")
     assert finops("check", "-", "-q", "--fails", fails, stdin=done.stdout).returncode == 0
 
 
@@ -63,7 +65,7 @@ def test_host_without_a_server_is_still_refused(tone: str, fails: Path, finops: 
 @pytest.mark.slow
 def test_model_file_is_asked_for_the_tone(fails: Path, finops: Finops, tmp_path: Path) -> None:
     """--sentiment=llama-cpp loads a model file beside the rules. This one has no first token of its
-    own for each label, so the baseline answers for it, and the line says so.
+    own for each label, so the baseline answers for it; each line says so, and stderr once why.
     """
     pytest.importorskip("llama_cpp")
     path = tmp_path / "tone.gguf"
@@ -74,4 +76,7 @@ def test_model_file_is_asked_for_the_tone(fails: Path, finops: Finops, tmp_path:
     for line in (first, third):
         assert (line["tone"]["backend"], line["tone"]["model"]) == ("llama-cpp", "tone.gguf")
         assert (line["tone"]["status"], line["tone"]["source"]) == ("fallback", "calibrated")
+    said = b" ".join(done.stderr.split())
+    assert said.count(b"the baseline labelled 2 of 2 texts in place of tone.gguf") == 1
+    assert b"no separate first token for each choice" in said
     assert finops("check", "-", "-q", "--fails", fails, stdin=done.stdout).returncode == 0

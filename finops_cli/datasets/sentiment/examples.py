@@ -13,6 +13,7 @@ import hashlib
 import math
 import random
 import re
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -93,11 +94,17 @@ def _place(place: int, block: int, seed: int, split: SentenceSplit) -> tuple[Reg
     Labels repeat every three places and registers every four, so every twelve contain each pair
     once. The block decides the order.
     """
+    registers, labels = _order(block, seed, split)
+    return registers[place % len(registers)], labels[place % len(labels)]
+
+
+@lru_cache(maxsize=64)
+def _order(block: int, seed: int, split: SentenceSplit) -> tuple[list[Register], list[Label]]:
     order = rng(seed, f"sentiment {split} order", block)
     labels, registers = list(LABELS), list(REGISTERS)
     order.shuffle(labels)
     order.shuffle(registers)
-    return registers[place % len(registers)], labels[place % len(labels)]
+    return registers, labels
 
 
 def _pools(cell: Cell, split: SentenceSplit) -> tuple[tuple[Template, ...], ...]:
@@ -135,12 +142,19 @@ def _key(template: Template, visit: int, seed: int, split: SentenceSplit) -> int
     Steps that share no divisor with the number of keys reach every key once before any repeats.
     """
     keys = template.keys()
-    draw = rng(seed, f"sentiment {split} keys {template.id}", 0)
+    start, step = _walk(keys, template.id, seed, split)
+    return (start + step * visit) % keys
+
+
+@lru_cache(maxsize=4096)
+def _walk(keys: int, template: str, seed: int, split: SentenceSplit) -> tuple[int, int]:
+    """Return the first key of a template, and the step to the next."""
+    draw = rng(seed, f"sentiment {split} keys {template}", 0)
     start = draw.randrange(keys)
     step = draw.randrange(1, keys)
     while math.gcd(step, keys) != 1:
         step = draw.randrange(1, keys)
-    return (start + step * visit) % keys
+    return start, step
 
 
 def _text(template: Template, key: int, draw: random.Random) -> str:

@@ -105,7 +105,10 @@ def open_llama_cpp(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppModel:
         settings=settings_text(request, options),
     )
     needs = [memory_bytes(made.load) for made in profiles.values()]
-    must_alternate = must_take_turns(needs, read_available_memory(), kb.models.memory_pct)
+    available = read_available_memory()
+    must_alternate = must_take_turns(
+        needs, available, kb.models.memory_pct, beside=request.beside_bytes
+    )
     return LlamaCppModel(
         origin=origin,
         profiles=profiles,
@@ -152,12 +155,17 @@ def _require_files(request: BackendRequest) -> dict[StageName, Path]:
     return files
 
 
-def must_take_turns(needs: Sequence[int], available: int | None, share_pct: int) -> bool:
+def must_take_turns(
+    needs: Sequence[int], available: int | None, share_pct: int, *, beside: int = 0
+) -> bool:
     """Return true if the models are too large to be loaded together.
 
-    `needs` is in bytes. The result is false if the available memory is unknown.
+    `needs` is in bytes, and so is `beside`, the memory of a model that takes no turns with them.
+    The result is false if the available memory is unknown.
     """
-    return len(needs) > 1 and available is not None and 100 * sum(needs) > share_pct * available
+    if len(needs) < 2 or available is None:
+        return False
+    return 100 * (sum(needs) + beside) > share_pct * available
 
 
 def read_available_memory() -> int | None:
@@ -207,6 +215,15 @@ def build_profile(
         prefix=prefix,
     )
     return Profile(load=load, sampling=sampling, stops=stops, max_tokens=max_tokens)
+
+
+def needed_bytes(files: Mapping[StageName, Path], sequences: int | None = None) -> int:
+    """Estimate the memory of model files that are loaded together, with their contexts."""
+    total = 0
+    for stage, path in files.items():
+        options = typed_parameters(bundled.modelfile(bundled.read_prompt_modelfile(stage, path)))
+        total += memory_bytes(build_profile(path, options, "", sequences).load)
+    return total
 
 
 class RequestSettings(NamedTuple):

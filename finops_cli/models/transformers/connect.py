@@ -73,7 +73,9 @@ def open_transformers(request: BackendRequest, kb: KnowledgeBase) -> LlamaCppMod
         profiles={stage: each.profile for stage, each in opened.items()},
         settings=kb.models,
         timeout=request.timeout,
-        must_alternate=must_take_turns(needs, read_available_memory(), kb.models.memory_pct),
+        must_alternate=must_take_turns(
+            needs, read_available_memory(), kb.models.memory_pct, beside=request.beside_bytes
+        ),
         start=lambda load: WorkerProcess(load, WORKER_COMMAND),
         runtime=TRANSFORMERS,
     )

@@ -23,6 +23,9 @@ class LabelledText(NamedTuple):
     status: Status = "ok"
     reply: str | None = None
     error: str | None = None
+    """The rule (`reply.*`) by which the backend failed."""
+    reason: str = ""
+    """Why the baseline answered, in words; empty where the backend did."""
     attempts: int = 1
     format_warnings: tuple[str, ...] = ()
 
@@ -49,7 +52,7 @@ class Labeller:
             answer = self.classifier.classify(text)
         except ModelError as failure:
             received = Classification(None, "none", failure.received)
-            return self._settle(text, received, failure.rule)
+            return self._settle(text, received, failure)
         if answer.sentiment is None:
             return self._settle(text, answer, None)
         flags = self.flags(answer.sentiment, is_truncated=answer.is_truncated)
@@ -71,9 +74,12 @@ class Labeller:
         flags += ["truncated"] * is_truncated
         return tuple(flags)
 
-    def _settle(self, text: str, answer: Classification, rule: str | None) -> LabelledText:
-        """Answer for a model that gave no label. `rule` None: it said something else."""
-        invalid: tuple[Flag, ...] = ("invalid_label",) if rule is None else ()
+    def _settle(
+        self, text: str, answer: Classification, failure: ModelError | None
+    ) -> LabelledText:
+        """Answer for a model that gave no label. `failure` None: it said something else."""
+        rule = None if failure is None else failure.rule
+        invalid: tuple[Flag, ...] = ("invalid_label",) if failure is None else ()
         warnings = answer.format_warnings
         if self._on_violation == "reject":
             return LabelledText(
@@ -98,5 +104,6 @@ class Labeller:
             "fallback",
             answer.reply,
             rule,
+            "the reply is not a label" if failure is None else str(failure),
             format_warnings=warnings,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.resolution import Resolution, ResolverInput
@@ -34,6 +35,8 @@ class ToneReader:
     def __init__(self, classifier: Classifier, kb: KnowledgeBase) -> None:
         self.classifier = classifier
         self._labeller = Labeller(classifier, kb.sentiment.low_confidence)
+        self._counting = Lock()
+        self._read, self._replaced, self._reason = 0, 0, ""
 
     @property
     def fingerprint(self) -> str:
@@ -41,6 +44,18 @@ class ToneReader:
         origin = self.classifier.origin
         digest = None if origin.digests is None else origin.digests.get(STAGE)
         return f"--sentiment {origin.name} {origin.models.get(STAGE)} {digest} {origin.settings}"
+
+    def describe_fallbacks(self) -> str:
+        """Say how many texts the baseline labelled in place of the model, and why it did the first
+        time; empty if it did not.
+        """
+        if not self._replaced:
+            return ""
+        name = self.classifier.origin.models.get(STAGE) or self.classifier.origin.name
+        return (
+            f"the baseline labelled {self._replaced:,} of {self._read:,} texts in place of {name}:"
+            f" {self._reason}"
+        )
 
     def read(self, notes: str | None, *, is_withheld: bool = False) -> Tone | None:
         """Return the tone of `notes`, as the guard masked them; None without notes.
@@ -58,6 +73,10 @@ class ToneReader:
                 model=model, digest=digest,
             )  # fmt: skip
         found = self._labeller.label(notes)
+        with self._counting:
+            self._read += 1
+            self._replaced += bool(found.reason)
+            self._reason = self._reason or found.reason
         return Tone(
             sentiment=found.sentiment,
             flags=found.flags,
