@@ -91,5 +91,8 @@ class Stage:
     """Read rows from the user's own file (`--phrasebank`), with personal data masked."""
     scratchpad: Scratchpad | None = None
     """Its examples with a scratchpad, for `data.format=scratchpad`; None where it has none."""
+    vary_row: Callable[[int, int, KnowledgeBase, Profile], Row] | None = None
+    """Make an example as `make_row` does, a training row in other words, for `data.format=varied`.
+    """
     in_default_set: bool = True
     """`finops generate` without --stage makes this dataset."""

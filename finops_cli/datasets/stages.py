@@ -12,6 +12,7 @@ from finops_cli.datasets.grading import Grade, grade_answer, grade_label
 from finops_cli.datasets.rows import Row
 from finops_cli.datasets.scratchpad import examples
 from finops_cli.datasets.sentiment import rows as sentiment
+from finops_cli.datasets.sentiment import variations
 from finops_cli.datasets.stage_type import Features, LabelAnswers, Stage, TaskAnswers
 from finops_cli.domain import exact_json
 from finops_cli.domain.finding import Finding
@@ -97,6 +98,7 @@ STAGES: dict[StageName, Stage] = {
             requirements_of_rows=sentiment.sentence_requirements,
             max_distinct_rows=sentiment.max_distinct_sentences,
             import_rows=sentiment.phrasebank_rows,
+            vary_row=variations.varied_row,
             in_default_set=False,
         ),
     )

@@ -14,7 +14,7 @@ from tests.support.program import ROOT
     ("file", "preset", "parts"),
     [
         ("mistral", None, {"base.shape": "mistral-7b", "base.pad_token": "<unk>"}),
-        ("tiny-sentiment", "tiny-cpu", {"training.optimizer": "muon", "base.scratch.layers": 2}),
+        ("tiny-sentiment", "tiny-cpu", {"training.optimizer": "muon", "data.format": "varied"}),
     ],
 )
 def test_bundled_settings_give_a_consistent_recipe(

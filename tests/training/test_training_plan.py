@@ -140,7 +140,7 @@ def test_dry_run_status_says_whether_the_recipe_is_wrong(
         (
             "tiny-cpu",
             ["data.format=cart"],
-            "data.format is cart. Expected one of: card, scratchpad.",
+            "data.format is cart. Expected one of: card, scratchpad, varied.",
         ),
         (
             None,

@@ -11,6 +11,7 @@ from finops_cli.kb.compiler import Compiler
 
 _ROWS = ("train", "calibration", "test", "calibration_pct", "test_pct")
 _CLASSIFIER = ("steps", "batch", "warmup_steps", "max_tokens", "rate_millionths", "seed")
+_VARIATIONS = ("swap_pct", "dropout_pct")
 _BASELINE = ("features", "min_rows", "penalty", "iterations", "dropout_pct", "seed")
 
 
@@ -23,6 +24,8 @@ class SentimentSettings:
     rows: Mapping[str, int]
     """Sentences of each split, and percent of a user's texts."""
     baseline: Mapping[str, int]
+    variations: Mapping[str, int]
+    """How often words of training rows are changed and left out, in percent."""
     classifier: Mapping[str, int]
     """How a DistilBERT is trained."""
 
@@ -42,6 +45,7 @@ def compile_sentiment(c: Compiler) -> SentimentSettings:
         low_confidence=low,
         rows=rows,
         baseline=c.wholes("sentiment.baseline", _BASELINE),
+        variations=c.wholes("sentiment.variations", _VARIATIONS),
         classifier=c.wholes("sentiment.classifier", _CLASSIFIER),
     )
 

@@ -5,7 +5,8 @@ grading of answers.
 
 `card` is the format of the published models and of `finops generate`. Models of a few million
 parameters cannot reason in whole sentences. With `scratchpad` they write small steps before the
-answer. It also has auxiliary tasks that practise these steps; `data.mix` mixes them in.
+answer. It also has auxiliary tasks that practise these steps; `data.mix` mixes them in. With
+`varied` the rows to train on are in other words, so that a small model does not learn templates.
 """
 
 from __future__ import annotations
@@ -74,9 +75,19 @@ def _open_scratchpad(options: DatasetOptions, data: Data, kb: KnowledgeBase) -> 
     return ExampleFormat(bind(scratchpad.make_row), kinds, scratchpad.cure)
 
 
+def _open_varied(options: DatasetOptions, data: Data, kb: KnowledgeBase) -> ExampleFormat:
+    vary_row = stage_named(options.stage).vary_row
+    if vary_row is None:
+        raise UsageError(
+            f"data.format=varied does not exist for {options.stage}. Expected data.format=card."
+        )
+    return ExampleFormat(lambda index: vary_row(index, options.seed, kb, options.profile), {})
+
+
 FORMATS: dict[str, Callable[[DatasetOptions, Data, KnowledgeBase], ExampleFormat]] = {
     "card": _open_card,
     "scratchpad": _open_scratchpad,
+    "varied": _open_varied,
 }
 
 

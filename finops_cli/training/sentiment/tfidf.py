@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import random
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
@@ -19,9 +18,9 @@ import msgspec
 
 from finops_cli import extras
 from finops_cli.datasets.sentiment.examples import Sentence
+from finops_cli.datasets.sentiment.variations import load_classes
 from finops_cli.domain.sentiment import LABELS
 from finops_cli.errors import MissingPiece, UsageError
-from finops_cli.kb.load import bundled_dir
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.sentiment.calibration import fit_temperature
 from finops_cli.models.sentiment.features import build_lexicon, features
@@ -37,13 +36,6 @@ def refuse_without_sklearn() -> None:
     """Raise MissingPiece if scikit-learn is not installed."""
     if find_spec("sklearn") is None:
         raise MissingPiece("--kind tfidf needs scikit-learn", extras.cure("evaluate"))
-
-
-def load_classes() -> dict[str, list[str]]:
-    """Read the word classes (training/sentiment-words.toml)."""
-    path = bundled_dir("training") / "sentiment-words.toml"
-    found: dict[str, list[str]] = tomllib.loads(path.read_text(encoding="utf-8"))["classes"]
-    return {name: list(dict.fromkeys(words)) for name, words in found.items()}
 
 
 def train_tfidf(source: LabelledSource, kb: KnowledgeBase) -> TfidfFile:
