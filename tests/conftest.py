@@ -174,7 +174,7 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixty sentiment rows, 48 of them for training, so short that a training step takes a tenth of
     a second.
     """
-    from finops_cli.datasets.writer import DatasetOptions, write_dataset
+    from finops_cli.datasets.writer import DatasetOptions, make_here, write_dataset
 
     folder = tmp_path_factory.mktemp("sentences")
     write_dataset(
@@ -182,7 +182,7 @@ def sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stage="sentiment", rows=60, seed=7, profile="coverage", kb_dir=bundled_kb_dir()
         ),
         folder,
-        1,
+        lambda order: make_here(order, 1),
         lambda completed: None,
     )
     return folder

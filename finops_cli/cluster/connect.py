@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -76,6 +76,13 @@ def refuse_address(address: str, kb: KnowledgeBase) -> None:
     judge_address(url, kb.models.external_servers)
     if not is_reachable(url, kb.models.timeouts["probe"]):
         raise UsageError(f"--ray {address}: no cluster of Ray answers there", _START)
+
+
+def refuse_unreachable(address: str | None, kb: KnowledgeBase) -> None:
+    """Raise MissingPiece without Ray, UsageError for an address that cannot be one of a cluster."""
+    refuse_without_ray()
+    if address is not None:
+        refuse_address(address, kb)
 
 
 @contextmanager
@@ -150,6 +157,17 @@ def list_nodes() -> list[Node]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def choose_nodes(nodes: Sequence[Node], needs: Needs) -> list[Node]:
+    """Return the machines that can have a worker. Raises UsageError where there are none."""
+    fitting = [node for node in nodes if node.can_run(needs)]
+    if not fitting:
+        raise UsageError(
+            f"no machine of the cluster has {needs.cpus:g} CPU and {needs.gpus:g} GPU for a worker",
+            "add machines with `ray start --address=HOST:PORT`, or ask for less",
+        )
+    return fitting
 
 
 def count_workers(needs: Needs, nodes: list[Node]) -> int:

@@ -12,18 +12,16 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from finops_cli.cluster.connect import Needs
-from finops_cli.cluster.part_worker import PartReport, PartWorker, decode_report
-from finops_cli.cluster.parts import Part, encode_part
-from finops_cli.cluster.worker_setup import WorkerSetup
 from finops_cli.errors import Unfinished
 
 if TYPE_CHECKING:
     from ray.data import ActorPoolStrategy, Dataset
 
 _LOOK_SECONDS = 5.0
+R = TypeVar("R", bound="Report")
 
 
 class Watchdog:
@@ -91,10 +89,21 @@ def refuse_fixed(pool: Any) -> None:
         raise ValueError(f"a pool of at least {pool.min_size} workers hangs when a machine is lost")
 
 
+class Report(Protocol):
+    """The result of a part."""
+
+    @property
+    def seconds(self) -> float:
+        """The time that its worker took."""
+
+
 def make_dataset(
-    parts: Sequence[Part], setup: WorkerSetup, pool: ActorPoolStrategy, needs: Needs
+    parts: Sequence[str], worker: type[Any], setup: object, pool: ActorPoolStrategy, needs: Needs
 ) -> Dataset:
-    """Describe the work: one block for each part, which a worker of the pool takes."""
+    """Describe the work: one block for each part, which a worker of the pool takes.
+
+    `parts` are descriptions. `worker` is the class that is opened with `setup`.
+    """
     import ray.data
     from ray.data import DataContext
 
@@ -102,9 +111,9 @@ def make_dataset(
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.enable_operator_progress_bars = False
-    items = [{"part": encode_part(part)} for part in parts]
+    items = [{"part": part} for part in parts]
     return ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        PartWorker,
+        worker,
         batch_size=1,
         compute=pool,
         fn_constructor_args=(setup,),
@@ -114,8 +123,8 @@ def make_dataset(
 
 
 def dispatch(
-    dataset: Dataset, count: int, folder: Path, watchdog: Watchdog
-) -> Iterator[PartReport]:
+    dataset: Dataset, count: int, folder: Path, watchdog: Watchdog, decode: Callable[[str], R]
+) -> Iterator[R]:
     """Yield a report of each of `count` parts, in the order in which they end.
 
     Raises Unfinished where nothing has happened for too long, and where Ray gives up.
@@ -134,7 +143,7 @@ def dispatch(
             ) from found
         if found:
             count -= 1
-            report = decode_report(found)
+            report = decode(found)
             watchdog.report(report.seconds)
             yield report
         if monotonic() - looked > _LOOK_SECONDS:

@@ -17,10 +17,10 @@ from io import BytesIO
 from finops_cli.cluster.part_facts import collect_facts, drop_lines, restore_result
 from finops_cli.cluster.part_files import FinishedPart, PartFiles, PartList
 from finops_cli.cluster.part_source import PartSource
-from finops_cli.cluster.part_worker import PartReport
+from finops_cli.cluster.part_worker import PartReport, refuse_failure
 from finops_cli.cluster.parts import CutPart, Part, open_part, split_part
 from finops_cli.domain.finding import Finding
-from finops_cli.errors import MissingPiece, Unfinished
+from finops_cli.errors import Unfinished
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.scheduler import BatchResult
 
@@ -109,8 +109,7 @@ class PartsExecutor:
             for report in self.answer(files, parts):
                 finished = report.finished
                 if report.failure is not None:
-                    kind = MissingPiece if report.failure.is_missing else Unfinished
-                    raise kind(f"{report.place}: {report.failure.message}", report.failure.cure)
+                    refuse_failure(report.place, report.failure)
                 if finished is None:
                     self.split += 1
                     pieces = self._split(files, report.part)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
@@ -19,10 +20,12 @@ from finops_cli.cluster.part_files import Attempt, FinishedPart
 from finops_cli.cluster.parts import Part, decode_part, open_part
 from finops_cli.cluster.worker_setup import WorkerSetup
 from finops_cli.domain.fault import fault_place
-from finops_cli.errors import FinopsError, MissingPiece
+from finops_cli.errors import FinopsError, MissingPiece, Unfinished
 from finops_cli.files.jsonl import BATCH_LINES, Batch, Batches
 from finops_cli.pipeline.line_pipeline import LinePipeline
 from finops_cli.pipeline.scheduler import BatchResult, process_batch, process_with_models
+
+_GO_ON = "mend that, then run the same command with --resume"
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -32,6 +35,30 @@ class Failure(Struct, frozen=True, kw_only=True):
     cure: str
     is_missing: bool = False
     """Something must be installed or started."""
+
+
+def describe_failure(error: Exception, folder: Path, go_on: str) -> Failure:
+    """Describe why a part cannot be answered. `go_on` is the cure of a fault of `folder`."""
+    if isinstance(error, FinopsError):
+        is_missing = isinstance(error, MissingPiece)
+        return Failure(message=str(error), cure=error.cure, is_missing=is_missing)
+    if isinstance(error, OSError):
+        return Failure(message=f"{error.filename or folder}: {error.strerror}", cure=go_on)
+    return Failure(
+        message=f"finops has a fault ({type(error).__name__} at {fault_place(error)})",
+        cure="please report it as a bug",
+    )
+
+
+def name_worker() -> str:
+    """Return the machine and the process of this worker."""
+    return f"{socket.gethostname()} process {os.getpid()}"
+
+
+def refuse_failure(place: str, failure: Failure) -> None:
+    """Raise the error that ended a worker, in the driver."""
+    kind = MissingPiece if failure.is_missing else Unfinished
+    raise kind(f"{place}: {failure.message}", failure.cure)
 
 
 class PartReport(Struct, frozen=True, kw_only=True):
@@ -69,32 +96,19 @@ class PartWorker:
 
     def answer(self, part: Part) -> PartReport:
         """Answer a part, unless an earlier attempt has."""
-        started, place = monotonic(), f"{socket.gethostname()} process {os.getpid()}"
+        started, place = monotonic(), name_worker()
         try:
             finished = self._setup.files.find(part) or self._attempt(part)
-        except FinopsError as error:
-            failure = Failure(
-                message=str(error), cure=error.cure, is_missing=isinstance(error, MissingPiece)
-            )
-        except OSError as error:
-            failure = Failure(
-                message=f"{error.filename or self._setup.files.folder}: {error.strerror}",
-                cure="mend that, then run the same command with --resume",
-            )
         except Exception as error:  # noqa: BLE001 - any fault ends the run with its place
-            failure = Failure(
-                message=f"finops has a fault ({type(error).__name__} at {fault_place(error)})",
-                cure="please report it as a bug",
-            )
-        else:
-            return PartReport(
-                part=part,
-                outcome="given up" if finished is None else "finished",
-                place=place,
-                seconds=monotonic() - started,
-                finished=finished,
-            )
-        return PartReport(part=part, outcome="failed", place=place, failure=failure)
+            failure = describe_failure(error, self._setup.files.folder, _GO_ON)
+            return PartReport(part=part, outcome="failed", place=place, failure=failure)
+        return PartReport(
+            part=part,
+            outcome="given up" if finished is None else "finished",
+            place=place,
+            seconds=monotonic() - started,
+            finished=finished,
+        )
 
     def _attempt(self, part: Part) -> FinishedPart | None:
         """Answer a part; None where too many attempts were begun and none was finished."""

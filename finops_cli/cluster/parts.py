@@ -9,7 +9,7 @@ their security, are copied: each part has a file of its own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -65,6 +65,15 @@ class PartSize(NamedTuple):
     """In the input."""
     lines: int | None = None
     """None: no limit."""
+
+
+def choose_size(parts: Mapping[str, int], length: int, *, has_models: bool) -> PartSize:
+    """Choose the size of the parts of an input of so many bytes, by the kb entry cluster.parts.
+
+    It depends on nothing that may be otherwise when the run is resumed.
+    """
+    even = max(parts["least_bytes"], length // parts["parts"])
+    return PartSize(min(parts["bytes"], even), parts["records"] if has_models else None)
 
 
 class CutPart(NamedTuple):

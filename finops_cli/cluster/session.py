@@ -15,10 +15,11 @@ import msgspec
 from finops_cli.cluster.connect import (
     Needs,
     Node,
+    choose_nodes,
     connected,
     count_workers,
     list_nodes,
-    refuse_address,
+    refuse_unreachable,
     refuse_without_ray,
 )
 from finops_cli.cluster.dispatch import Watchdog, dispatch, make_dataset, pool_of
@@ -27,8 +28,8 @@ from finops_cli.cluster.gpu_memory import ask_gpus, refuse_small_gpus
 from finops_cli.cluster.nodes import Expectation, ExpectedFile, check_nodes
 from finops_cli.cluster.part_files import PartFiles, delete_parts, parts_root
 from finops_cli.cluster.part_source import PartSource
-from finops_cli.cluster.part_worker import PartReport
-from finops_cli.cluster.parts import Part, PartSize
+from finops_cli.cluster.part_worker import PartReport, PartWorker, decode_report
+from finops_cli.cluster.parts import Part, choose_size, encode_part
 from finops_cli.cluster.worker_setup import (
     WorkerSetup,
     absolute,
@@ -136,8 +137,7 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
         parts = self._kb.cluster.parts
         self.executor = PartsExecutor(
             source=PartSource(
-                config.input,
-                PartSize(parts["bytes"], parts["records"] if self._asks_models else None),
+                config.input, choose_size(parts, self._bytes, has_models=self._asks_models)
             ),
             pipeline=pipeline,
             files=self._files_of_note,
@@ -167,19 +167,11 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
             self._connect()
 
     def _connect(self) -> None:
-        refuse_without_ray()
-        if self._request.address is not None:
-            refuse_address(self._request.address, self._kb)
+        refuse_unreachable(self._request.address, self._kb)
         self._connection.enter_context(connected(self._request.address))
         nodes = list_nodes()
         self._needs = self._choose_needs(nodes)
-        fitting = [node for node in nodes if node.can_run(self._needs)]
-        if not fitting:
-            raise UsageError(
-                f"no machine of the cluster has {self._needs.cpus:g} CPU and"
-                f" {self._needs.gpus:g} GPU for a worker",
-                "add machines with `ray start --address=HOST:PORT`, or ask for less",
-            )
+        fitting = choose_nodes(nodes, self._needs)
         self._check(fitting)
         most = count_workers(self._needs, fitting)
         self._workers = min(most, self._request.workers or most)
@@ -259,8 +251,10 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
             more_seconds=watch["more"] + record,
         )
         workers = min(self._workers, len(parts))
-        dataset = make_dataset(parts, self._setup(files), pool_of(workers), self._needs)
-        return dispatch(dataset, len(parts), files.folder, watchdog)
+        texts = [encode_part(part) for part in parts]
+        setup = self._setup(files)
+        dataset = make_dataset(texts, PartWorker, setup, pool_of(workers), self._needs)
+        return dispatch(dataset, len(parts), files.folder, watchdog, decode_report)
 
     def _setup(self, files: PartFiles) -> WorkerSetup:
         return WorkerSetup(

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from finops_cli.commands.cluster_options import ClusterOptions, RayAddress, refuse_stray
 from finops_cli.commands.dataset_report import ProfileOption, show_reports
 from finops_cli.commands.help_examples import show_examples
-from finops_cli.commands.options import AsJson, Quiet, kb_dir_of
+from finops_cli.commands.options import AsJson, Quiet, is_typed, kb_dir_of
 from finops_cli.commands.stage_option import STAGE_METAVAR, check_stage, complete_stage
 from finops_cli.domain.enums import GuardMode
+from finops_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from finops_cli.datasets.generate import GenerateOptions
+    from finops_cli.datasets.writer import MakeRows
 
 StageOption = Annotated[
     str | None,
@@ -78,7 +86,25 @@ TextGuard = Annotated[
 WorkerCount = Annotated[
     int,
     typer.Option(
-        "--workers", min=1, max=256, metavar="N", help="Number of processes that make rows."
+        "--workers",
+        min=1,
+        max=256,
+        metavar="N",
+        help="Number of processes that make rows. With --executor ray: the most in the whole"
+        " cluster (default there: one for each processor).",
+    ),
+]
+RowExecutor = Annotated[
+    Literal["local", "ray"],
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        show_default=False,
+        help=(
+            "Where the rows are made (default: local).\n\n\b\n"
+            "local: on this machine\n"
+            "ray:   on the machines of a Ray cluster\n"
+        ),
     ),
 ]
 
@@ -98,12 +124,15 @@ def generate(
     phrasebank: Phrasebank = None,
     guard: TextGuard = "require",
     workers: WorkerCount = 2,
+    executor: RowExecutor = "local",
+    ray: RayAddress = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Make verified training data."""
     from finops_cli.datasets.generate import GenerateOptions, make_data
 
+    refuse_stray(ClusterOptions(executor=executor, ray=ray))
     options = GenerateOptions(
         stage=stage,
         rows=rows,
@@ -120,4 +149,43 @@ def generate(
         if not quiet:
             typer.echo(text, err=True)
 
-    show_reports(make_data(options, kb_dir_of(context), show_message), as_json)
+    most = workers if is_typed(context, "workers") else None
+    with rows_on(executor, ray, most, options, kb_dir_of(context), show_message) as make_rows:
+        reports = make_data(options, kb_dir_of(context), show_message, make_rows)
+    show_reports(reports, as_json)
+
+
+@contextmanager
+def rows_on(
+    executor: str,
+    address: str | None,
+    workers: int | None,
+    options: GenerateOptions,
+    kb_dir: Path,
+    on_message: Callable[[str], None],
+) -> Iterator[MakeRows | None]:
+    """Yield what makes the rows; None: this machine does.
+
+    Raises MissingPiece without Ray, UsageError for rows that are read from a file.
+    """
+    if executor == "local":
+        yield None
+        return
+    from finops_cli.cluster.connect import refuse_without_ray
+    from finops_cli.cluster.row_session import RowsOnCluster
+    from finops_cli.datasets.generate import choose_stages
+    from finops_cli.kb.load import load_kb
+
+    if options.phrasebank is not None:
+        raise UsageError(
+            "--executor ray: the rows of --phrasebank are read from a file, not made",
+            "leave --executor out",
+        )
+    refuse_without_ray()
+    stages = [stage.name for stage in choose_stages(options)]
+    with RowsOnCluster(options.folder, load_kb(kb_dir), address, workers) as cluster:
+        yield cluster.rows.make_rows
+        cluster.rows.complete(stages)
+        again = f", {cluster.rows.reused:,} of them from an earlier command"
+        parts = cluster.rows.made + cluster.rows.reused
+        on_message(f"ray: {parts:,} parts{again if cluster.rows.reused else ''}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar, get_args
@@ -22,7 +23,15 @@ from finops_cli.datasets.splits import Split
 from finops_cli.datasets.stage_type import MaskText, Stage
 from finops_cli.datasets.stages import STAGES, stage_named
 from finops_cli.datasets.triage_examples import Profile
-from finops_cli.datasets.writer import DatasetOptions, Written, file_name, write_dataset, write_rows
+from finops_cli.datasets.writer import (
+    DatasetOptions,
+    MakeRows,
+    Written,
+    file_name,
+    make_here,
+    write_dataset,
+    write_rows,
+)
 from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import MissingPiece, UsageError
@@ -61,29 +70,41 @@ class _Made(NamedTuple):
     requirements: list[Requirement]
 
 
-def make_data(options: GenerateOptions, kb_dir: Path, on_message: OnMessage) -> list[Report]:
+def make_data(
+    options: GenerateOptions,
+    kb_dir: Path,
+    on_message: OnMessage,
+    make_rows: MakeRows | None = None,
+) -> list[Report]:
     """Write the datasets and their card. Return a report on each dataset.
+
+    `make_rows` makes rows elsewhere; None: processes of this machine do.
 
     Raises UsageError, MissingPiece, BadExample, Unfinished.
     """
-    stages = _stages(options)
+    stages = choose_stages(options)
     if options.parquet:
         _refuse_without_parquet()
     if options.folder.exists() and not options.folder.is_dir():
         raise UsageError(f"{options.folder}: is a file", "give a folder")
     options.folder.mkdir(parents=True, exist_ok=True)
     with locked_folder(options.folder):
-        return _make_all(stages, options, kb_dir, on_message)
+        makes = make_rows or partial(make_here, workers=options.workers)
+        return _make_all(stages, options, kb_dir, on_message, makes)
 
 
 def _make_all(
-    stages: list[Stage], options: GenerateOptions, kb_dir: Path, on_message: OnMessage
+    stages: list[Stage],
+    options: GenerateOptions,
+    kb_dir: Path,
+    on_message: OnMessage,
+    make_rows: MakeRows,
 ) -> list[Report]:
     kb = load_kb(kb_dir)
     _delete_parts(options.folder, on_message)
     made = []
     for stage in stages:  # the card is true whenever a later stage is interrupted
-        made.append(_make(stage, options, kb_dir, kb, on_message))
+        made.append(_make(stage, options, kb_dir, kb, on_message, make_rows))
         _write_card(made, options, kb, on_message)
     return [
         Report(
@@ -139,7 +160,7 @@ def _count_rows(path: Path) -> int:
         return sum(1 for _ in file)
 
 
-def _stages(options: GenerateOptions) -> list[Stage]:
+def choose_stages(options: GenerateOptions) -> list[Stage]:
     """Return the stages to make.
 
     Raises UsageError for a phrasebank with a stage that does not use one.
@@ -160,6 +181,7 @@ def _make(
     kb_dir: Path,
     kb: KnowledgeBase,
     on_message: OnMessage,
+    make_rows: MakeRows,
 ) -> _Made:
     rows = options.rows if options.rows is not None else stage.default_rows(kb)
     if stage.import_rows is not None and options.phrasebank is not None:
@@ -173,7 +195,7 @@ def _make(
         _warn_of_repetition(stage, rows, on_message)
         order = _dataset_options(stage, rows, options, kb_dir)
         progress = _progress(stage.name, rows, on_message)
-        written = write_dataset(order, options.folder, options.workers, progress)
+        written = write_dataset(order, options.folder, make_rows, progress)
     files = [options.folder / name for name in written.digests]
     judged = requirements(stage.name, written.counts, order.rows, files, options.profile, kb)
     if options.parquet:

@@ -73,8 +73,15 @@ def file_name(stage: StageName, split: Split) -> str:
     return f"{stage}-{split}.jsonl"
 
 
+MakeRows = Callable[[DatasetOptions], Iterator[Made]]
+"""Makes all rows of a dataset in the order of their index, some at a time."""
+
+
 def write_dataset(
-    order: DatasetOptions, folder: Path, workers: int, watch: Callable[[int], None]
+    order: DatasetOptions,
+    folder: Path,
+    make_rows: MakeRows,
+    watch: Callable[[int], None],
 ) -> Written:
     """Make the rows of `order` and write them to `folder`.
 
@@ -83,7 +90,7 @@ def write_dataset(
     Raises BadExample, Unfinished.
     """
     with _files(order.stage, folder) as files:
-        for made in _made(order, workers):
+        for made in make_rows(order):
             files.written.counts.update(made.counts)
             for split, line in made.lines:
                 files.write(split, line)
@@ -141,7 +148,8 @@ def _files(stage: StageName, folder: Path) -> Iterator[_Files]:
         path.with_suffix(".parquet").unlink(missing_ok=True)  # it would hold other rows
 
 
-def _made(order: DatasetOptions, workers: int) -> Iterator[Made]:
+def make_here(order: DatasetOptions, workers: int) -> Iterator[Made]:
+    """Make the rows of `order` in processes of this machine."""
     pieces = (
         range(start, min(start + _PIECE, order.rows)) for start in range(0, order.rows, _PIECE)
     )

@@ -33,8 +33,8 @@ def kb_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return change_kb(
         tmp_path_factory.mktemp("rules"),
         "cluster.toml",
-        "{ bytes = 8388608, records = 256, attempts = 3 }",
-        "{ bytes = 4000, records = 4, attempts = 3 }",
+        "bytes = 8388608, records = 256",
+        "bytes = 4000, records = 4",
     )
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from finops_cli.cli import app
 from finops_cli.commands.train_report import render_plan
-from finops_cli.datasets.writer import DatasetOptions, write_dataset
+from finops_cli.datasets.writer import DatasetOptions, make_here, write_dataset
 from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import UsageError
 from finops_cli.kb.load import bundled_kb_dir
@@ -41,7 +41,7 @@ def plans(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stage="resolver", rows=100, seed=7, profile="coverage", kb_dir=bundled_kb_dir()
         ),
         folder,
-        1,
+        lambda order: make_here(order, 1),
         lambda done: None,
     )
     return folder

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
 
-_PARTS = ("bytes", "records", "attempts")
+_PARTS = ("bytes", "records", "attempts", "least_bytes", "parts", "rows")
 _WATCH = ("factor", "more", "first", "node")
 _LOCAL = ("bytes_per_s", "seconds")
 _HIGHEST = 2**40
@@ -19,7 +19,7 @@ class ClusterSettings:
     """How the input is cut, and when a run is given up."""
 
     parts: Mapping[str, int]
-    """Bytes of input, lines with models, and attempts at a part (`cluster.parts`)."""
+    """The size of a part in bytes, lines or rows, and attempts at one (`cluster.parts`)."""
     watch: Mapping[str, int]
     """Seconds, and a factor (`cluster.watch`)."""
     local: Mapping[str, int]
