@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import httpx
 
-from finops_cli.service.auth.tokens import token_entry, utc_now
+from finops_cli.service.auth.tokens import new_owner, token_entry, utc_now
 from finops_cli.service.batch.progress import JobProgress
 from finops_cli.service.fails.deciding import DecisionRequest, record_decision
 from finops_cli.service.store.audit import Actor
@@ -140,7 +140,7 @@ def echo_server(kind: str, port: int) -> Iterator[int]:
 def finops_server(folder: Path) -> Iterator[tuple[int, int, float]]:
     """Run finops serve; yield its port, its process and the seconds until it was ready."""
     tokens = folder / "tokens.toml"
-    tokens.write_text(token_entry(TOKEN, "bench", "admin", utc_now(), 1))
+    tokens.write_text(token_entry(new_owner(TOKEN, "bench", "admin", utc_now(), 1)))
     tokens.chmod(0o600)
     command = [sys.executable, "-m", "finops_cli", "serve", "--port", "0", "-q", "--guard", "off"]
     command += ["--data", str(folder / "data"), "--tokens", str(tokens)]

@@ -41,9 +41,9 @@ from finops_cli.commands.rules_choice import KbStore, RulesChoice
 from finops_cli.commands.run import run
 from finops_cli.commands.schema import schema
 from finops_cli.commands.sentiment import sentiment
-from finops_cli.commands.serve import app as token_app
 from finops_cli.commands.serve import serve_app
 from finops_cli.commands.show import show
+from finops_cli.commands.tokens import app as token_app
 from finops_cli.commands.train import train
 from finops_cli.commands.triage import triage
 from finops_cli.errors import UsageError

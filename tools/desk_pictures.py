@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from benchmarks.blotters import write_blotter
-from finops_cli.service.auth.tokens import token_entry, utc_now
+from finops_cli.service.auth.tokens import new_owner, token_entry, utc_now
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -40,7 +40,7 @@ DECISIONS: dict[str, dict[str, str]] = {
 def run_service(folder: Path) -> Iterator[str]:
     """Run a service with two blotters and some decisions; yield its address."""
     tokens = folder / "tokens.toml"
-    tokens.write_text(token_entry(TOKEN, "anna", "admin", utc_now(), 1))
+    tokens.write_text(token_entry(new_owner(TOKEN, "anna", "admin", utc_now(), 1)))
     tokens.chmod(0o600)
     command = [sys.executable, "-m", "finops_cli", "serve", "--port", "0", "--quiet"]
     command += ["--data", str(folder / "data"), "--tokens", str(tokens)]

@@ -29,7 +29,7 @@ def attribute(context: typer.Context, options: RunOptions) -> Attribution:
 
     home = str(Path.home())
     return Attribution(
-        user=None if options.anonymous else _name_user(),
+        user=None if options.anonymous else name_user(),
         host=None if options.anonymous else platform.node(),
         folder=None if options.anonymous else str(Path.cwd()),
         arguments=tuple(list_arguments(context)),
@@ -87,7 +87,7 @@ def _list_values(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _name_user() -> str:
+def name_user() -> str:
     """Name the user by the process, not by a variable that anybody can set."""
     try:
         import pwd

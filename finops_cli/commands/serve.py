@@ -1,12 +1,11 @@
-"""`finops serve` and `finops token`."""
+"""`finops serve`."""
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -39,7 +38,6 @@ from finops_cli.commands.serve_options import (
     UnixSocket,
     WhenDownOption,
 )
-from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from finops_cli.service.config import ServeConfig
@@ -140,57 +138,3 @@ def _open_demo(stack: ExitStack, config: ServeConfig, has_data: bool) -> ServeCo
         return replace(config, demo=example)
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="finops-demo-"))
     return replace(config, demo=example, data=Path(folder))
-
-
-app = typer.Typer(cls=GroupWithExamples, no_args_is_help=True, rich_markup_mode=None)
-
-
-@app.callback()
-@show_examples(
-    "finops token new --name anna --role analyst -o tokens.toml",
-    "finops token new --name nightly --role operator --days 90 -o tokens.toml",
-)
-def token() -> None:
-    """Make tokens for `finops serve`."""
-
-
-@app.command(cls=CommandWithExamples)
-@show_examples(
-    "finops token new --name anna --role analyst -o tokens.toml",
-    "finops token new --name nightly --role operator --days 90 -o tokens.toml",
-)
-def new(
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Person or program.")],
-    role: Annotated[
-        Literal["reader", "analyst", "operator", "auditor", "admin"],
-        typer.Option(
-            "--role",
-            metavar="ROLE",
-            help="What the token may do:\n\n\b\n"
-            "reader:   see answers and rules\n"
-            "analyst:  also send records and decide\n"
-            "operator: also files, jobs and models\n"
-            "auditor:  see, and read the audit log\n"
-            "admin:    everything",
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="FILE", help="File of tokens; it is extended."),
-    ],
-    days: Annotated[
-        int | None,
-        typer.Option("--days", min=1, max=3650, metavar="N", help="Days until it expires."),
-    ] = None,
-) -> None:
-    """Make a token, print it once, and add its digest to a file."""
-    from finops_cli.service.auth.tokens import make_token, read_owners, token_entry, utc_now
-
-    if output.exists() and name in {owner.name for owner in read_owners(output)}:
-        raise UsageError(f"--name {name}: {output} has this name already", "choose another name")
-    made = make_token()
-    entry = token_entry(made, name, role, utc_now(), days)
-    descriptor = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-        file.write(entry)
-    typer.echo(made)

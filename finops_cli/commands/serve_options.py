@@ -48,7 +48,8 @@ Tokens = Annotated[
     typer.Option(
         "--tokens",
         metavar="FILE",
-        help="File of tokens that `finops token new` makes (default: one token for this start).",
+        help="File of tokens that `finops token new` makes (default: the tokens in the database of"
+        " --store, else one token for this start).",
     ),
 ]
 AllowHosts = Annotated[

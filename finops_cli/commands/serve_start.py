@@ -49,11 +49,13 @@ def run_service(
     alarms: AlarmOptions,
 ) -> None:
     """Open everything, and serve until a signal ends it."""
+    from finops_cli.service.auth.stored_tokens import StoredTokens
+    from finops_cli.service.auth.tokens import utc_now
     from finops_cli.service.server import listen
     from finops_cli.service.store.opening import open_database
 
     config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    source, token = _open_tokens(config)
+    known, token = _open_tokens(config)
     answering = _open_answering(context, models, config, backend)
     baseline = None if alarms.drift_baseline is None else read_drift_baseline(alarms.drift_baseline)
     with ExitStack() as stack:
@@ -65,6 +67,7 @@ def run_service(
         if database.is_shared:
             config = stack.enter_context(_own_folder(config))
             _refuse_strangers(database, config)
+        source = known or StoredTokens(database, utc_now)
         opened = Opened(
             answering=answering,
             source=source,
@@ -121,7 +124,7 @@ class Opened:
     baseline: Baseline | None
     """Answers that later ones are compared with; None: those that are stored, if any."""
     token: str | None
-    """The token of this start; None with a file of tokens."""
+    """The token of this start; None with a file or a database of tokens."""
 
 
 def _open_dispatch(
@@ -257,12 +260,14 @@ def _job_settings(
     )
 
 
-def _open_tokens(config: ServeConfig) -> tuple[TokenSource, str | None]:
-    """Open the file of tokens, or make one token for this start."""
+def _open_tokens(config: ServeConfig) -> tuple[TokenSource | None, str | None]:
+    """Open the file of tokens, or make one token for this start; none of them with a database."""
     from finops_cli.service.auth.tokens import SingleToken, TokenFile, make_token
 
     if config.tokens is not None:
         return TokenFile(config.tokens), None
+    if config.store is not None:
+        return None, None
     token = make_token()
     return SingleToken(token), token
 

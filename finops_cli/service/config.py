@@ -29,7 +29,7 @@ class ServeConfig:
     store: str | None = field(default=None, repr=False)
     """The address of a PostgreSQL database; it may hold a password. None: SQLite in `data`."""
     tokens: Path | None = None
-    """The file of tokens; None: one token is made at the start."""
+    """The file of tokens; None: those of `store`, else one token is made at the start."""
     allow_hosts: tuple[str, ...] = ()
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -85,7 +85,12 @@ class ServeConfig:
         return self.sentiment_backend == self.sentiment_server
 
     def refuse_open_doors(self) -> None:
-        """Raise UsageError for an address that other machines reach without token file and TLS."""
+        """Raise UsageError for an address that other machines reach without tokens and TLS."""
+        if self.tokens is not None and self.store is not None:
+            raise UsageError(
+                f"--tokens {self.tokens}: with --store the tokens are in the database",
+                f"`finops token import {self.tokens} --store ADDRESS` once; leave --tokens out",
+            )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise UsageError(
                 "--tls-cert and --tls-key belong together, and one is missing",
@@ -94,7 +99,7 @@ class ServeConfig:
         if self.is_loopback:
             return
         missing = []
-        if self.tokens is None:
+        if self.tokens is None and self.store is None:
             missing.append("--tokens FILE")
         if not self.has_tls:
             missing.append("--tls-cert FILE --tls-key FILE (or --behind-proxy ADDRESS)")

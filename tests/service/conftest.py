@@ -12,9 +12,10 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from finops_cli.service.auth.tokens import token_entry, utc_now
+from finops_cli.service.auth.roles import ROLES
+from finops_cli.service.auth.tokens import new_owner, token_entry, utc_now
 from tests.support.postgres import Postgres, running_postgres
-from tests.support.program import ROOT
+from tests.support.program import ROOT, call_finops
 
 HAS_PACKAGES = find_spec("fastapi") is not None
 _NEED_PACKAGES = (
@@ -34,7 +35,6 @@ _NEED_PACKAGES = (
 _NEEDED = ("endurance", "replicas", *(f"test_{each}.py" for each in _NEED_PACKAGES))
 collect_ignore = [] if HAS_PACKAGES else list(_NEEDED)
 """The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""
-ROLES = ("reader", "analyst", "operator", "auditor", "admin")
 TOKENS = {role: f"fop_{role}-of-the-tests" for role in ROLES}
 
 
@@ -53,17 +53,24 @@ class Server(NamedTuple):
 
 def write_tokens(path: Path) -> Path:
     """Write a file with a token for each role."""
-    path.write_text("".join(token_entry(TOKENS[each], each, each, utc_now(), 1) for each in ROLES))
+    owners = [new_owner(TOKENS[each], each, each, utc_now(), 1) for each in ROLES]
+    path.write_text("".join(token_entry(owner) for owner in owners))
     path.chmod(0o600)
     return path
 
 
-def start(folder: Path, *options: str, kb: Path | None = None) -> Server:
-    """Start a service on a free port, and wait until it answers. `kb`: other rules."""
+def start(folder: Path, *options: str, kb: Path | None = None, store: str | None = None) -> Server:
+    """Start a service on a free port, and wait until it answers. `kb`: other rules.
+
+    `store`: a database of replicas, which gets the tokens; else they are in a file.
+    """
     tokens = write_tokens(folder / "tokens.toml")
+    place = ["--tokens", str(tokens)] if store is None else ["--store", store]
+    if store is not None:
+        assert call_finops("token", "import", tokens, *place).returncode == 0
     rules = [] if kb is None else ["--kb", str(kb)]
     command = [sys.executable, "-m", "finops_cli", *rules, "serve", "--port", "0", "--quiet"]
-    command += ["--data", str(folder / "data"), "--tokens", str(tokens), *options]
+    command += ["--data", str(folder / "data"), *place, *options]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from finops_cli.errors import UsageError
-from finops_cli.service.auth.roles import RIGHTS, ROLES
+from finops_cli.service.auth.roles import RIGHTS, ROLES, Role
 from finops_cli.service.auth.tokens import (
     TokenFile,
     digest_of,
     find_owner,
     make_token,
+    new_owner,
     read_owners,
     token_entry,
 )
 
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
+
+
+def entry_of(token: str, name: str, role: Role, now: datetime, days: int | None) -> str:
+    return token_entry(new_owner(token, name, role, now, days))
 
 
 def token_file(path: Path, text: str) -> Path:
@@ -30,8 +36,8 @@ def token_file(path: Path, text: str) -> Path:
 def test_token_of_the_file_is_found_until_it_expires(tmp_path: Path) -> None:
     """A token has its owner until its last moment, and a token that nobody made has none."""
     token = make_token()
-    path = token_file(tmp_path / "t.toml", token_entry(token, "anna", "analyst", NOW, 90))
-    owners = TokenFile(path).owners()
+    path = token_file(tmp_path / "t.toml", entry_of(token, "anna", "analyst", NOW, 90))
+    owners = asyncio.run(TokenFile(path).owners())
     owner = find_owner(owners, token, NOW + timedelta(days=89, hours=23))
     assert owner is not None
     assert (owner.name, owner.role) == ("anna", "analyst")
@@ -42,7 +48,7 @@ def test_token_of_the_file_is_found_until_it_expires(tmp_path: Path) -> None:
 def test_file_holds_no_token(tmp_path: Path) -> None:
     """The entry of a token has its digest, and not the token."""
     token = make_token()
-    entry = token_entry(token, "anna", "reader", NOW, None)
+    entry = entry_of(token, "anna", "reader", NOW, None)
     assert token not in entry
     assert digest_of(token) in entry
 
@@ -50,17 +56,17 @@ def test_file_holds_no_token(tmp_path: Path) -> None:
 def test_changed_file_is_read_again(tmp_path: Path) -> None:
     """A token that is taken out of the file is not accepted any more."""
     first, second = make_token(), make_token()
-    path = token_file(tmp_path / "t.toml", token_entry(first, "a", "admin", NOW, None))
+    path = token_file(tmp_path / "t.toml", entry_of(first, "a", "admin", NOW, None))
     tokens = TokenFile(path)
-    assert find_owner(tokens.owners(), first, NOW) is not None
-    token_file(path, token_entry(second, "bb", "admin", NOW, None))
-    assert find_owner(tokens.owners(), first, NOW) is None
-    assert find_owner(tokens.owners(), second, NOW) is not None
+    assert find_owner(asyncio.run(tokens.owners()), first, NOW) is not None
+    token_file(path, entry_of(second, "bb", "admin", NOW, None))
+    assert find_owner(asyncio.run(tokens.owners()), first, NOW) is None
+    assert find_owner(asyncio.run(tokens.owners()), second, NOW) is not None
 
 
 def test_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     """A file of tokens must be private."""
-    path = token_file(tmp_path / "t.toml", token_entry(make_token(), "a", "admin", NOW, None))
+    path = token_file(tmp_path / "t.toml", entry_of(make_token(), "a", "admin", NOW, None))
     path.chmod(0o644)
     with pytest.raises(UsageError, match="other users of this machine may read it"):
         TokenFile(path)
@@ -87,14 +93,14 @@ def test_damaged_file_is_refused(tmp_path: Path, text: str, message: str) -> Non
 
 def test_moment_without_offset_is_refused(tmp_path: Path) -> None:
     """A token expires at a moment that does not depend on the time zone of the machine."""
-    entry = token_entry(make_token(), "a", "admin", NOW, None) + "expires = 2026-12-01T00:00:00\n"
+    entry = entry_of(make_token(), "a", "admin", NOW, None) + "expires = 2026-12-01T00:00:00\n"
     with pytest.raises(UsageError, match="a moment with its offset"):
         read_owners(token_file(tmp_path / "t.toml", entry))
 
 
 def test_name_that_is_used_twice_is_refused(tmp_path: Path) -> None:
     """Each owner has a name of its own, because the audit log names owners."""
-    entries = "".join(token_entry(make_token(), "a", "admin", NOW, None) for _ in range(2))
+    entries = "".join(entry_of(make_token(), "a", "admin", NOW, None) for _ in range(2))
     with pytest.raises(UsageError, match="the name a is used twice"):
         read_owners(token_file(tmp_path / "t.toml", entries))
 

@@ -37,9 +37,9 @@ def address_of(scope: Scope) -> str:
 
 
 class TokenSource(Protocol):
-    """The owners of tokens, as they are now."""
+    """The owners of tokens."""
 
-    def owners(self) -> list[TokenOwner]: ...
+    async def owners(self) -> list[TokenOwner]: ...
 
 
 class Access:
@@ -67,13 +67,13 @@ class Access:
         """Return how long a session lasts."""
         return self._settings.times["session"]
 
-    def names_with(self, right: Right) -> list[str]:
+    async def names_with(self, right: Right) -> list[str]:
         """Return the owners of valid tokens that have a right, by name."""
         now = self._now()
         return sorted(
             {
                 owner.name
-                for owner in self._tokens.owners()
+                for owner in await self._tokens.owners()
                 if right in RIGHTS[owner.role] and owner.is_valid(now)
             }
         )
@@ -89,11 +89,11 @@ class Access:
             raise _unknown("no token")
         return owner, session
 
-    def owner_of_token(self, token: str, address: str) -> TokenOwner:
+    async def owner_of_token(self, token: str, address: str) -> TokenOwner:
         """Return the owner of `token`. Raises ServiceError 401, and 429 after too many wrong
         ones.
         """
-        owner = find_owner(self._tokens.owners(), token, self._now())
+        owner = find_owner(await self._tokens.owners(), token, self._now())
         if owner is not None:  # also where others at this address, such as 127.0.0.1, were wrong
             return owner
         failures = self._recent_failures(address)
@@ -121,7 +121,7 @@ class Access:
         session, now = await self._sessions.find(name), self._now()
         if session is None:
             return None
-        for owner in self._tokens.owners():
+        for owner in await self._tokens.owners():
             if owner.sha256 == session.token and owner.is_valid(now):
                 return owner
         return None

@@ -7,12 +7,10 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from finops_cli.service.auth.tokens import Now, digest_of
+from finops_cli.service.auth.tokens import KNOWN_SECONDS, Now, digest_of
 from finops_cli.service.store.database import Database
 from finops_cli.service.store.sessions import Session, find_session, forget_session, keep_session
 
-_KNOWN_SECONDS = 5
-"""A session that another replica has ended may be good for so long."""
 _MOST_KNOWN = 10_000
 
 
@@ -39,7 +37,7 @@ class Sessions:
         """Return a session that is not over. Raises DatabaseLost."""
         digest, now = digest_of(name), self._now()
         known = self._known.get(digest)
-        if known is None or not 0 <= (now - known.at).total_seconds() <= _KNOWN_SECONDS:
+        if known is None or not 0 <= (now - known.at).total_seconds() <= KNOWN_SECONDS:
             found = await self._database.read(partial(find_session, sha256=digest))
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()

@@ -1,4 +1,7 @@
-"""Tokens: who may use the service. The file of tokens holds their digests, never a token."""
+"""Tokens: who may use the service. A file of tokens holds their digests, never a token.
+
+Replicas share theirs in a database: see `stored_tokens`.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ from finops_cli.service.auth.roles import ROLES, Role
 
 PREFIX = "fop_"
 _RANDOM_BYTES = 32
+KNOWN_SECONDS = 5
+"""A token or session that was ended elsewhere may be good for so long, where replicas share it."""
 _OTHERS_MAY_READ = stat.S_IRWXG | stat.S_IRWXO
 
 Now = Callable[[], datetime]
@@ -55,12 +60,18 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def token_entry(token: str, name: str, role: Role, now: datetime, days: int | None) -> str:
-    """Return the lines of a token file for `token`; `days` None: it does not expire."""
-    lines = ["[[token]]", f'name = "{name}"', f'role = "{role}"', f'sha256 = "{digest_of(token)}"']
-    if days is not None:
-        expires = (now + timedelta(days=days)).replace(microsecond=0)
-        lines.append(f"expires = {expires.isoformat()}")
+def new_owner(token: str, name: str, role: Role, now: datetime, days: int | None) -> TokenOwner:
+    """Return the owner of a new token; `days` None: it does not expire."""
+    expires = None if days is None else (now + timedelta(days=days)).replace(microsecond=0)
+    return TokenOwner(name=name, role=role, sha256=digest_of(token), expires=expires)
+
+
+def token_entry(owner: TokenOwner) -> str:
+    """Return the lines of a token file for the token of `owner`."""
+    lines = ["[[token]]", f'name = "{owner.name}"', f'role = "{owner.role}"']
+    lines.append(f'sha256 = "{owner.sha256}"')
+    if owner.expires is not None:
+        lines.append(f"expires = {owner.expires.isoformat()}")
     return "\n".join(lines) + "\n"
 
 
@@ -72,10 +83,15 @@ class TokenFile:
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._owners: list[TokenOwner] = []
-        self.owners()
+        self._refresh()
 
-    def owners(self) -> list[TokenOwner]:
+    async def owners(self) -> list[TokenOwner]:
         """Return the owners in the file, as it is now. Raises UsageError."""
+        self._refresh()
+        return self._owners
+
+    def _refresh(self) -> None:
+        """Read the file again if it has changed."""
         found = self._path.stat()
         state = (found.st_mtime_ns, found.st_size)
         if state != self._seen:
@@ -86,7 +102,6 @@ class TokenFile:
                 )
             self._owners = read_owners(self._path)
             self._seen = state
-        return self._owners
 
 
 class SingleToken:
@@ -95,7 +110,7 @@ class SingleToken:
     def __init__(self, token: str) -> None:
         self._owner = TokenOwner(name="desk", role="admin", sha256=digest_of(token))
 
-    def owners(self) -> list[TokenOwner]:
+    async def owners(self) -> list[TokenOwner]:
         """Return the one owner, with every right."""
         return [self._owner]
 

@@ -28,6 +28,8 @@ _MOST_CHARACTERS = 200
 _MOST_DIGITS = 15
 ACTIONS: dict[str, str] = {
     "login": "signed in",
+    "add-token": "added a token",
+    "revoke-token": "revoked a token",
     "denied": "was refused",
     "view": "looked at a fail",
     "decision": "decided about a fail",

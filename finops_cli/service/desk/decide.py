@@ -152,7 +152,7 @@ class DecidePages:
             status=int(HTTPStatus.CONFLICT),
             page=page,
             forms=self._pages.make_forms(request, page, typed),
-            people=self._pages.list_people(found),
+            people=await self._pages.list_people(found),
             conflict=conflict,
             problem="" if conflict.meanwhile else str(error),
         )

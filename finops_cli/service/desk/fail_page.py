@@ -139,12 +139,12 @@ class FailPages:
             status=status,
             page=page,
             forms=forms,
-            people=self.list_people(found),
+            people=await self.list_people(found),
         )
 
-    def list_people(self, found: Found) -> list[str]:
+    async def list_people(self, found: Found) -> list[str]:
         """Return whom a fail can be assigned to: who may decide, and who got one before."""
-        return sorted({*self.parts.access.names_with("answer"), *found.assignees})
+        return sorted({*await self.parts.access.names_with("answer"), *found.assignees})
 
     def make_forms(
         self,

@@ -258,11 +258,12 @@ class QueuePage:
         if queue is not None and request.headers.get("finops-rows") == "true":
             return render(request, "queue_part.html", queue=queue)
         assignees = await self._parts.database.read(list_assignees)
+        deciders = await self._parts.access.names_with("answer")
         return render(
             request,
             "queue.html",
             queue=queue,
-            people=sorted({*self._parts.access.names_with("answer"), *assignees}),
+            people=sorted({*deciders, *assignees}),
             filter=describe_filter(asked.query),
             problem=None,
         )

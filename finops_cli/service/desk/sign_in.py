@@ -91,7 +91,7 @@ class SignInPages:
     async def _begin(self, request: Request, token: str, target: str) -> Response:
         """Begin a session for the owner of `token`. Raises ServiceError 401 and 429."""
         address = request.client.host if request.client else ""
-        owner = self._parts.access.owner_of_token(token, address)
+        owner = await self._parts.access.owner_of_token(token, address)
         await self._record(request, owner)
         answer = RedirectResponse(target, 303)
         await _set_cookie(answer, self._parts.access, token)

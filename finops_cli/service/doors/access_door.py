@@ -45,7 +45,7 @@ class AccessDoor:
             if token is None:
                 owner, facts.session = await self._access.owner_of_cookie(HTTPConnection(scope))
             else:
-                owner = self._access.owner_of_token(token, address_of(scope))
+                owner = await self._access.owner_of_token(token, address_of(scope))
             facts.name, facts.role = owner.name, owner.role
         await self._app(scope, receive, send)
 

@@ -217,11 +217,23 @@ CREATE INDEX fails_changed_by_rank ON fails (job, by_rank, fail_id, id, marks) W
 """
 """The fails that are not as they were: few, in the order of the queue."""
 
+_TOKENS = """
+CREATE TABLE tokens (
+    name TEXT PRIMARY KEY,
+    role TEXT NOT NULL,
+    sha256 TEXT NOT NULL UNIQUE,
+    expires TEXT,
+    created TEXT NOT NULL
+)
+"""
+"""The tokens of services that share a database; with SQLite they are in a file."""
+
 MIGRATIONS = (
     Migration(_AUDIT, sqlite=_SQLITE_GUARDS_AUDIT, postgres=_POSTGRES_GUARDS_AUDIT),
     Migration(_WORK),
     Migration(_REPLICAS),
     Migration(_DESK),
     Migration(_CHANGED),
+    Migration(_TOKENS),
 )
 """Step N brings a database of version N-1 to version N."""

@@ -30,7 +30,7 @@ GUIDE = ROOT / "docs/guide/replicas.md"
 
 def replica(folder: Path, store: str, *options: str, **more: Any) -> Server:
     """Start one more service on the database and the folder."""
-    return start(folder, "--guard", "off", "--store", store, *options, **more)
+    return start(folder, "--guard", "off", *options, store=store, **more)
 
 
 def until(holds: Callable[[], bool], seconds: float = 60) -> None:
@@ -277,9 +277,9 @@ def test_replica_with_other_rules_is_refused(tmp_path: Path, postgres: Postgres)
     store = postgres.create()
     server = replica(tmp_path, store)
     with pytest.raises(AssertionError, match="answers by"):
-        start(tmp_path, "--guard", "off", "--store", store, "--four-eyes")
+        start(tmp_path, "--guard", "off", "--four-eyes", store=store)
     stop(server)
-    stop(start(tmp_path, "--guard", "off", "--store", store, "--four-eyes"))
+    stop(start(tmp_path, "--guard", "off", "--four-eyes", store=store))
 
 
 def test_replica_with_another_folder_is_refused(tmp_path: Path, postgres: Postgres) -> None:

@@ -1,0 +1,120 @@
+"""Tokens in the database, where replicas share them: the digest of each, never a token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from finops_cli.errors import UsageError
+from finops_cli.service.auth.roles import ROLES
+from finops_cli.service.auth.tokens import KNOWN_SECONDS, Now, TokenOwner
+from finops_cli.service.store.audit import Actor, append
+from finops_cli.service.store.database import Connection, Database, Row
+
+
+class StoredTokens:
+    """The owners in the database, as they were `KNOWN_SECONDS` ago or later."""
+
+    def __init__(self, database: Database, now: Now) -> None:
+        """Keep the parts. Raises UsageError for a database without tokens; DatabaseLost."""
+        self._database, self._now = database, now
+        self._owners: list[TokenOwner] = []
+        self._at: datetime | None = None
+        if not database.write_now(list_owners):
+            raise UsageError(
+                "--store: the database has no tokens, so nobody could use the service",
+                "make one with `finops token new --name NAME --role ROLE --store ADDRESS`",
+            )
+
+    async def owners(self) -> list[TokenOwner]:
+        """Return the owners. Raises DatabaseLost: nobody enters by what may have been revoked."""
+        now = self._now()
+        if self._at is None or not 0 <= (now - self._at).total_seconds() <= KNOWN_SECONDS:
+            self._owners = await self._database.read(list_owners)
+            self._at = now
+        return self._owners
+
+
+class Imported(NamedTuple):
+    """The names of a file of tokens, by what became of them."""
+
+    added: list[str]
+    known: list[str]
+    """They were in the database already, and are unchanged."""
+
+
+def list_owners(connection: Connection) -> list[TokenOwner]:
+    """Return the owner of each token, by name."""
+    rows = connection.execute("SELECT * FROM tokens ORDER BY name")
+    return [_owner_of(row) for row in rows]
+
+
+def _owner_of(row: Row) -> TokenOwner:
+    role = next(each for each in ROLES if each == row["role"])
+    expires = None if row["expires"] is None else datetime.fromisoformat(row["expires"])
+    return TokenOwner(name=row["name"], role=role, sha256=row["sha256"], expires=expires)
+
+
+def add_owner(connection: Connection, owner: TokenOwner, actor: Actor, at: datetime) -> None:
+    """Add a token; the audit log gets an entry. Raises UsageError for a name that is taken."""
+    if _find(connection, owner.name) is not None:
+        raise UsageError(
+            f"--name {owner.name}: the database has this name already",
+            f"choose another name, or `finops token revoke {owner.name}` first",
+        )
+    _insert(connection, owner, actor, at)
+
+
+def import_owners(
+    connection: Connection, owners: Iterable[TokenOwner], actor: Actor, at: datetime
+) -> Imported:
+    """Add the tokens of a file that the database does not have, all of them or none.
+
+    Raises UsageError for a name that another token of the database has.
+    """
+    added, known = [], []
+    for owner in owners:
+        found = _find(connection, owner.name)
+        if found is None:
+            _insert(connection, owner, actor, at)
+            added.append(owner.name)
+        elif found.sha256 == owner.sha256:
+            known.append(owner.name)
+        else:
+            raise UsageError(
+                f"token {owner.name}: the database has another token of this name."
+                " Expected a new name, or the same token.",
+                f"`finops token revoke {owner.name}` first, or take the entry out of the file",
+            )
+    return Imported(added, known)
+
+
+def revoke(connection: Connection, name: str, actor: Actor, at: datetime) -> None:
+    """Delete a token, and with it its sessions; the audit log gets an entry.
+
+    Raises UsageError for a name without a token.
+    """
+    found = _find(connection, name)
+    if found is None:
+        raise UsageError(
+            f"token {name}: the database has no token of this name",
+            "`finops token list` shows the names",
+        )
+    connection.execute("DELETE FROM tokens WHERE name = ?", (name,))
+    connection.execute("DELETE FROM sessions WHERE token = ?", (found.sha256,))
+    append(connection, at, actor, "revoke-token", name, {"role": found.role})
+
+
+def _find(connection: Connection, name: str) -> TokenOwner | None:
+    row = connection.execute("SELECT * FROM tokens WHERE name = ?", (name,)).fetchone()
+    return None if row is None else _owner_of(row)
+
+
+def _insert(connection: Connection, owner: TokenOwner, actor: Actor, at: datetime) -> None:
+    expires = None if owner.expires is None else owner.expires.isoformat()
+    connection.execute(
+        "INSERT INTO tokens VALUES (?, ?, ?, ?, ?)",
+        (owner.name, owner.role, owner.sha256, expires, at.isoformat()),
+    )
+    append(connection, at, actor, "add-token", owner.name, {"role": owner.role})
