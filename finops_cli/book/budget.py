@@ -8,6 +8,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 from finops_cli.book.allocation.pool import BookPool, can_serve
+from finops_cli.domain.money import parse_usd
+from finops_cli.errors import UsageError
+from finops_cli.kb.chapters.book import BookRules
 
 
 @dataclass(slots=True)
@@ -126,3 +129,15 @@ class Budget:
                 self.left = account.grant(want, self.left)
             if account.cap != before:
                 del late[cusip]
+
+
+def read_budget(given: str, rules: BookRules) -> Budget:
+    """Read an amount of US dollars as a budget. Raises UsageError."""
+    try:
+        usd = parse_usd(given)
+    except ValueError as error:
+        raise UsageError(
+            f"--borrow-budget is {given}; accepted: US dollars, such as 2500000 or $2.5M",
+            "give an amount of 0 or more",
+        ) from error
+    return Budget(usd, rules.collateral)

@@ -16,7 +16,7 @@ from finops_cli.book.settle import BookInput, Sources
 from finops_cli.files.jsonl import BATCH_LINES, Lines
 from finops_cli.pipeline.book_parts import AttachedPart
 from finops_cli.pipeline.input_source import InputSource
-from finops_cli.pipeline.output import Line
+from finops_cli.pipeline.output import Line, name_place
 from finops_cli.pipeline.pipeline import Pipeline
 
 DELTAS = Path("stdin")
@@ -89,4 +89,7 @@ class Follower:
                 if part is not None:
                     left -= 1
                     made = self.pipeline.process(number, line, part).line
+                    if batch.place is not None:
+                        at = batch.place.line + number - batch.first
+                        made = name_place(made, batch.place._replace(line=at))
                     yield replace_fields(made, revision=self.revision)

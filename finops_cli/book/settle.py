@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -20,6 +20,7 @@ from finops_cli.book.sources import (
 from finops_cli.domain.fail import Ftr, Inventory
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.inventory_lines import InventoryLine
+from finops_cli.files.jsonl import FilePlace
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.book_parts import NO_POOL, PlannedFail
 from finops_cli.rules.gridlock import Gridlock, assess_receives
@@ -47,6 +48,8 @@ class BookInput:
     inventory: Sources | None = None
     """None: the inventories that the records carry are the pools."""
     inventory_name: str = ""
+    locate: Callable[[int], FilePlace] | None = None
+    """Finds the file of a line and its number there, in an input of several files."""
     prefers_file: bool = False
     """A record whose own inventory differs takes the file's."""
     sent: SentShares | None = None
@@ -182,7 +185,7 @@ def _settle_by_records(
     elif names:
         carrying = [each for each in drawing if each.snapshot in carried]
         for name in names:
-            problem = _refuse_unequal(cusip, name, carried, carrying, given.kb)
+            problem = _refuse_unequal(cusip, name, carried, carrying, given)
             outcome.reject([each for each in carrying if each.snapshot == name], problem)
         outcome.skip([each for each in drawing if each.snapshot not in carried], NO_POOL)
     else:
@@ -229,23 +232,30 @@ def _refuse_unequal(
     name: str,
     carried: dict[str, OwnInventory],
     carrying: Sequence[IndexedFail],
-    kb: KnowledgeBase,
+    given: BookInput,
 ) -> Problem:
     """Say how the inventory `name` differs from another one, and on which lines they are."""
     other = next(each for each in carried if each != name)
-    pool = read_record(carried[other].inventory or _NOTHING, carried[other].ftrs, kb)
+    pool = read_record(carried[other].inventory or _NOTHING, carried[other].ftrs, given.kb)
     own = carried[name]
     found = find_differences(own.inventory, own.ftrs, pool)
     shown = found[0] if found else Difference("ftrs", "receives", "other receives")
     mine, theirs = (
-        next(each.fail.line for each in carrying if each.snapshot == each_name)
+        _name_line(next(each.fail.line for each in carrying if each.snapshot == each_name), given)
         for each_name in (name, other)
     )
     accepted = (
-        f"one inventory in all records of {cusip}: line {mine} has {shown.own}, line {theirs} has"
+        f"one inventory in all records of {cusip}: {mine} has {shown.own}, {theirs} has"
         f" {shown.pool}; correct one, or give --inventory FILE"
     )
     return unusable("book.snapshot_conflict", shown.field, shown.own, accepted)
+
+
+def _name_line(number: int, given: BookInput) -> str:
+    if given.locate is None:
+        return f"line {number}"
+    place = given.locate(number)
+    return f"{place.file} line {place.line}"
 
 
 def _put_cash(

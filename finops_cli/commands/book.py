@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,13 @@ from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.join_options import JoinOptions, open_joined
 from finops_cli.commands.options import kb_dir_of, path_or_standard, refuse_too_few
 from finops_cli.commands.run_options import ModelOptions, RunOptions, with_shared_options
-from finops_cli.commands.run_pipeline import open_clock, read_clock, run_config, run_pipeline
+from finops_cli.commands.run_pipeline import (
+    open_clock,
+    read_clock,
+    refuse_terminal,
+    run_config,
+    run_pipeline,
+)
 from finops_cli.commands.run_view import open_view
 from finops_cli.commands.table_options import TableOptions
 from finops_cli.errors import UsageError
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
     from finops_cli.domain.allotment import InventoryOrigin
     from finops_cli.importers.joins.inventory_file import InventoryFile
     from finops_cli.importers.joins.joined_source import JoinedSource
-    from finops_cli.kb.rulebook import KnowledgeBase
     from finops_cli.pipeline.clock import ClockConfig
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.run import RunConfig
@@ -137,10 +141,13 @@ def book(
 
 
 def _spool(options: RunOptions, stack: ExitStack) -> Path:
-    """Return the file of the fails; a pipe is copied to one."""
+    """Return the file of the fails, or their folder or pattern; a pipe is copied to a file."""
     from finops_cli.book.source import make_folder, spool
+    from finops_cli.pipeline.stored.patterns import is_several
 
     path = path_or_standard(options.source)
+    if path is not None and is_several(path):
+        return path
     _refuse_resumed_pipe(options, path)
     return spool(path, Path(stack.enter_context(make_folder())))
 
@@ -195,11 +202,7 @@ class _Book:
 
 
 def _refuse_options(options: RunOptions, prefer: str | None, joins: JoinOptions) -> None:
-    if options.source == "-" and sys.stdin.isatty():
-        raise UsageError(
-            "the input is -, and nothing is piped in",
-            "give a file, or pipe JSONL lines into finops",
-        )
+    refuse_terminal(options)
     if prefer not in (None, "file"):
         raise UsageError(f"--prefer is {prefer}; accepted: file", "give --prefer file")
     if prefer is not None and joins.inventory is None:
@@ -232,6 +235,7 @@ def _open_lines(
         stack,
         kb_dir=kb_dir_of(context),
         quiet=options.quiet,
+        may_be_several=True,
     )
     given.share_stock(True)
     return given
@@ -240,11 +244,13 @@ def _open_lines(
 def _open_book(
     context: typer.Context, given: JoinedSource, options: _Options, stack: ExitStack
 ) -> _Book:
+    from finops_cli.book.budget import read_budget
     from finops_cli.book.index import BookIndex
     from finops_cli.book.settle import BookInput
     from finops_cli.book.source import BookSource, digest_plan
     from finops_cli.kb.load import load_kb
     from finops_cli.pipeline import resume
+    from finops_cli.pipeline.stored.file_set import locate_of
 
     kb = load_kb(kb_dir_of(context))
     index = BookIndex()
@@ -260,7 +266,7 @@ def _open_book(
     settings = ["" if origin is None else f"{origin.sha256} {origin.as_of}"]
     settings += [options.budget or "", options.prefer or ""]
     parts = [resume.digest(path)[1] for path in files] + settings
-    budget = _open_budget(options.budget, kb)
+    budget = None if options.budget is None else read_budget(options.budget, kb.book)
     return _Book(
         source=BookSource(
             inner=given, index=index, digest_of_plan=digest_plan(*parts), other=tuple(files)
@@ -270,6 +276,7 @@ def _open_book(
             index=index,
             inventory=inventory,
             inventory_name="" if inventory is None else str(inventory.path),
+            locate=locate_of(given),
             prefers_file=options.prefer == "file",
             needs_price=budget is not None,
         ),
@@ -290,22 +297,6 @@ def _origin_of(inventory: InventoryFile) -> InventoryOrigin:
     return InventoryOrigin(
         resume.digest(inventory.path)[1], None if snapshot is None else snapshot.as_of
     )
-
-
-def _open_budget(given: str | None, kb: KnowledgeBase) -> Budget | None:
-    from finops_cli.book.budget import Budget
-    from finops_cli.domain.money import parse_usd
-
-    if given is None:
-        return None
-    try:
-        usd = parse_usd(given)
-    except ValueError as error:
-        raise UsageError(
-            f"--borrow-budget is {given}; accepted: US dollars, such as 2500000 or $2.5M",
-            "give an amount of 0 or more",
-        ) from error
-    return Budget(usd, kb.book.collateral)
 
 
 def _plan(

@@ -43,8 +43,9 @@ Fails = Annotated[
     typer.Option(
         "--fails",
         metavar="FAILS",
-        help="The fail records that the outputs answer, in the file that was run: JSON Lines, CSV"
-        " or .xlsx. Each output is checked against its record.",
+        help="The fail records that the outputs answer, as they were run: JSON Lines, .gz, .zst,"
+        " Parquet, CSV, .xlsx, a folder or a pattern of files. Each output is checked against its"
+        " record.",
     ),
 ]
 
@@ -117,7 +118,7 @@ def check(
             given = _open_fails(
                 context, asked, table, joins, clock=clock, stack=stack, is_book=is_book, quiet=quiet
             )
-            read += given.other_files
+            read += [*given.parts, *given.other_files]
             if certificate is not None and judged is not None:
                 proved = _prove(judged, certificate, given, rules.kb, kb_dir_of(context), config)
             inputs = _read_lines(given, sources)
@@ -155,12 +156,14 @@ def _refuse_unusable(
     """Raise UsageError where a certificate cannot be checked, or no reply was kept for --raw."""
     from finops_cli.checking.raw_replies import refuse_without_replies
     from finops_cli.errors import UsageError
+    from finops_cli.pipeline.stored.patterns import is_several
 
     if certificate is None:
         if raw:
             refuse_without_replies(judged)
         return
-    if judged is None or asked is None or not judged.is_file() or not asked.is_file():
+    has_files = asked is not None and (asked.is_file() or is_several(asked))
+    if judged is None or not judged.is_file() or not has_files:
         raise UsageError(
             "--certificate needs the outputs and --fails FAILS as files: they are read twice",
             "give both as files, and --inventory FILE where the book had one",
@@ -193,7 +196,9 @@ def _open_fails(
     """Open the fails that outputs answer. Those of a book share their sources."""
     joins = replace(joins, receives=joins.receives and not is_book)
     kb_dir = kb_dir_of(context)
-    given = open_joined(asked, table, joins, clock, stack, kb_dir=kb_dir, quiet=quiet)
+    given = open_joined(
+        asked, table, joins, clock, stack, kb_dir=kb_dir, quiet=quiet, may_be_several=True
+    )
     given.share_stock(is_book)
     return given
 
@@ -227,6 +232,7 @@ def _prove(
     from finops_cli.checking.book_proofs import check_book, read_clock
     from finops_cli.pipeline.scheduler import PipelineConfig
     from finops_cli.pipeline.sequences import SEQUENCES
+    from finops_cli.pipeline.stored.file_set import locate_of
 
     inventory = None if given.counted is None else given.counted.inventory
     config = PipelineConfig(
@@ -241,7 +247,13 @@ def _prove(
         pipeline = config.open()
         index_fails(given, pipeline, index)
         name = "" if inventory is None else str(inventory.path)
-        book = BookInput(kb=kb, index=index, inventory=inventory, inventory_name=name)
+        book = BookInput(
+            kb=kb,
+            index=index,
+            inventory=inventory,
+            inventory_name=name,
+            locate=locate_of(given),
+        )
         yield from check_book(judged, certificate, book, given, pipeline)
     finally:
         index.close()

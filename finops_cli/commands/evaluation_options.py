@@ -66,7 +66,8 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="FILE",
-        help="File of records to use instead of generated ones: yours, or an eval split.",
+        help="Records to use instead of generated ones: yours, or an eval split; JSON Lines, .gz,"
+        " .zst or Parquet, a folder or a pattern of files.",
     ),
 ]
 WithBaselines = Annotated[

@@ -83,11 +83,7 @@ def run_command(
     """
     from finops_cli.pipeline.run import refuse_impossible
 
-    if options.source == "-" and sys.stdin.isatty():
-        raise UsageError(
-            "the input is -, and nothing is piped in",
-            "give a file, or pipe JSONL lines into finops",
-        )
+    refuse_terminal(options)
     moment = None if clock is None else read_clock(options, clock)
     with ExitStack() as stack:
         given = _open_given(context, options, moment, table, joins, stack)
@@ -110,6 +106,15 @@ def run_command(
     refuse_too_few(result.summary.records, options.min_records, options.output)
     if not result.is_verified:
         raise typer.Exit(1)
+
+
+def refuse_terminal(options: RunOptions) -> None:
+    """Raise UsageError for stdin where nothing is piped into it."""
+    if options.source == "-" and sys.stdin.isatty():
+        raise UsageError(
+            "the input is -, and nothing is piped in",
+            "give a file, or pipe JSONL lines into finops",
+        )
 
 
 def _open_given(

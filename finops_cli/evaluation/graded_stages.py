@@ -91,6 +91,8 @@ class GradedStage:
     name: StageName
     command: Literal["triage", "resolve"]
     """The command that runs only this stage."""
+    record_fields: tuple[str, ...]
+    """The columns that a file of its records may have."""
     parse_line: Callable[[bytes, KnowledgeBase], Record | None]
     parse: Callable[[Any, KnowledgeBase], Record | None]
     answer: Callable[[Any, KnowledgeBase], Any]
@@ -128,6 +130,7 @@ GRADED_STAGES: dict[str, GradedStage] = {
     for stage in (
         GradedStage(
             name="triage",
+            record_fields=(*FailRecord.__struct_fields__, "text"),
             command="triage",
             parse_line=lambda line, kb: parse_fail_line(line, InputPolicy(kb)).value,
             parse=lambda record, kb: parse_fail(record, InputPolicy(kb)).value,
@@ -152,6 +155,7 @@ GRADED_STAGES: dict[str, GradedStage] = {
         ),
         GradedStage(
             name="resolver",
+            record_fields=ResolverInput.__struct_fields__,
             command="resolve",
             parse_line=lambda line, kb: parse_case_line(line, kb).value,
             parse=lambda record, kb: parse_case(record, kb).value,

@@ -13,7 +13,8 @@ from tests.support.program import EXAMPLES, Finops
 from tests.support.records import a_fail, jsonl, rows
 
 ENGINE = ("--backend", "engine", "--no-timing", "--quiet")
-MONDAY = (EXAMPLES / "monday.jsonl").read_bytes().splitlines(keepends=True)
+MONDAY_FILE = EXAMPLES / "monday.jsonl"
+MONDAY = MONDAY_FILE.read_bytes().splitlines(keepends=True)
 
 
 @pytest.fixture
@@ -203,3 +204,60 @@ def test_pattern_that_the_shell_expanded_is_explained(folder: Path, finops: Fino
     done = finops("run", *sorted(folder.iterdir()), *ENGINE)
     assert done.returncode == 2
     assert b"a pattern between single quotes" in done.stderr
+
+
+def test_check_compares_a_run_with_its_folder(folder: Path, finops: Finops, tmp_path: Path) -> None:
+    """The fails of `check` are the folder or the pattern that was run; a missing file shows."""
+    output = tmp_path / "out.jsonl"
+    finops("run", folder, *ENGINE, "-o", output)
+    for fails in (folder, f"{folder}/*"):
+        assert finops("check", output, "--fails", fails).returncode == 0
+    (folder / "b.jsonl").unlink()
+    found = rows(finops("check", output, "--fails", folder).stdout)
+    assert {each["findings"][0]["rule"] for each in found if not each["ok"]} >= {"check.order"}
+
+
+def test_verdicts_do_not_replace_a_file_of_the_folder(folder: Path, finops: Finops) -> None:
+    """A file that `check` reads is not its output."""
+    done = finops("check", MONDAY_FILE, "--fails", folder, "-o", folder / "b.jsonl", "--overwrite")
+    assert done.returncode == 2
+    assert b"b.jsonl is the input and also the output" in done.stderr
+
+
+def test_book_of_a_folder_is_that_of_the_joined_file(
+    folder: Path, finops: Finops, tmp_path: Path
+) -> None:
+    """A book of several files has the plan of one file, names the files, and is proved by them."""
+    joined, proof = tmp_path / "joined.jsonl", tmp_path / "proof.jsonl"
+    content = [(folder / name).read_bytes() for name in ("B.jsonl", "b.jsonl")]
+    joined.write_bytes(b"".join(content) + b"".join(MONDAY[6:]))
+    output = tmp_path / "out.jsonl"
+    quiet = ("--no-timing", "--quiet")
+    finops("book", f"{folder}/*", *quiet, "-o", output, "--certificate", proof)
+    checked = finops("check", output, "--fails", folder, "--certificate", proof)
+    assert checked.returncode == 0, checked.stdout
+    found, whole = rows(output.read_bytes()), rows(finops("book", joined, *quiet).stdout)
+    assert [each["provenance"].pop("source")["file"] for each in found] == [
+        *["B.jsonl"] * 4,
+        *["b.jsonl"] * 4,
+        *["c.jsonl.gz"] * 2,
+    ]
+    problems = [each["error"]["problems"][0] for each in found if "error" in each]
+    [first, second] = [each for each in problems if each["rule"] == "book.snapshot_conflict"]
+    assert "b.jsonl line 2 has 5000, c.jsonl.gz line 1 has 3000" in first["message"]
+    assert "c.jsonl.gz line 1 has 3000, b.jsonl line 2 has 5000" in second["message"]
+    for each in (*found, *whole):
+        each.pop("error", None)
+    assert found == whole
+
+
+def test_evaluation_of_a_folder_reads_every_file(
+    folder: Path, finops: Finops, tmp_path: Path
+) -> None:
+    """The records of an evaluation are those of all files, in C order."""
+    (folder / "B.jsonl").write_bytes(b"".join(MONDAY[3:6]))
+    given = ("--stage", "triage", "--backend", "engine", "--no-baselines", "--quiet")
+    done = finops("evaluate", *given, "--data", folder, "-o", tmp_path / "ev", "--no-timing")
+    assert b"records            8 (fails)" in done.stdout, done.stderr
+    kept = (tmp_path / "ev/records.jsonl").read_bytes()
+    assert kept == b"".join([*MONDAY[3:6], *MONDAY[:3], MONDAY[0], *MONDAY[6:]])

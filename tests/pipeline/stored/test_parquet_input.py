@@ -248,3 +248,24 @@ def test_mapping_is_not_for_parquet(finops: Finops, tmp_path: Path) -> None:
     done = finops("run", write(tmp_path, records()), *ENGINE, "--accept")
     assert done.returncode == 2
     assert b"--accept is for CSV and .xlsx" in done.stderr
+
+
+def test_evaluation_reads_columns_as_a_run_does(finops: Finops, tmp_path: Path) -> None:
+    """Records in columns are evaluated as their lines of JSON; a row without a record is named."""
+    given = ("--stage", "triage", "--backend", "engine", "--no-baselines", "--quiet")
+    path = write(tmp_path, records(market_value=[Decimal("1.50"), Decimal(2), Decimal(3)]))
+    done = finops("evaluate", *given, "--data", path, "-o", tmp_path / "ev")
+    assert b"records            3 (fails.parquet)" in done.stdout, done.stderr
+    kept = rows((tmp_path / "ev/records.jsonl").read_bytes())
+    assert [each["fail_id"] for each in kept] == ["F-1", "F-2", "F-3"]
+    bad = write(tmp_path, records(market_value=[1.5, math.nan, 3.0]))
+    refused = finops("evaluate", *given, "--data", bad, "-o", tmp_path / "bad")
+    assert refused.returncode == 2
+    assert b"fails.parquet row 2: " in refused.stderr
+
+
+def test_check_reads_the_columns_that_were_run(finops: Finops, tmp_path: Path) -> None:
+    """The fails of `check` may be the Parquet file that was run."""
+    path, output = write(tmp_path, records()), tmp_path / "out.jsonl"
+    finops("run", path, *ENGINE, "-o", output)
+    assert finops("check", output, "--fails", path).returncode == 0
