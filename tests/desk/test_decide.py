@@ -138,6 +138,29 @@ def test_old_version_shows_both_and_keeps_what_was_typed(fresh: Server) -> None:
             assert len(client.get("/v1/fails/F-1001").json()["decisions"]) == 1
 
 
+def test_conflict_keeps_the_ticks_of_broken_rules(fresh: Server) -> None:
+    """A person who ticked rules, and was late, has only to send the form again."""
+    rules = ["tier.band", "tier.escalation", "triage.lifecycle"]
+    fields = {"kind": "override", "tier": "LOW", "reason": "agreed", "acknowledge": rules}
+    with sign_in(fresh) as mine, sign_in(fresh, "operator") as theirs:
+        seen = version_of(get(mine, "/fails/F-1001"))
+        done(theirs, "F-1001", kind="comment", comment="look at this one")
+        answer = decide(mine, "F-1001", version=seen, **fields)
+        assert answer.status_code == 409
+        kept = re.findall(r'name="acknowledge" value="([^"]+)" checked', answer.text)
+        assert kept == rules
+        done(mine, "F-1001", **fields | {"acknowledge": kept, "version": version_of(answer.text)})
+
+
+def test_other_faults_keep_the_ticks_of_broken_rules(fresh: Server) -> None:
+    """A form that comes back for a missing reason has its ticks."""
+    fields = {"kind": "override", "tier": "LOW", "reason": " ", "acknowledge": ["tier.band"]}
+    with sign_in(fresh) as browser:
+        answer = decide(browser, "F-1001", **fields)
+        assert (answer.status_code, "reason is missing" in answer.text) == (422, True)
+        assert 'name="acknowledge" value="tier.band" checked' in answer.text
+
+
 def test_old_comment_and_assignment_are_kept_too(fresh: Server) -> None:
     """Whatever the form was, its words are in the page of the conflict."""
     with sign_in(fresh) as browser:
