@@ -21,7 +21,7 @@ from finops_cli.models.failures import NoEndpointLeft
 from finops_cli.monitoring.hooks.alarms import Dispatch
 from finops_cli.monitoring.system_monitor import system_monitor
 from finops_cli.service.alarms.alarms import DIAGNOSTICS, Alarms
-from finops_cli.service.audit_routes import AuditLog
+from finops_cli.service.audit_log.routes import AuditLog
 from finops_cli.service.auth.access import Access, TokenSource
 from finops_cli.service.auth.sessions import Sessions
 from finops_cli.service.auth.tokens import Now, utc_now

@@ -8,7 +8,7 @@ from typing import get_args
 
 from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.alarms.routes import DriftRoutes
-from finops_cli.service.audit_routes import AuditLog
+from finops_cli.service.audit_log.routes import AuditLog
 from finops_cli.service.auth.access import Access
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.batch.routes import JobRoutes

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -13,11 +16,12 @@ from threading import Event
 import pytest
 
 from finops_cli.errors import ResumeRefused, UsageError
+from finops_cli.service.audit_log.chain import WORKER, Chain
 from finops_cli.service.store.audit import Actor, BrokenChain, append, read_entries, verify
 from finops_cli.service.store.database import Connection, Database, DatabaseLost
 from finops_cli.service.store.group_commit import GroupCommit, Outcome, Waiting, settle
 from finops_cli.service.store.opening import open_database
-from finops_cli.service.store.sqlite import SqliteDatabase
+from finops_cli.service.store.sqlite import DATABASE_FILE, SqliteDatabase
 
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
 ANNA = Actor("anna", "analyst", "r-1")
@@ -38,7 +42,7 @@ def write_entries(database: Database, count: int) -> None:
 
 
 def verdict_of(database: Database) -> BrokenChain | int:
-    return asyncio.run(database.read(verify))
+    return asyncio.run(Chain(database).verify())
 
 
 def test_chain_of_entries_is_verified(database: Database) -> None:
@@ -91,6 +95,56 @@ def test_cut_off_log_is_found_by_a_kept_hash(database: Database) -> None:
     write_entries(database, 3)
     found = asyncio.run(database.read(lambda db: verify(db, {4: "x"})))
     assert found == BrokenChain(4, "is missing, and a hash of it was kept elsewhere")
+
+
+def children_of(program: str) -> list[int]:
+    """Return the processes that this one started with the module `program`."""
+    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    named = f"-m\0{program}\0".encode()
+    return [int(each) for each in found if named in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+async def read_while_it_verifies(database: Database) -> BrokenChain | int | None:
+    """Read the log while a verification stands still; None where it was over before."""
+    task = asyncio.create_task(Chain(database).verify())
+    while not task.done() and not (found := children_of(WORKER)):
+        await asyncio.sleep(0)
+    if task.done():
+        return None
+    os.kill(found[0], signal.SIGSTOP)
+    try:
+        if task.done():
+            return None
+        async with asyncio.timeout(60):
+            assert len(await database.read(read_entries)) == 5
+            await database.write(lambda db: append(db, NOW, ANNA, "view", "F-1", {}))
+        assert not task.done()
+    finally:
+        os.kill(found[0], signal.SIGCONT)
+    return await task
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="it finds the process in /proc")
+def test_others_read_and_write_while_a_log_is_verified(tmp_path: Path) -> None:
+    """A verification that lasts for ever holds up no other reader, and no writer."""
+    database = SqliteDatabase(tmp_path)
+    write_entries(database, 5)
+    try:
+        assert asyncio.run(read_while_it_verifies(database)) in (5, 6)
+    finally:
+        database.close()
+
+
+def test_log_that_cannot_be_read_is_no_broken_chain(tmp_path: Path) -> None:
+    """A database that is gone is an error of the service, and says nothing about the chain."""
+    database = SqliteDatabase(tmp_path)
+    try:
+        (tmp_path / DATABASE_FILE).unlink()
+        with pytest.raises(DatabaseLost, match="could not be verified"):
+            verdict_of(database)
+    finally:
+        database.close()
 
 
 def test_failed_work_undoes_itself_alone(database: Database) -> None:

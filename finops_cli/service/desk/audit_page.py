@@ -19,7 +19,6 @@ from finops_cli.service.store.audit import (
     BrokenChain,
     EntryFilter,
     find_entries,
-    verify,
 )
 from finops_cli.views.wording import clean
 
@@ -86,14 +85,14 @@ class AuditPages:
     """Answers `/audit`."""
 
     def __init__(self, parts: Parts) -> None:
-        self._database = parts.database
+        self._database, self._chain = parts.database, parts.audit.chain
 
     async def audit(self, request: Request) -> Response:
         """Show entries, the newest first; with `verify`, check the whole chain too."""
         require_right(request, "audit")
         wanted, before = read_filter(request), _read_before(request)
         found = await self._database.read(lambda db: find_entries(db, wanted, before, _PAGE + 1))
-        chain = await self._database.read(verify) if "verify" in request.query_params else None
+        chain = await self._chain.verify() if "verify" in request.query_params else None
         given = {name: value for name, value in wanted._asdict().items() if value}
         older = None
         if len(found) > _PAGE:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from finops_cli.service.audit_routes import AuditLog
+from finops_cli.service.audit_log.routes import AuditLog
 from finops_cli.service.desk.error_page import answer_error
 from finops_cli.service.log import ServiceLog
 from finops_cli.service.problems import ServiceError, database_lost

@@ -6,6 +6,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from finops_cli.domain import exact_json
+from finops_cli.service.audit_log.chain import Chain
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.log import route_template
@@ -18,7 +19,6 @@ from finops_cli.service.store.audit import (
     BrokenChain,
     append,
     read_entries,
-    verify,
 )
 from finops_cli.service.store.database import Database
 
@@ -33,6 +33,7 @@ class AuditLog:
     def __init__(self, database: Database, now: Now) -> None:
         self._database = database
         self._now = now
+        self.chain = Chain(database)
 
     def note(self, action: str, details: dict[str, str]) -> None:
         """Record what the service itself does, such as its start."""
@@ -63,7 +64,7 @@ class AuditLog:
     async def verification(self, request: Request) -> Response:
         """Say whether the chain of entries is unbroken, else which entry does not fit."""
         require_right(request, "audit")
-        found = await self._database.read(verify)
+        found = await self.chain.verify()
         answer = (
             {"ok": False, "seq": found.seq, "reason": found.reason}
             if isinstance(found, BrokenChain)
