@@ -58,10 +58,11 @@ class AnswerTimes:
         self._lock = threading.Lock()
         self._ring = Ring(minutes, _MINUTE)
 
-    def add(self, latency_ms: float) -> None:
-        """Add the time of an answer. Any thread may call it."""
+    def add(self, latency_ms: float, answers: int = 1) -> None:
+        """Add the time of answers. Any thread may call it."""
         with self._lock:
-            self._ring.part_at(self._clock() - self._began).latency[step_of(latency_ms)] += 1
+            part = self._ring.part_at(self._clock() - self._began)
+            part.latency[step_of(latency_ms)] += answers
 
     def minute_number(self) -> int:
         return int((self._clock() - self._began) // _MINUTE)
@@ -74,8 +75,8 @@ class AnswerTimes:
 class LatencyWatch:
     """Looks at each minute of a monitor once, and reports a spike once until it is over.
 
-    `folder` takes the bundles; None writes none. `times` are judged in place of the monitor's. It
-    is called from one thread.
+    `folder` takes the bundles; None writes none. `times` are judged in place of the monitor's, and
+    `about` says in the event what they are. It is called from one thread.
     """
 
     def __init__(
@@ -85,7 +86,9 @@ class LatencyWatch:
         folder: Path | None,
         now: Callable[[], datetime] = utc_now,
         times: Minutes | None = None,
+        about: Mapping[str, str] | None = None,
     ) -> None:
+        self._about = about or {}
         self._monitor = monitor
         self._spike = spike
         self._folder = folder
@@ -108,7 +111,12 @@ class LatencyWatch:
         begins, self._is_spike = is_spike and not self._is_spike, is_spike
         if not begins:
             return None
-        facts: dict[str, Any] = {"p95_ms": last[-1], "usual_p95_ms": usual, "minutes": len(last)}
+        facts: dict[str, Any] = {
+            **self._about,
+            "p95_ms": last[-1],
+            "usual_p95_ms": usual,
+            "minutes": len(last),
+        }
         event = Event(event="latency", facts=facts)
         if self._folder is not None:
             try:

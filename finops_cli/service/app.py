@@ -115,7 +115,9 @@ def build_service(
     load = LoadDoor(hot, kb.serve, metrics)
     alarms = _open_alarms(config, answering, dispatch, now)
     members = Membership(database, config.replica, config.rules, now, metrics.sample)
-    runner = JobRunner(config.data, database, jobs, alarms, now, lambda: members.id)
+    runner = JobRunner(
+        config.data, database, jobs, alarms, now, lambda: members.id, answering.lanes_of
+    )
     work = _open_work(config, answering, database, runner, now)
     parts = Parts(
         answering=answering,

@@ -23,8 +23,11 @@ from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.app import build_service
 from finops_cli.service.auth.tokens import SingleToken
 from finops_cli.service.batch.commands import ServerSettings
+from finops_cli.service.batch.progress import JobProgress
 from finops_cli.service.config import ServeConfig
 from finops_cli.service.records.answering import Answering, AnswerOptions
+from finops_cli.service.store.database import Connection
+from finops_cli.service.store.jobs import Job, output_path, update_job
 from finops_cli.service.store.sqlite import SqliteDatabase
 from finops_cli.service.upkeep import Watch
 from tests.monitoring.test_system_monitor import Clock
@@ -32,6 +35,7 @@ from tests.service.conftest import Server, start, stop
 from tests.service.test_jobs import MONDAY, begin, finish, upload
 from tests.support.program import call_finops
 from tests.support.records import a_fail, jsonl
+from tests.support.stores import LINES, a_job, add_file
 
 KB = load_kb(bundled_kb_dir())
 BASELINE = Baseline(records=200, dimensions={"tier": {"LOW": 100, "CRITICAL": 100}})
@@ -123,6 +127,57 @@ def test_models_that_become_slow_are_reported_once(tmp_path: Path) -> None:
         "F-7",
         "F-7",
     ]
+
+
+def begin_model_job(database: SqliteDatabase) -> Job:
+    """Store a job that the service `me` runs."""
+
+    def work(db: Connection) -> Job:
+        add_file(db)
+        job = a_job(db)
+        update_job(db, job.id, state="in_progress", owner="me")
+        return job
+
+    return database.write_now(work)
+
+
+def test_job_whose_models_become_slow_is_reported(tmp_path: Path) -> None:
+    """What a job writes feeds the watch: its lines, which have no times, come ever later."""
+    timer, events = Clock(), list[Event]()
+    with FakeOllama() as fake, closing(SqliteDatabase(tmp_path)) as database:
+        request = BackendRequest(backend="ollama", hosts=(fake.url,), waits=False)
+        backend = select_backend(request, KB).backend
+        answering = Answering(KB, backend, bundled_kb_dir(), "off", timer=timer)
+        settings = ServerSettings(None, None, "off", "ollama", "baseline")
+        service = build_service(
+            ServeConfig(data=tmp_path), answering, SingleToken("x"), database, jobs=settings
+        )
+        job = begin_model_job(database)
+        output = output_path(tmp_path, job.id)
+        output.parent.mkdir(parents=True)
+        progress = JobProgress(job, "me", tmp_path, database, service.parts.runner.see_of(job))
+        system_monitor().add_sink(
+            keep := lambda event: events.append(event) if event.event == "latency" else None
+        )
+        told, lanes = [], answering.lanes_of("run")
+        for minute, latency in enumerate((0.5, 0.5, 0.5, 4, 4, 4), start=1):
+            for number in range(11):
+                timer.seconds += latency / lanes if number else 0
+                with output.open("ab") as file:
+                    file.write(LINES[0])
+                assert asyncio.run(progress.advance()) == 1
+            timer.seconds = 60 * minute
+            service.parts.alarms.judge()
+            told.append(len(events))
+            service.parts.alarms.jobs.end(job.id)  # it stands still until the minute is over
+        system_monitor().remove_sink(keep)
+        answering.close()
+    assert told == [0, 0, 0, 0, 1, 1]
+    assert events[0].facts["jobs_of"] == "run"
+    assert events[0].facts["p95_ms"] == pytest.approx(4_000, rel=0.02)
+    [bundle] = (tmp_path / "diagnostics").iterdir()
+    slow = json.loads(bundle.read_bytes())["slow_answers"]
+    assert {each["id"] for each in slow} == {job.id}
 
 
 def test_change_of_a_server_is_reported_once(tmp_path: Path) -> None:

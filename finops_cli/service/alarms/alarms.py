@@ -23,6 +23,7 @@ from finops_cli.monitoring.live_drift import Baseline, DriftState, DriftWatch, d
 from finops_cli.monitoring.predictions import read_latency, read_predictions
 from finops_cli.monitoring.system_monitor import SystemMonitor
 from finops_cli.pipeline.scheduler import BatchResult
+from finops_cli.service.alarms.job_pace import JobPace
 from finops_cli.service.auth.tokens import Now, utc_now
 
 _FILE = "drift-baseline.json"
@@ -68,8 +69,14 @@ class Alarms:
         self._lock = Lock()
         self._health = HealthWatch(monitor, kb.monitoring.health_alarm)
         self._times = AnswerTimes(kb.monitoring.windows["minutes"], clock)
-        spike = kb.monitoring.spike
+        spike, minutes = kb.monitoring.spike, kb.monitoring.windows["minutes"]
         self._latency = LatencyWatch(monitor, spike, diagnostics, now, self._times)
+
+        def watch_jobs(command: str, times: AnswerTimes) -> LatencyWatch:
+            about = {"jobs_of": command}
+            return LatencyWatch(monitor, spike, diagnostics, now, times, about)
+
+        self.jobs = JobPace(monitor, minutes, clock, watch_jobs)
         self._baseline: Baseline | None = None
         self._watch: DriftWatch | None = None
         if self._path.is_file():
@@ -114,6 +121,7 @@ class Alarms:
         """
         self._health.look(is_end=True)
         self._latency.look()
+        self.jobs.judge()
         with self._lock:
             events = [] if self._watch is None else self._watch.judge(self._clock())
         for event in events:

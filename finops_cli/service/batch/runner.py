@@ -27,7 +27,7 @@ from finops_cli.service.batch.commands import (
     command_line,
 )
 from finops_cli.service.batch.process import JobProcess
-from finops_cli.service.batch.progress import JobProgress, delete_all_rows, mark_all_gone
+from finops_cli.service.batch.progress import JobProgress, See, delete_all_rows, mark_all_gone
 from finops_cli.service.store.audit import SERVICE, append
 from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.files import files_folder
@@ -74,11 +74,14 @@ class JobRunner:
         alarms: Alarms,
         now: Now,
         owner: Callable[[], str],
+        lanes_of: Callable[[str], int],
     ) -> None:
-        """Keep the parts. `owner` returns the id of this service among those of the database."""
+        """Keep the parts. `owner` returns the id of this service among those of the database, and
+        `lanes_of` how many answers of models a command works on at once.
+        """
         self.settings = settings
         self._data, self._database, self._now = data, database, now
-        self._alarms, self._owner = alarms, owner
+        self._alarms, self._owner, self._lanes_of = alarms, owner, lanes_of
         self._wake = {queue: asyncio.Event() for queue in QUEUES}
         self._changed = asyncio.Condition()
         self._running: dict[str, JobProcess] = {}
@@ -109,6 +112,18 @@ class JobRunner:
         """Return the queue that a job of `command` waits in."""
         backend = self.settings.backend_of(command)  # type: ignore[arg-type]
         return "engine" if backend in WITHOUT_MODELS else "models"
+
+    def see_of(self, job: Job) -> See:
+        """Return what sees the new lines of a job: the alarms, which time those of models."""
+        if self.queue_of(job.command) != "models":
+            return self._alarms.see
+        lanes = self._lanes_of(job.command)
+
+        def see(lines: list[bytes]) -> None:
+            self._alarms.jobs.add(job.id, job.command, len(lines), lanes)
+            self._alarms.see(lines)
+
+        return see
 
     def wake(self) -> None:
         """Say that there is a new job."""
@@ -168,7 +183,7 @@ class JobRunner:
             if job is None:
                 await self._sleep(queue)
             else:
-                progress = JobProgress(job, owner, self._data, self._database, self._alarms.see)
+                progress = JobProgress(job, owner, self._data, self._database, self.see_of(job))
                 run = _Run(job, owner, progress)
                 try:
                     await self._run(run)
@@ -214,6 +229,7 @@ class JobRunner:
         finally:
             await process.end()
             del self._running[job.id], self._speed[job.id]
+            self._alarms.jobs.end(job.id)
         await self._settle(run, process, status, before)
 
     def _arguments(self, job: Job, folder: Path, output: Path) -> list[str]:

@@ -97,6 +97,11 @@ class Answering:
         """Return the pipeline of `command` with `options`."""
         return self._pipeline(command, options)
 
+    def lanes_of(self, command: str) -> int:
+        """Return how many answers of models `command` works on at once; 0 without models."""
+        asked = self.classifier if command == "sentiment" else self.backend
+        return asked.concurrency
+
     def clock(self, options: AnswerOptions) -> ClockLines:
         """Return what computes the lines of `finops clock`."""
         return ClockLines(policy=self._open_clock(options), redaction=self.redaction)
