@@ -109,11 +109,9 @@ def build_service(
 ) -> Service:
     """Build the application. `dispatch` tells the hooks, and `log` takes the access log."""
     kb = answering.kb
-    metrics = Metrics(system_monitor(kb))
-    audit = AuditLog(database, now)
+    metrics, audit = Metrics(system_monitor(kb)), AuditLog(database, now)
     inner, hot = _make_application(kb, audit)
-    load = LoadDoor(hot, kb.serve, metrics)
-    alarms = _open_alarms(config, answering, dispatch, now)
+    load, alarms = LoadDoor(hot, kb.serve, metrics), _open_alarms(config, answering, dispatch, now)
     members = Membership(database, config.replica, config.rules, now, metrics.sample)
     runner = JobRunner(
         config.data, database, jobs, alarms, now, lambda: members.id, answering.lanes_of

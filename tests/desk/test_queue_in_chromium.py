@@ -76,7 +76,7 @@ def test_scroll_bar_is_dragged_to_any_row(visit: Visit, long_queue: Server) -> N
             part,
         )
         row = page.locator(f"#rows tr[aria-rowindex='{round(part * MANY) + 3}']")
-        api.expect(row).to_be_in_viewport()
+        api.expect(row).to_be_in_viewport(timeout=60_000)
         shown = places(page)
         assert shown == list(range(shown[0], shown[0] + len(shown)))
         assert len(shown) <= WINDOW

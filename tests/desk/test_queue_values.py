@@ -11,13 +11,19 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb
-from finops_cli.service.desk import exports_page, queue_filter
+from finops_cli.service.desk.exports_page import EXPORT
 from finops_cli.service.desk.forms import Form
 from finops_cli.service.desk.queue_actions import Selected, read_request, read_selection
-from finops_cli.service.desk.queue_filter import list_chips, list_choices, list_selects
-from finops_cli.service.desk.queue_page import Counts, Queue, read_asked, view_queue_page
+from finops_cli.service.desk.queue_filter import (
+    describe_filter,
+    list_chips,
+    list_choices,
+    list_selects,
+)
+from finops_cli.service.desk.queue_page import Queue, read_asked, view_queue_page
 from finops_cli.service.desk.today import FactsCache, Figure, Today, view_today
-from finops_cli.service.fails.query import FILTERS
+from finops_cli.service.fails.query import FILTERS, LISTS
+from finops_cli.service.fails.queue_index import QueueIndex
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.store.opening import open_database
 from finops_cli.service.store.saved_views import SavedView, delete_view, list_views, save_view
@@ -40,7 +46,7 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 def open_queue(db: sqlite3.Connection, link: str) -> Queue:
     """Return the page behind an address of the queue."""
     asked = read_asked(QueryParams(parse_qsl(urlsplit(link).query)), SETTINGS)
-    queue = view_queue_page(db, asked, Counts(), "anna")
+    queue = view_queue_page(db, asked, QueueIndex(), "anna")
     assert queue is not None
     return queue
 
@@ -207,6 +213,15 @@ def test_today_sees_what_changes_while_it_is_cached(db: sqlite3.Connection) -> N
 
 
 def test_each_filter_has_its_words_on_every_page() -> None:
-    """A filter that the API learns has a title on the queue and on the page of exports."""
-    for titles in (queue_filter._TITLES, exports_page._TITLES):
-        assert set(FILTERS) <= set(titles)
+    """A filter that the API learns has a field and a chip on the queue and on the page of exports;
+    a chip takes its own filter away and keeps the others.
+    """
+    shown = describe_filter(QueryParams(), EXPORT)
+    fields = {each.name for each in (*shown.choices, *shown.selects)} | set(shown.texts)
+    assert fields == set(FILTERS)
+    for name in FILTERS:
+        value = LISTS[name][0] if name in LISTS else "x"
+        chosen = QueryParams({"job": "job-1", name: value, "order": "rank"})
+        [blotter, chip] = describe_filter(chosen, EXPORT).chips
+        assert chip.without == "/export?job=job-1&order=rank", name
+        assert blotter.text == "Blotter: job-1"

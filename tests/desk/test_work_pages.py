@@ -13,15 +13,10 @@ import pytest
 from starlette.datastructures import QueryParams
 
 from finops_cli.service.batch.routes import JobRequest
-from finops_cli.service.desk.exports_page import (
-    describe_filters,
-    drop_empty,
-    list_links,
-    title_of,
-)
+from finops_cli.service.desk.exports_page import EXPORT, list_links
 from finops_cli.service.desk.jobs_page import view_job, write_seconds
+from finops_cli.service.desk.queue_filter import clean_query, describe_filter
 from finops_cli.service.desk.upload.upload_page import StartForm, job_of, write_bytes
-from finops_cli.service.fails.query import FILTERS
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.store.jobs import Job
 from tests.desk.conftest import sign_in
@@ -138,18 +133,11 @@ def test_form_without_moment_or_command_is_refused(start: StartForm) -> None:
 
 def test_filters_of_an_export_are_said_in_words() -> None:
     """Empty fields do not filter; each filter is named, and each link has it."""
-    query = drop_empty(QueryParams("tier=HIGH&tier=CRITICAL&cusip=&decided=none&job=job-1"))
-    assert describe_filters(query) == [("Tier", "HIGH or CRITICAL"), ("Decided", "not yet")]
+    query = clean_query(QueryParams("tier=HIGH&tier=CRITICAL&cusip=+&decided=none&job=job-1"))
+    chips = [each.text for each in describe_filter(query, EXPORT).chips]
+    assert chips == ["Tier: high", "Tier: critical", "Decision: none yet", "Blotter: job-1"]
     links = [each.href for each in list_links(query, "job-1")]
     assert links[0] == "/v1/export?format=csv&job=job-1&tier=HIGH&tier=CRITICAL&decided=none"
-
-
-def test_each_filter_has_a_title() -> None:
-    """Each filter that the queue takes is in the form of the export, under a name in words."""
-    for name in FILTERS:
-        [(title, _)] = describe_filters(QueryParams({name: "x"}))
-        assert title == title_of(name)
-        assert title[0].isupper()
 
 
 def send(browser: httpx.Client, content: bytes, name: str = "fails.jsonl") -> httpx.Response:
@@ -163,7 +151,7 @@ def start_job(browser: httpx.Client, place: str, **fields: str) -> httpx.Respons
 
 def finish(browser: httpx.Client, place: str) -> str:
     """Load the page of a job again until it is over."""
-    for _ in range(300):
+    for _ in range(1_800):
         page = browser.get(place).text
         if "hx-trigger" not in page:
             return page

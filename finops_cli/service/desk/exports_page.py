@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
 from urllib.parse import urlencode
 
 from msgspec import Struct
@@ -12,19 +11,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from finops_cli import extras
+from finops_cli.service.desk.queue_filter import clean_query, describe_filter
 from finops_cli.service.desk.rendering import render
-from finops_cli.service.desk.wording import write_label, write_plural
+from finops_cli.service.desk.wording import write_plural
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.fails.export_worker import ExportFormat
-from finops_cli.service.fails.query import FILTERS, LISTS, read_queue_query
+from finops_cli.service.fails.query import FILTERS, read_queue_query
 from finops_cli.service.fails.views import find_queue
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.route_table import Parts
 from finops_cli.service.routes import NamedRoute
 from finops_cli.service.store.database import Connection
-from finops_cli.service.store.fail_query import DECIDED, ORDERS, FailFilter, count_fails
+from finops_cli.service.store.fail_query import FailFilter, count_rows
 from finops_cli.service.store.jobs import WITH_FAILS, Job, list_jobs
 
+EXPORT = "/export"
 _ACCEPTED = (*FILTERS, "job", "order")
 _SHOWN_JOBS = 50
 FORMAT_WORDS: dict[ExportFormat, tuple[str, str]] = {
@@ -32,32 +33,6 @@ FORMAT_WORDS: dict[ExportFormat, tuple[str, str]] = {
     "xlsx": ("Excel workbook", "with columns for owner and comment"),
     "jsonl": ("JSON Lines", "for a program: everything that the queue knows"),
     "html": ("Page", "to print or to send"),
-}
-DECIDED_WORDS = {
-    "none": "not yet",
-    "accepted": "accepted",
-    "overridden": "overridden",
-    "proposed": "an override waits for a second person",
-    "closed": "closed",
-    "any": "in any way",
-}
-_CODES = ("category", "action", "flag", "change")
-YES_NO = {"true": "yes", "false": "no"}
-ORDER_WORDS = {"score": "highest score first", "rank": "rank: tier, deadline, score"}
-_TITLES = {
-    "tier": "Tier",
-    "category": "Category",
-    "action": "Action",
-    "status": "Status",
-    "flag": "Flag",
-    "change": "Since the last blotter",
-    "cusip": "CUSIP begins with",
-    "counterparty": "Counterparty",
-    "q": "Fail contains",
-    "assignee": "Assigned to",
-    "within_days": "Days left, at most",
-    "residual": "Shares stay uncovered",
-    "decided": "Decided",
 }
 
 
@@ -74,8 +49,7 @@ class ExportView(Struct, frozen=True, kw_only=True):
 
     job: Job
     rows: int
-    filters: tuple[tuple[str, str], ...]
-    """Each filter that is set, in words."""
+    is_filtered: bool
     links: tuple[ExportLink, ...]
     missing: str
     """How to get a format that is not installed."""
@@ -83,30 +57,8 @@ class ExportView(Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """Return how many fails a file will have."""
-        which = "that the filters take" if self.filters else "of the queue"
+        which = "that the filters take" if self.is_filtered else "of the queue"
         return f"{write_plural(self.rows, 'fail')} {which}"
-
-
-def title_of(name: str) -> str:
-    """Return a filter in words, one that has none here too."""
-    return _TITLES.get(name, write_label(name))
-
-
-def drop_empty(query: QueryParams) -> QueryParams:
-    """Return the parameters that have a value: a form sends its empty fields too."""
-    return QueryParams([(name, value) for name, value in query.multi_items() if value.strip()])
-
-
-def describe_filters(query: QueryParams) -> list[tuple[str, str]]:
-    """Return each filter of a query, in words."""
-    found: dict[str, list[str]] = {}
-    for name, value in query.multi_items():
-        if name in FILTERS:
-            words_of = {"decided": DECIDED_WORDS, "residual": YES_NO}.get(name, {})
-            shown = words_of.get(value, value)
-            words = write_label(shown) if name in _CODES else shown
-            found.setdefault(title_of(name), []).append(words)
-    return [(title, " or ".join(values)) for title, values in found.items()]
 
 
 def list_links(query: QueryParams, job: str) -> list[ExportLink]:
@@ -132,14 +84,13 @@ class ExportPages:
     async def export(self, request: Request) -> Response:
         """Show the filters, the number of fails, and a link for each format."""
         require_right(request, "see")
-        query = drop_empty(request.query_params)
+        query = clean_query(request.query_params)
         problem = None
         try:
             view, jobs = await self._look(query)
         except ServiceError as error:
             problem, query = error, QueryParams()
             view, jobs = await self._look(query)
-        given: dict[str, Any] = {name: query.get(name, "") for name in _ACCEPTED}
         return render(
             request,
             "export.html",
@@ -147,12 +98,8 @@ class ExportPages:
             problem=None if problem is None else str(problem),
             view=view,
             jobs=jobs,
-            given=given | {name: query.getlist(name) for name in LISTS},
-            lists=LISTS,
-            codes=_CODES,
-            titles={name: title_of(name) for name in FILTERS},
-            decided=[(word, DECIDED_WORDS[word]) for word in DECIDED],
-            orders=[(word, ORDER_WORDS[word]) for word in ORDERS],
+            filter=describe_filter(query, EXPORT),
+            people=self._parts.access.names_with("answer"),
         )
 
     async def _look(self, query: QueryParams) -> tuple[ExportView | None, list[Job]]:
@@ -172,7 +119,7 @@ class ExportPages:
         view = ExportView(
             job=job,
             rows=rows,
-            filters=tuple(describe_filters(query)),
+            is_filtered=any(name in FILTERS for name in query),
             links=tuple(list_links(query, job.id)),
             missing="" if has_openpyxl else extras.cure("xlsx"),
         )
@@ -180,9 +127,9 @@ class ExportPages:
 
 
 def _count(connection: Connection, job: Job | None, wanted: FailFilter) -> int:
-    return 0 if job is None else count_fails(connection, job.id, wanted)["total"]["fails"]
+    return 0 if job is None else count_rows(connection, job.id, wanted)
 
 
 def list_export_routes(parts: Parts) -> list[NamedRoute]:
     """Return the route of the page of exports."""
-    return [NamedRoute("/export", ExportPages(parts).export)]
+    return [NamedRoute(EXPORT, ExportPages(parts).export)]

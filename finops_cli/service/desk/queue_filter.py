@@ -1,4 +1,7 @@
-"""The filter of the queue as the page shows it: its choices, and the addresses of its changes."""
+"""The filter of the queue as pages show it: its choices, and the addresses of its changes.
+
+The queue and the page of exports have the same filter.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from msgspec import Struct
 from starlette.datastructures import QueryParams
 
 from finops_cli.service.desk.wording import write_label
-from finops_cli.service.fails.query import FILTERS, LISTS
+from finops_cli.service.fails.query import FILTERS, LISTS, TEXTS
+from finops_cli.service.store.fail_query import ORDERS, Order
 
 QUEUE = "/fails"
 PLACE = ("cursor", "before", "at", "said", "limit")
@@ -41,6 +45,7 @@ _DECISIONS = {
     "closed": "closed",
 }
 _RESIDUALS = {"true": "some", "false": "none"}
+_ORDERS: dict[Order, str] = {"score": "score", "rank": "tier, then deadline"}
 _WORDS = {"within_days": _DEADLINES, "decided": _DECISIONS, "residual": _RESIDUALS}
 """In the order of the form."""
 _CHANGES = {
@@ -74,15 +79,41 @@ class Choice(Struct, frozen=True):
 
 
 class Chip(Struct, frozen=True):
-    """A filter that is set, and the address of the queue without it."""
+    """A filter that is set, and the address of the page without it."""
 
     text: str
     without: str
 
 
+class QueueFilter(Struct, frozen=True, kw_only=True):
+    """The values of the filter."""
+
+    choices: list[Choice]
+    selects: list[Choice]
+    orders: list[Option]
+    chips: list[Chip]
+    texts: dict[str, str]
+    order: str
+    job: str | None
+
+
+def describe_filter(query: QueryParams, path: str = QUEUE) -> QueueFilter:
+    """Return the values of the filter of the page at `path`."""
+    order = query.get("order", ORDERS[0])
+    return QueueFilter(
+        choices=list_choices(query),
+        selects=list_selects(query),
+        orders=[Option(word, label, word == order) for word, label in _ORDERS.items()],
+        chips=list_chips(query, path),
+        texts={name: query.get(name, "") for name in TEXTS},
+        order=order,
+        job=query.get("job"),
+    )
+
+
 def clean_query(query: QueryParams) -> QueryParams:
     """Return the parameters without those that a form left empty."""
-    return QueryParams([(name, value) for name, value in query.multi_items() if value])
+    return QueryParams([(name, value) for name, value in query.multi_items() if value.strip()])
 
 
 def filter_pairs(query: QueryParams) -> Pairs:
@@ -119,13 +150,13 @@ def list_selects(query: QueryParams) -> list[Choice]:
     return found
 
 
-def list_chips(query: QueryParams) -> list[Chip]:
+def list_chips(query: QueryParams, path: str = QUEUE) -> list[Chip]:
     """Return each filter that is set, with the way to take it away."""
     pairs = filter_pairs(query)
     return [
         Chip(
             f"{_TITLES[name]}: {_label(name, value)}",
-            address(pair for place, pair in enumerate(pairs) if place != number),
+            address((pair for place, pair in enumerate(pairs) if place != number), path),
         )
         for number, (name, value) in enumerate(pairs)
         if name in _TITLES

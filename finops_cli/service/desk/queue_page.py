@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from threading import Lock
-from typing import Any
-
-from msgspec import Struct, structs
+from msgspec import Struct
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -15,18 +11,15 @@ from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.desk.queue_filter import (
     ACCEPTED,
     QUEUE,
-    Chip,
-    Choice,
     address,
     clean_query,
+    describe_filter,
     filter_pairs,
-    list_chips,
-    list_choices,
-    list_selects,
 )
 from finops_cli.service.desk.rendering import render
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.fails.query import QueueQuery, read_queue_query
+from finops_cli.service.fails.queue_index import QueueIndex, Start
 from finops_cli.service.fails.views import find_queue
 from finops_cli.service.problems import wrong_value
 from finops_cli.service.requests import facts_of
@@ -34,13 +27,12 @@ from finops_cli.service.route_table import Parts
 from finops_cli.service.routes import NamedRoute
 from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import UNTOUCHED, State, list_assignees
-from finops_cli.service.store.fail_query import BadCursor, FailPage, count_rows, read_page
+from finops_cli.service.store.fail_query import BadCursor, FailPage, read_page
 from finops_cli.service.store.fails import FailRow
 from finops_cli.service.store.jobs import Job, latest_queue
 from finops_cli.service.store.saved_views import SavedView, list_views
 from finops_cli.views.answers import Answer
 
-_KEPT_COUNTS = 1_000
 _QUERY_NAMES = tuple(name for name in ACCEPTED if name not in ("before", "at", "said"))
 
 
@@ -92,17 +84,6 @@ class Queue(Struct, frozen=True, kw_only=True):
     views: list[SavedView]
 
 
-class QueueFilter(Struct, frozen=True, kw_only=True):
-    """The values of the filter."""
-
-    choices: list[Choice]
-    selects: list[Choice]
-    chips: list[Chip]
-    texts: dict[str, str]
-    order: str
-    job: str | None
-
-
 def read_asked(given: QueryParams, settings: ServeSettings) -> Asked:
     """Read the parameters of a request. Raises ServiceError 422."""
     query = clean_query(given)
@@ -121,50 +102,8 @@ def read_asked(given: QueryParams, settings: ServeSettings) -> Asked:
     )
 
 
-def describe_filter(query: QueryParams) -> QueueFilter:
-    """Return the values of the filter."""
-    names = ("q", "cusip", "counterparty", "assignee")
-    return QueueFilter(
-        choices=list_choices(query),
-        selects=list_selects(query),
-        chips=list_chips(query),
-        texts={name: query.get(name, "") for name in names},
-        order=query.get("order", "score"),
-        job=query.get("job"),
-    )
-
-
-class Counts:
-    """The numbers of fails that filters take, kept for queues that do not grow any more."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, Any], int] = OrderedDict()
-        self._lock = Lock()  # PostgreSQL has several threads that read
-
-    def count(self, connection: Connection, job: Job, asked: QueueQuery) -> int:
-        """Return how many fails of `job` the filter takes."""
-        wanted = asked.wanted
-        if wanted.decided == "none" and wanted.assignee is None:
-            every = structs.replace(asked, wanted=structs.replace(wanted, decided=None))
-            decided = structs.replace(wanted, decided="any")
-            return self.count(connection, job, every) - count_rows(connection, job.id, decided)
-        key = (job.id, wanted)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        count = count_rows(connection, job.id, wanted)
-        is_final = job.state == "completed" and "GONE" not in wanted.changes
-        if is_final and wanted.decided is None and wanted.assignee is None:
-            with self._lock:
-                self._kept[key] = count
-                if len(self._kept) > _KEPT_COUNTS:
-                    self._kept.popitem(last=False)
-        return count
-
-
 def view_queue_page(
-    connection: Connection, asked: Asked, counts: Counts, person: str
+    connection: Connection, asked: Asked, index: QueueIndex, person: str
 ) -> Queue | None:
     """Return the values of the page; None where no job has fails yet.
 
@@ -174,8 +113,8 @@ def view_queue_page(
     if job is None:
         return None
     newest = latest_queue(connection)
-    total = counts.count(connection, job, asked.page)
-    page = _read_page(connection, job, asked, total)
+    total = index.count(connection, job, asked.page.wanted)
+    page = _read_page(connection, job, asked, index, total)
     first = _first_place(asked, len(page.rows), total)
     pairs = filter_pairs(asked.query)
     end = first + len(page.rows) - 1
@@ -200,19 +139,24 @@ def view_queue_page(
     )
 
 
-def _read_page(connection: Connection, job: Job, asked: Asked, total: int) -> FailPage:
-    backwards = asked.before is not None
-    is_jump = not backwards and asked.page.cursor is None
+def _read_page(
+    connection: Connection, job: Job, asked: Asked, index: QueueIndex, total: int
+) -> FailPage:
+    page, backwards = asked.page, asked.before is not None
+    start = Start(asked.before if backwards else page.cursor, 0)
+    if start.cursor is None:  # a jump
+        at = min(asked.at, max(0, total - page.rows))
+        start = index.find(connection, job, page.wanted, page.order, at)
     try:
         return read_page(
             connection,
             job.id,
-            asked.page.wanted,
-            order=asked.page.order,
-            cursor=asked.before if backwards else asked.page.cursor,
-            at_most=asked.page.rows,
+            page.wanted,
+            order=page.order,
+            cursor=start.cursor,
+            at_most=page.rows,
             backwards=backwards,
-            skip=min(asked.at, max(0, total - asked.page.rows)) if is_jump else 0,
+            skip=start.skip,
         )
     except BadCursor as error:
         raise wrong_value(
@@ -242,7 +186,7 @@ class QueuePage:
     """Answers `/fails`."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts, self._counts = parts, Counts()
+        self._parts, self._index = parts, QueueIndex()
 
     async def page(self, request: Request) -> Response:
         """Show a page of the queue; a script that scrolls gets its rows only."""
@@ -253,7 +197,7 @@ class QueuePage:
         asked = read_asked(given, self._parts.answering.kb.serve)
         person = facts_of(request).name
         queue = await self._parts.database.read(
-            lambda db: view_queue_page(db, asked, self._counts, person)
+            lambda db: view_queue_page(db, asked, self._index, person)
         )
         if queue is not None and request.headers.get("finops-rows") == "true":
             return render(request, "queue_part.html", queue=queue)

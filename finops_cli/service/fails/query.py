@@ -22,8 +22,9 @@ LISTS: dict[str, tuple[str, ...]] = {
     "change": CHANGES,
 }
 """The parameters that may be repeated, and their values."""
-_TEXTS = ("cusip", "counterparty", "q", "assignee")
-FILTERS = (*LISTS, *_TEXTS, "within_days", "residual", "decided")
+TEXTS = ("cusip", "counterparty", "q", "assignee")
+"""The parameters that hold any text."""
+FILTERS = (*LISTS, *TEXTS, "within_days", "residual", "decided")
 """The parameters that choose fails."""
 _QUEUE = (*FILTERS, "job", "order", "cursor", "limit", "counts")
 _DEFAULT_ROWS = 100
@@ -74,7 +75,7 @@ def read_filter(query: QueryParams) -> FailFilter:
         for value in values:
             if value not in LISTS[name]:
                 raise wrong_value(name, value[:_MOST_CHARACTERS], ", ".join(LISTS[name]))
-    texts = {name: query.get(name) or None for name in _TEXTS}
+    texts = {name: query.get(name) or None for name in TEXTS}
     for name, text in texts.items():
         if text is not None and (len(text) > _MOST_CHARACTERS or "\0" in text):
             raise wrong_value(name, f"{len(text):,} characters", f"up to {_MOST_CHARACTERS}")

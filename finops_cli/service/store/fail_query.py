@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Struct
@@ -41,6 +41,15 @@ _OF_STATES = "id IN (SELECT f.id FROM states s CROSS JOIN fails f WHERE f.key = 
 
 class BadCursor(ValueError):
     """The text is not the cursor of a page."""
+
+
+class Place(NamedTuple):
+    """The place of a row in an order of the queue."""
+
+    by: int
+    """The number of the row in that order."""
+    fail_id: str
+    id: int
 
 
 class FailFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -118,6 +127,11 @@ class FailFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self._is_by_state or self.cusip is not None or self.counterparty is not None
 
     @property
+    def has_people(self) -> bool:
+        """Return true if the fails that the filter takes change with what people do."""
+        return self.decided is not None or self.assignee is not None
+
+    @property
     def _is_by_state(self) -> bool:
         return self.decided not in (None, "none") or self.assignee is not None
 
@@ -150,8 +164,8 @@ def read_page(
 ) -> FailPage:
     """Return a page of the fails of `job` that `wanted` takes. Raises BadCursor.
 
-    `backwards`: the page that ends before the cursor. `skip`: rows to leave out before the page,
-    for whoever goes to a place far away; it costs more the further that is.
+    `backwards`: the page that ends before the cursor. `skip`: rows to leave out before the page, at
+    most as many as lie between two known places (`fails.queue_index`), whatever the place is.
     """
     column = _COLUMNS[order]
     where, values = wanted.conditions(job)
@@ -179,6 +193,54 @@ def read_page(
         next=cursor_of(shown[-1]) if shown and has_more else None,
         first=cursor_of(shown[0]) if shown else None,
     )
+
+
+def hop(
+    connection: Connection,
+    job: str,
+    wanted: FailFilter,
+    order: Order,
+    after: Place | None,
+    rows: int,
+) -> Place | None:
+    """Return the place of the row that is `rows` rows after a place; None beyond the end.
+
+    `after` None: counted from the beginning. The cost follows from `rows`, not from the place.
+    """
+    column = _COLUMNS[order]
+    where, values = wanted.conditions(job)
+    if after is not None:
+        where += f" AND ({column}, fail_id, id) > (?, ?, ?)"
+        values += after
+    row = connection.execute(
+        f"SELECT {column}, fail_id, id FROM fails WHERE {where}"  # noqa: S608 - the same
+        f" ORDER BY {column}, fail_id, id LIMIT 1 OFFSET ?",
+        [*values, rows - 1],
+    ).fetchone()
+    return None if row is None else Place(*row)
+
+
+def list_places(
+    connection: Connection, job: str, wanted: FailFilter, order: Order, step: int | None = None
+) -> list[Place]:
+    """Return the places of the rows that `wanted` takes, in order; with `step`, of each step-th.
+
+    It reads all of them: for a filter that takes few fails.
+    """
+    column = _COLUMNS[order]
+    where, values = wanted.conditions(job)
+    rows = connection.execute(
+        f"SELECT {column}, fail_id, id FROM (SELECT {column}, fail_id, id, row_number() OVER"  # noqa: S608 - the same
+        f" (ORDER BY +{column}, fail_id, id) AS number FROM fails WHERE {where}) AS numbered"
+        " WHERE number % ? = 0 ORDER BY number",
+        [*values, step or 1],
+    )
+    return [Place(*row) for row in rows]
+
+
+def write_cursor(order: Order, place: Place) -> str:
+    """Return the cursor of the page after a place."""
+    return _write_cursor(order, *place)
 
 
 def stream_fails(
