@@ -41,8 +41,8 @@ Inventory = Annotated[
     typer.Option(
         "--inventory",
         metavar="FILE",
-        help="Stock of the desk by CUSIP (CSV or JSON Lines): box, depots, recalls, borrows. A"
-        " plain row of cusip and qty is the box.",
+        help="Stock of the desk by CUSIP (JSON Lines, CSV or an Excel workbook): box, depots,"
+        " recalls, borrows. A plain row of cusip and qty is the box.",
     ),
 ]
 InventoryAsOf = Annotated[

@@ -1,6 +1,7 @@
-"""Files of facts beside a blotter, CSV or JSON Lines: each row as the file has it, or its problems.
+"""Files of facts beside a blotter: each row as the file has it, or its problems.
 
-A file is JSON Lines where it begins with a brace, else CSV with a header.
+A file is JSON Lines where it begins with a brace, an Excel workbook where it begins as one, else
+CSV with a header. The first row of a sheet is its header too.
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
 from finops_cli.files.csv_rows import csv_rows
 from finops_cli.files.jsonl import lines_of
+from finops_cli.files.recognise import FileKind, recognise
+from finops_cli.importers.tables.cell_text import write_cell
+from finops_cli.importers.tables.table import CellFault, TableRow
+from finops_cli.importers.tables.xlsx_table import open_workbook
 from finops_cli.pipeline.parse import decode
 from finops_cli.verify.schemas import unusable
 
 _UNDECODABLE = "\ufffd"
+_ZIP = b"PK\x03\x04"
 
 
 class Column(NamedTuple):
@@ -84,8 +90,12 @@ def read_rows(path: Path, layout: RowLayout) -> Iterator[GivenRow]:
 
 
 def _rows_of(path: Path, file: BinaryIO, layout: RowLayout) -> Iterator[GivenRow]:
-    first = file.read(limits.SHOWN_CHARS).lstrip(b"\xef\xbb\xbf \r\n\t")[:1]
+    head = file.read(limits.SHOWN_CHARS)
+    first = head.lstrip(b"\xef\xbb\xbf \r\n\t")[:1]
     file.seek(0)
+    if layout.columns is not None and head.startswith(_ZIP):
+        yield from _sheet_rows(path, layout.columns, layout.required)
+        return
     if layout.columns is not None and first != b"{":
         yield from _csv_rows(path, file, layout.columns, layout.required)
         return
@@ -115,7 +125,7 @@ def _csv_rows(
     try:
         rows = csv_rows(text, ",")
         header = next(rows, None)
-        names = [] if header is None else [name.strip() for name in header.cells]
+        names = [] if header is None else [name.strip().casefold() for name in header.cells]
         _check_header(path, names, columns, required)
         for row in rows:
             if row.fault is not None:
@@ -126,6 +136,54 @@ def _csv_rows(
                 yield _csv_row(row.line, dict(texts), columns)
     finally:
         text.detach()  # the caller closes the file
+
+
+def _sheet_rows(
+    path: Path, columns: dict[str, Column], required: tuple[tuple[str, ...], ...]
+) -> Iterator[GivenRow]:
+    """Yield the rows of the only sheet of a workbook that holds any cell."""
+    recognised = recognise(path)
+    if recognised.kind is not FileKind.WORKBOOK or recognised.packing is not None:
+        raise UsageError(f"{path}: is packed (ZIP)", "unpack it: JSON Lines, CSV or .xlsx")
+    with open_workbook(recognised) as book:
+        used = [sheet.name for sheet in book.sheets()]
+        if len(used) > 1:
+            listed = ", ".join(map(repr, used))
+            raise UsageError(
+                f"{path}: has {len(used)} sheets with cells: {listed}; accepted: one",
+                "save the sheet with the rows as a workbook of its own, or as CSV",
+            )
+        rows = book.table().rows()
+        header = next(rows, None)
+        names = (
+            [] if header is None else [write_cell(each).strip().casefold() for each in header.cells]
+        )
+        while names and not names[-1]:
+            names.pop()
+        _check_header(path, names, columns, required)
+        for row in rows:
+            yield _sheet_row(row, names, columns)
+
+
+def _sheet_row(row: TableRow, names: list[str], columns: dict[str, Column]) -> GivenRow:
+    if row.fault is not None:
+        fault = unusable("schema.format", "row", row.fault, "a row that can be read")
+        return GivenRow(row.line, {}, [fault])
+    if any(each is not None for each in row.cells[len(names) :]):
+        fault = unusable(
+            "schema.format", "row", "has a cell beyond the header", "as many cells as the header"
+        )
+        return GivenRow(row.line, {}, [fault])
+    cells = dict(zip(names, row.cells, strict=False))
+    faults = [
+        unusable("schema.format", name, f"{cell.text}, which {cell.why}", cell.cure)
+        for name, cell in cells.items()
+        if isinstance(cell, CellFault)
+    ]
+    if faults:
+        return GivenRow(row.line, {}, faults)
+    texts = {name: write_cell(cell).strip() for name, cell in cells.items()}
+    return _csv_row(row.line, texts, columns)
 
 
 def _csv_row(line: int, texts: dict[str, str], columns: dict[str, Column]) -> GivenRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -142,6 +142,63 @@ def test_snapshot_of_the_day_before_is_fresh(
         with pytest.raises(UsageError) as caught:
             file.refuse_stale(as_of, CALENDAR, KB.joins)
         assert words in caught.value.one_line()
+
+
+HEADER = ("CUSIP", "Kind", "ID", "Qty", "Rate_bps", None)
+
+
+def write_workbook(path: Path, *rows: Sequence[Any]) -> Path:
+    """Write a workbook with a sheet of rows, and one without cells."""
+    book = pytest.importorskip("openpyxl").Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.create_sheet("Empty")
+    book.save(path)
+    return path
+
+
+def test_workbook_reads_as_its_csv(tmp_path: Path) -> None:
+    """Numbers of cells are numbers, empty cells leave their field out, and the header may have
+    capitals, in a CSV file too.
+    """
+    rows = ((int(MSFT), "Box", None, 8000.0), (MSFT, "BORROW", "L1", "3,000", 40))
+    book = write_workbook(tmp_path / "i.xlsx", HEADER, (), *rows)
+    text = f"CUSIP,Kind,ID,Qty,Rate_bps\n{MSFT},Box,,8000,\n{MSFT},BORROW,L1,3000,40\n"
+    with opened(tmp_path / "i.csv", text) as file:
+        expected = file.find(MSFT)
+    found = InventoryFile(book)
+    assert found.find(MSFT) == expected
+    assert isinstance(expected, Pool)
+    assert expected.inventory["box_qty"] == 8000
+    found.close()
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("cusip", "qty"), (MSFT, "=1+1")], "i.xlsx:2"),
+        ([("cusip", "qty"), (MSFT, 5, "?")], "as many cells as the header"),
+        ([("cusip", "shares"), (MSFT, 5)], "column 'shares' is not known"),
+        ([("Stock record",), ("cusip", "qty"), (MSFT, 5)], "column 'stock record' is not known"),
+    ],
+)
+def test_faults_of_a_workbook_name_their_row(
+    tmp_path: Path, rows: list[tuple[Any, ...]], said: str
+) -> None:
+    """A formula without a value, a cell beyond the header, and a wrong value are refused."""
+    with pytest.raises(UsageError) as caught:
+        InventoryFile(write_workbook(tmp_path / "i.xlsx", *rows))
+    assert said in str(caught.value)
+
+
+def test_workbook_with_two_filled_sheets_is_refused(tmp_path: Path) -> None:
+    """Nothing says which sheet is the stock."""
+    book = pytest.importorskip("openpyxl").Workbook()
+    for sheet in (book.active, book.create_sheet("Depots")):
+        sheet.append(("cusip", "qty"))
+    book.save(tmp_path / "i.xlsx")
+    with pytest.raises(UsageError, match="'Sheet', 'Depots'; accepted: one"):
+        InventoryFile(tmp_path / "i.xlsx")
 
 
 def joined(file: InventoryFile, record: dict[str, Any]) -> list[Problem]:

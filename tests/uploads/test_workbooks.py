@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from finops_cli.guard.detector import installed
+from finops_cli.importers.tables.cell_text import write_cell
 from finops_cli.importers.tables.table import CellFault, CellValue, Percentage
-from finops_cli.service.uploads.workbook_worker import write_cell
 from tests.service.conftest import Server, start, stop
 from tests.service.test_jobs import begin, finish
 from tests.support.program import ROOT

@@ -4,7 +4,8 @@
     {"cusip": "594918104", "kind": "BOX", "qty": 8000}
     {"cusip": "594918104", "kind": "BORROW", "id": "L1", "qty": 3000, "rate_bps": 40}
 
-CSV has the same names as columns. A line without a kind is the box.
+CSV, or the sheet of an Excel workbook, has the same names as columns. A line without a kind is the
+box.
 """
 
 from __future__ import annotations

@@ -11,8 +11,6 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -21,7 +19,8 @@ from finops_cli.errors import FinopsError, MissingPiece, UsageError
 from finops_cli.files.recognise import FileKind, recognise
 from finops_cli.importers.mapped_rows.mapping import Mapping
 from finops_cli.importers.table_input import TableFile
-from finops_cli.importers.tables.table import CellFault, CellValue, Percentage, Table
+from finops_cli.importers.tables.cell_text import write_cell
+from finops_cli.importers.tables.table import Table
 from finops_cli.importers.tables.xlsx_table import XlsxTable
 from finops_cli.kb.load import load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -39,25 +38,6 @@ class Refusal(msgspec.Struct):
     """The file is an archive of another kind."""
     is_missing: bool = False
     """A package is missing where the service runs."""
-
-
-def write_cell(value: CellValue) -> str:
-    """Write a cell as the text of a CSV that reads as the same value."""
-    if value is None:
-        return ""
-    if isinstance(value, CellFault):
-        return value.text
-    if isinstance(value, bool):
-        return "Yes" if value else "No"
-    if isinstance(value, Percentage):
-        return f"{Decimal(value):f}%"
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ", timespec="minutes")
-    if isinstance(value, date):
-        return value.isoformat()
-    return " ".join(value.split())
 
 
 def list_lines(table: Table) -> Iterator[str]:
