@@ -26,6 +26,7 @@ from finops_cli.monitoring.windows import (
     MinuteFigures,
     Ring,
     WindowFigures,
+    Windows,
     describe_minute,
     describe_window,
     minutes_p95,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _MS = 1000
 _PREDICTIONS = {"tier": "tiers", "category": "categories", "action": "actions", "label": "labels"}
 """The kinds of predictions, and the counts of a summary that hold them."""
-_SECOND, _MINUTE = 1, 60
+_MINUTE = 60
 _KEPT_EVENTS = 20
 
 
@@ -100,9 +101,7 @@ class SystemMonitor:
         self._began = clock()
         self._kb = kb
         windows = kb.monitoring.windows
-        self._seconds = Ring(windows["seconds"], _SECOND)
-        self._minutes = Ring(windows["minutes"], _MINUTE)
-        self._total = Counts(0)
+        self._windows = Windows(windows["seconds"], windows["minutes"])
         self._predictions: dict[str, Counter[str]] = defaultdict(Counter)
         self._commands: Counter[str] = Counter()
         self._masked: Counter[str] = Counter()
@@ -145,10 +144,10 @@ class SystemMonitor:
         """Count a request, and return the step of its time. `is_error`: by a fault of ours."""
         step = step_of(seconds * _MS)
         with self._lock:
-            for part in self._parts():
-                part.requests += 1
-                part.failures += is_error
-                part.latency[step] += 1
+            part = self._windows.open_at(self._now())
+            part.requests += 1
+            part.failures += is_error
+            part.latency[step] += 1
         return step
 
     def record(
@@ -163,10 +162,10 @@ class SystemMonitor:
         step = None if latency_ms is None else step_of(latency_ms)
         with self._lock:
             self._commands[command] += 1
-            for part in self._parts():
-                part.statuses[status] += 1
-                if step is not None:
-                    part.latency[step] += 1
+            part = self._windows.open_at(self._now())
+            part.statuses[status] += 1
+            if step is not None:
+                part.latency[step] += 1
             for kind, value in (predictions or {}).items():
                 self._predictions[kind][value] += 1
             if masked:
@@ -176,11 +175,11 @@ class SystemMonitor:
         """Count the records of a batch, or of one answer, by their summary."""
         with self._lock:
             self._commands[command] += summary.lines
-            for part in self._parts():
-                for status, count in summary.statuses.items():
-                    part.statuses[status] += count
-                if summary.latency:
-                    part.latency.update(summary.latency)
+            part = self._windows.open_at(self._now())
+            for status, count in summary.statuses.items():
+                part.statuses[status] += count
+            if summary.latency:
+                part.latency.update(summary.latency)
             for kind, field in _PREDICTIONS.items():
                 counted: Counter[str] = getattr(summary, field)
                 predictions = self._predictions[kind] if counted else {}
@@ -268,7 +267,8 @@ class SystemMonitor:
         """Return the figures as they are now."""
         with self._lock:
             now = self._now()
-            minute, hour = _sum(self._seconds, now), _sum(self._minutes, now)
+            windows = self._settled()
+            minute, hour = _sum(windows.seconds, now), _sum(windows.minutes, now)
             penalties = compute_penalties(
                 Signals(
                     errors_pct=minute.errors_pct,
@@ -280,11 +280,11 @@ class SystemMonitor:
                 self._kb.evaluation,
             )
             return SystemStats(
-                minute=describe_window(minute, min(now, self._seconds.span)),
-                hour=describe_window(hour, min(now, self._minutes.span)),
-                total=describe_window(self._total, now),
+                minute=describe_window(minute, min(now, windows.seconds.span)),
+                hour=describe_window(hour, min(now, windows.minutes.span)),
+                total=describe_window(windows.total, now),
                 in_work=self._in_work,
-                statuses=dict(self._total.statuses),
+                statuses=dict(windows.total.statuses),
                 commands=dict(self._commands),
                 predictions={kind: dict(counts) for kind, counts in self._predictions.items()},
                 masked=dict(self._masked),
@@ -302,7 +302,7 @@ class SystemMonitor:
         A minute without a timed answer has None.
         """
         with self._lock:
-            return minutes_p95(self._minutes, self._now())
+            return minutes_p95(self._settled().minutes, self._now())
 
     def minutes(self) -> list[MinuteFigures]:
         """Return the figures of each minute of the last hour, the oldest first.
@@ -311,9 +311,10 @@ class SystemMonitor:
         """
         with self._lock:
             now = self._now()
-            parts = {part.number: part for part in self._minutes.recent(now)}
+            ring = self._settled().minutes
+            parts = {part.number: part for part in ring.recent(now)}
             last = int(now // _MINUTE)
-            first = max(0, last + 1 - self._minutes.span // _MINUTE)
+            first = max(0, last + 1 - ring.span // _MINUTE)
             return [
                 describe_minute(parts.get(number), last - number)
                 for number in range(first, last + 1)
@@ -340,9 +341,10 @@ class SystemMonitor:
         """Return the seconds since the beginning."""
         return self._clock() - self._began
 
-    def _parts(self) -> tuple[Counts, Counts, Counts]:
-        now = self._now()
-        return self._seconds.part_at(now), self._minutes.part_at(now), self._total
+    def _settled(self) -> Windows:
+        """Return the windows with all that was counted."""
+        self._windows.settle()
+        return self._windows
 
     def _lost_pct(self, minute: Counts, now: float) -> float:
         """Return the percentage of its usual throughput that the last minute lost.
@@ -351,7 +353,7 @@ class SystemMonitor:
         while nothing is in work, and before there is such a minute.
         """
         first = int(now // _MINUTE) - 1
-        before = [part for part in self._minutes.recent(now) if part.number < first]
+        before = [part for part in self._windows.minutes.recent(now) if part.number < first]
         usual = [part.records for part in before if part.records]
         if not self._in_work or not usual:
             return 0.0

@@ -87,6 +87,37 @@ class Ring:
         return self.seconds * (self._parts.maxlen or 0)
 
 
+class Windows:
+    """The windows of a monitor.
+
+    What is counted goes into the second that is open, and from there into each window: when the
+    second is over, or when somebody asks.
+    """
+
+    def __init__(self, seconds: int, minutes: int) -> None:
+        self.seconds = Ring(seconds, 1)
+        self.minutes = Ring(minutes, 60)
+        self.total = Counts(0)
+        self._open = Counts(0)
+        self._until = 1
+
+    def open_at(self, now: float) -> Counts:
+        """Return what counts at the moment `now`, in seconds since the monitor's beginning."""
+        if now >= self._until:
+            self.settle()
+            self._open = Counts(int(now))
+            self._until = self._open.number + 1
+        return self._open
+
+    def settle(self) -> None:
+        """Add the open second to each window. Call it before a window is read."""
+        at, self._open = self._open, Counts(self._open.number)
+        if at.requests or at.statuses or at.latency:
+            for part in (self.seconds.part_at(at.number), self.minutes.part_at(at.number)):
+                part.add(at)
+            self.total.add(at)
+
+
 class WindowFigures(Struct, frozen=True, kw_only=True):
     """The figures of a window. Latencies are in milliseconds, to within 1 %."""
 

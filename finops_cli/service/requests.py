@@ -51,6 +51,8 @@ class RequestFacts:
 
     request_id: str
     headers: RequestHeaders
+    is_open: bool = False
+    """The path needs no token."""
     is_answered: bool = False
     """The head of the answer was sent."""
     name: str = ""

@@ -39,8 +39,12 @@ class AccessDoor:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not (is_open(scope["path"]) or _is_start(scope)):
-            facts = facts_in(scope)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        facts = facts_in(scope)
+        facts.is_open = is_open(scope["path"])
+        if not (facts.is_open or _is_start(scope)):
             token = bearer_token(facts.headers)
             if token is None:
                 owner, facts.session = await self._access.owner_of_cookie(HTTPConnection(scope))

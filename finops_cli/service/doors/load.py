@@ -8,7 +8,6 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from finops_cli.kb.chapters.serve import ServeSettings
-from finops_cli.service.doors.access_door import is_open
 from finops_cli.service.metrics import Metrics
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.requests import facts_in
@@ -22,21 +21,26 @@ class LoadDoor:
         self._settings = settings
         self._metrics = metrics
         self._clients: Counter[str] = Counter()
+        self._in_work = 0
+        """Requests of all clients."""
         self.is_stopping = False
         """True from the first signal on: nothing new is begun."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_open(scope["path"]):
+        facts = facts_in(scope) if scope["type"] == "http" else None
+        if facts is None or facts.is_open:
             await self._app(scope, receive, send)
             return
-        client = facts_in(scope).name
+        client = facts.name
         self._refuse_more(client)
         self._clients[client] += 1
+        self._in_work += 1
         self._metrics.begin()
         try:
             await self._app(scope, receive, send)
         finally:
             self._metrics.end()
+            self._in_work -= 1
             self._clients[client] -= 1
             if not self._clients[client]:
                 del self._clients[client]
@@ -58,11 +62,10 @@ class LoadDoor:
                 f" {limits['client_requests']:,}",
                 retry_after=wait,
             )
-        if self._clients.total() >= limits["requests"]:
+        if self._in_work >= limits["requests"]:
             raise ServiceError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "busy",
-                f"{self._clients.total():,} requests are in work; accepted: up to"
-                f" {limits['requests']:,}",
+                f"{self._in_work:,} requests are in work; accepted: up to {limits['requests']:,}",
                 retry_after=wait,
             )
