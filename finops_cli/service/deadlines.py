@@ -1,15 +1,21 @@
-"""Ends connections that send too slowly, which uvicorn itself waits for without end, and sends the
-head and the body of an answer together.
+"""Ends connections that send or read too slowly, which uvicorn itself waits for without end, and
+sends the head and the body of an answer together.
 """
 
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from finops_cli.kb.chapters.serve import ServeSettings
+from finops_cli.service.problems import MEDIA_TYPE, ServiceError
+from finops_cli.service.requests import new_request_id
+
+_FORGOTTEN_BYTES = 8 * 1024 * 1024
+"""The rest of a refused body that is read: a client that still sends would lose the answer."""
 
 
 class JoinedWrites(asyncio.Transport):
@@ -30,6 +36,8 @@ class JoinedWrites(asyncio.Transport):
         self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
         self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
         self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
+        self.get_write_buffer_size = transport.get_write_buffer_size  # type: ignore[method-assign]
+        self.abort = transport.abort  # type: ignore[method-assign]
 
     def write(self, data: Any) -> None:
         """Send `data`; a head waits for what follows it."""
@@ -56,13 +64,14 @@ class JoinedWrites(asyncio.Transport):
 
 
 class DeadlineProtocol(HttpToolsProtocol):
-    """A connection whose head and body must come in time."""
+    """A connection whose head and body must come in time, and whose answers must be read."""
 
     settings: ServeSettings
 
     def connection_made(self, transport: Any) -> None:
         self._joined = JoinedWrites(transport, self.loop)
         super().connection_made(self._joined)
+        self._unread, self._unread_since = 0, self.loop.time()
         self._begin(is_head=True)
         self._watch = self.loop.call_later(self.settings.times["watch"], self._look)
 
@@ -74,41 +83,77 @@ class DeadlineProtocol(HttpToolsProtocol):
         if not self._is_reading:
             self._begin(is_head=True)
         self._received += len(data)
+        if not self._is_head and self.cycle.response_complete:
+            self._forgotten += len(data)
         super().data_received(data)
-        if self._is_head and self._received > self.settings.limits["head_bytes"]:
+        is_too_long = self._is_head and self._received > self.settings.limits["head_bytes"]
+        if is_too_long or self._forgotten > _FORGOTTEN_BYTES:
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer bytes that are not a request with a problem document, and close.
+
+        Behind a request whose answer has begun, they would become a part of that answer.
+        """
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            error = ServiceError(HTTPStatus.BAD_REQUEST, "request", "the bytes are not HTTP/1.1")
+            self.transport.write(self._write_answer(error))
+        self.transport.close()
 
     def on_headers_complete(self) -> None:
         self._joined.holds_next = True
         super().on_headers_complete()
+        self.headers = []  # of the trailers: they are not what the doors have read
         self._begin(is_head=False)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._is_reading = False
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._is_reading = False
-
     def _begin(self, is_head: bool) -> None:
         """Begin to time a head or a body."""
         self._is_reading = True
         self._is_head = is_head
-        self._received = 0
+        self._received = self._forgotten = 0
         self._since = self.loop.time()
 
     def _look(self) -> None:
         """Close a connection that is too slow, unless the service itself does not read."""
+        watch = self.settings.times["watch"]
+        self._watch = self.loop.call_later(watch, self._look)
+        if self._is_stalled():
+            self.transport.abort()
+        elif self.flow.read_paused:
+            self._since += watch
+        elif self._is_reading:
+            self._look_at_reading()
+
+    def _look_at_reading(self) -> None:
         times = self.settings.times
-        self._watch = self.loop.call_later(times["watch"], self._look)
-        if self.flow.read_paused:
-            self._since += times["watch"]
-            return
         passed = self.loop.time() - self._since
-        is_slow = self._is_head or self._received < passed * times["body_rate"]
-        if self._is_reading and passed > times["head"] and is_slow:
+        if passed <= times["head"]:
+            return
+        if self._is_head or self._received < passed * times["body_rate"]:
             self.transport.close()
+        else:  # what came fast does not excuse what comes slowly
+            self._received, self._since = 0, self.loop.time()
+
+    def _is_stalled(self) -> bool:
+        """Return true if the client has read nothing of its answer for too long."""
+        unread = self.transport.get_write_buffer_size()
+        if not unread or unread != self._unread:
+            self._unread, self._unread_since = unread, self.loop.time()
+        return self.loop.time() - self._unread_since > self.settings.times["stall"]
+
+    def _write_answer(self, error: ServiceError) -> bytes:
+        body = error.response(request_id=new_request_id()).body
+        head = [
+            f"HTTP/1.1 {error.status.value} {error.status.phrase}",
+            f"content-type: {MEDIA_TYPE}",
+            f"content-length: {len(body)}",
+            "connection: close",
+        ]
+        return "\r\n".join([*head, "", ""]).encode() + bytes(body)
 
 
 def deadline_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from finops_cli.domain import exact_json
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.service.auth.access import Access
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.doors.load import LoadDoor
@@ -40,12 +41,13 @@ class SystemRoutes:
         load: LoadDoor,
         database: Database,
         pool: MaskPool | None,
+        access: Access,
         now: Now,
     ) -> None:
         self._answering = answering
         self._kb: KnowledgeBase = answering.kb
         self._metrics = metrics
-        self._load = load
+        self._load, self._access = load, access
         self._database, self._pool, self._now = database, pool, now
         self._reloading = asyncio.Lock()
         self._probe: asyncio.Task[None] | None = None
@@ -55,10 +57,12 @@ class SystemRoutes:
         return _json({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """Name what is not ready: `stopping`, `store`, `guard`, `disk`, `backend`; 503 if anything
-        is.
+        """Name what is not ready: `stopping`, `tokens`, `store`, `guard`, `disk`, `backend`; 503
+        if anything is.
         """
         missing = ["stopping"] if self._load.is_stopping else []
+        if not await self._access.has_tokens():
+            missing.append("tokens")
         if not await self._database.is_ready():
             missing.append("store")
         if self._pool is not None and self._pool.has_failed:

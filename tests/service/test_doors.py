@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import socket
+from pathlib import Path
+
 import httpx
 import pytest
 
 from finops_cli.service.auth.tokens import make_token
-from tests.service.conftest import Server
+from tests.service.conftest import TOKENS, Server, start, stop
 from tests.support.program import Finops
 from tests.support.records import a_fail
 
@@ -140,3 +144,65 @@ def test_second_service_on_a_data_folder_is_refused(server: Server, finops: Fino
     done = finops("serve", "--port", "0", "--data", server.data, "--guard", "off")
     assert done.returncode == 2
     assert b"another finops" in done.stderr
+
+
+@pytest.mark.slow
+def test_unreadable_tokens_let_nobody_in(tmp_path: Path) -> None:
+    """While the file of tokens is gone, damaged or open to others, every request for more than
+    health is 503 and readiness says why; a mended file counts at once.
+    """
+    server = start(tmp_path, "--guard", "off")
+    tokens = tmp_path / "tokens.toml"
+    good = tokens.read_text()
+    with server.client("admin") as client:
+        for damage in (
+            tokens.unlink,
+            lambda: tokens.write_text("[[token]"),
+            lambda: tokens.chmod(0o644),
+        ):
+            damage()
+            for path in ("/v1/models", "/fails"):
+                answer = client.get(path)
+                assert (answer.status_code, answer.json()["type"]) == (503, "/problems/not-ready")
+            given = client.post("/sign-in", data={"token": TOKENS["admin"]})
+            assert given.status_code == 503
+            assert client.get("/readyz").json() == {"ready": False, "missing": ["tokens"]}
+            tokens.write_text(good)
+            tokens.chmod(0o600)
+            assert client.get("/v1/models").status_code == 200
+    stop(server)
+
+
+def ask_raw(server: Server, request: bytes) -> bytes:
+    """Send bytes and return all that comes back."""
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def test_bytes_that_are_no_request_get_a_problem(server: Server) -> None:
+    """What is not HTTP gets a problem document, as every other error."""
+    head, _, body = ask_raw(server, b"nonsense\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["type"] == "/problems/request"
+
+
+def test_trailers_are_not_read_as_headers(server: Server) -> None:
+    """A field behind a chunked body changes nothing that the doors have read in the head."""
+    body = json.dumps(a_fail()).encode()
+    answer = ask_raw(
+        server,
+        b"POST /v1/run HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        b"%x\r\n%s\r\n0\r\nHost: evil.example\r\nX-Request-Id: trailer\r\n\r\n"
+        % (
+            server.url.removeprefix("http://").encode(),
+            TOKENS["analyst"].encode(),
+            len(body),
+            body,
+        ),
+    )
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"x-request-id: trailer" not in answer

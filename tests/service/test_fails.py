@@ -286,6 +286,8 @@ def test_decision_is_deleted_by_an_admin_alone(desk: tuple[Server, str]) -> None
         {"kind": "shout"},
         {"kind": "comment", "comment": "x" * 5_000},
         {"kind": "accept", "more": 1},
+        {"kind": "comment", "comment": "x", "of": 1},
+        {"kind": "override", "reason": "x", "tier": "LOW", "of": 1},
     ],
 )
 def test_unusable_decision_is_refused(desk: tuple[Server, str], body: dict[str, Any]) -> None:

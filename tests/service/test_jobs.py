@@ -183,6 +183,13 @@ def test_deleted_job_is_gone(server: Server) -> None:
     assert not (server.data / "jobs" / job).exists()
 
 
+@pytest.mark.parametrize("text", ["31", "-1", "1.5", "x", "0" * 9 + "31", "9" * 5_000])
+def test_unusable_wait_is_refused(server: Server, text: str) -> None:
+    """A wait for a job is a number of seconds up to the limit, however it is written."""
+    with server.client("operator") as client:
+        assert client.get("/v1/jobs/job-1", params={"wait": text}).status_code == 422
+
+
 def _kill(server: Server) -> None:
     server.process.kill()
     server.process.communicate()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -23,7 +24,7 @@ from tests.service.conftest import TOKENS, Server, start
 from tests.service.test_fails import fails
 from tests.service.test_jobs import LINES, MONDAY, begin, finish, upload
 from tests.support.records import a_fail
-from tests.support.soak import scaled
+from tests.support.soak import IS_SOAK, scaled
 
 pytestmark = pytest.mark.slow
 
@@ -127,7 +128,9 @@ def test_stop_under_load_answers_or_refuses(tmp_path: Path) -> None:
     threads = [threading.Thread(target=work) for _ in range(32)]
     for thread in threads:
         thread.start()
-    time.sleep(1.5)
+    until = time.monotonic() + 120
+    while seen.count(200) < len(threads) and time.monotonic() < until:
+        time.sleep(0.05)
     server.process.send_signal(signal.SIGTERM)
     _, messages = server.process.communicate(timeout=60)
     for thread in threads:
@@ -184,6 +187,88 @@ def test_reader_that_stalls_keeps_no_others_waiting(server: Server) -> None:
         with server.client("analyst") as client:
             answer = client.post("/v1/run", content=lines, headers=LINES)
             assert len(answer.content.splitlines()) == 3_000
+
+
+def impatient(folder: Path) -> Server:
+    """Start a service that gives slow clients a second or two."""
+    kb = Path(shutil.copytree(bundled_kb_dir(), folder / "kb"))
+    rules = (kb / "serve.toml").read_text()
+    for name, usual, less in (("head", 10, 1), ("stall", 60, 2)):
+        assert f" {name} = {usual}," in rules
+        rules = rules.replace(f" {name} = {usual},", f" {name} = {less},")
+    (kb / "serve.toml").write_text(rules)
+    return start(folder, "--guard", "off", kb=kb)
+
+
+def open_post(server: Server, path: str, length: int) -> socket.socket:
+    """Send the head of a request with a body of `length` bytes."""
+    connection = socket.create_connection(address(server), timeout=60)
+    connection.sendall(
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{address(server)[1]}\r\n"
+        f"Authorization: Bearer {TOKENS['operator']}\r\nContent-Type: application/jsonl\r\n"
+        f"Content-Length: {length}\r\n\r\n".encode()
+    )
+    return connection
+
+
+def test_body_that_began_fast_is_not_waited_for(tmp_path: Path) -> None:
+    """A connection that sends much at once and then nothing is closed as one that is slow."""
+    server = impatient(tmp_path)
+    with open_post(server, "/v1/files", 50_000_000) as connection:
+        connection.sendall(b"x" * 20_000_000)
+        assert connection.recv(1) == b""
+    server.process.terminate()
+    server.process.communicate(timeout=30)
+
+
+def test_reader_that_takes_no_answer_is_closed(tmp_path: Path) -> None:
+    """A connection that reads nothing of a long answer is closed, and its request ends."""
+    server = impatient(tmp_path)
+    records = [a_fail(fail_id=f"F-{number}") for number in range(1_000)]
+    body = json.dumps(records).encode()
+    with ExitStack() as stack, server.client("operator") as client:
+        for _ in range(4):
+            connection = socket.socket()
+            stack.enter_context(connection)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.connect(address(server))
+            connection.sendall(
+                f"POST /v1/run HTTP/1.1\r\nHost: 127.0.0.1:{address(server)[1]}\r\n"
+                f"Authorization: Bearer {TOKENS['operator']}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+        until = time.monotonic() + 120
+        while time.monotonic() < until and in_work(client) != 1:
+            time.sleep(0.2)
+        assert in_work(client) == 1
+    server.process.terminate()
+    server.process.communicate(timeout=30)
+
+
+def in_work(client: httpx.Client) -> int:
+    """Return the requests in work, this one too."""
+    text = client.get("/metrics", headers={"Accept": "text/plain"}).text
+    [found] = re.findall(r"^finops_requests_in_work (\S+)$", text, re.MULTILINE)
+    return int(float(found))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_client_that_still_sends_gets_its_refusal(server: Server) -> None:
+    """A client that sends a body without saying how long it is gets 413 once it is over the limit,
+    although it has not sent all of it.
+    """
+    path, size = ("/v1/files", 1_200_000_000) if IS_SOAK else ("/v1/run", 80_000_000)
+    source = ["head", "-c", str(size), "/dev/zero"]
+    command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", "POST", "-T", "-"]
+    command += ["-H", "Expect:", "-H", "Content-Type: application/jsonl"]
+    command += ["-H", f"Authorization: Bearer {TOKENS['operator']}", server.url + path]
+    with subprocess.Popen(source, stdout=subprocess.PIPE) as sends:
+        done = subprocess.run(
+            command, stdin=sends.stdout, capture_output=True, text=True, check=False
+        )
+        sends.kill()
+    assert (done.returncode, done.stdout) == (0, "413"), done.stderr
 
 
 def test_full_disk_is_told_and_overcome(tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ def test_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
         TokenFile(path)
 
 
+def _entries(*given: tuple[str, str]) -> str:
+    return "".join(
+        f"[[token]]\nname = '{name}'\nrole = 'admin'\nsha256 = '{sha256}'\n"
+        for name, sha256 in given
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -82,6 +89,9 @@ def test_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
         ("[[token]]\nname = 'a'\nrole = 'admin'\nsha256 = 'x'\n", "sha256 is x"),
         ("[[token]]\nname = 'a'\ntoken = 'fop_x'\n", "no other field"),
         ("[[token]\n", "t.toml"),
+        (f"[[token]]\nname = 'a'\nrole = 'admin'\nsha256 = '{'G' * 64}'\n", "sha256 is G"),
+        (_entries(("anna", "a" * 64), ("Anna ", "b" * 64)), "the name anna is used twice"),
+        (_entries(("a", "c" * 64), ("b", "c" * 64)), "a and b have the same token"),
     ],
 )
 def test_damaged_file_is_refused(tmp_path: Path, text: str, message: str) -> None:

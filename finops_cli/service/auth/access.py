@@ -11,11 +11,13 @@ from typing import Protocol
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
+from finops_cli.errors import UsageError
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.auth.roles import RIGHTS, Right
 from finops_cli.service.auth.sessions import Sessions
 from finops_cli.service.auth.tokens import Now, TokenOwner, digest_of, find_owner
 from finops_cli.service.problems import ServiceError
+from finops_cli.service.store.database import DatabaseLost
 from finops_cli.service.requests import RequestHeaders
 
 _SCHEME = b"bearer "
@@ -67,13 +69,39 @@ class Access:
         """Return how long a session lasts."""
         return self._settings.times["session"]
 
+    async def has_tokens(self) -> bool:
+        """Return true if the tokens can be read; while they cannot, nobody gets in."""
+        try:
+            await self._owners()
+        except ServiceError:
+            return False
+        except DatabaseLost:  # readiness names the database by itself
+            return True
+        return True
+
+    async def _owners(self) -> list[TokenOwner]:
+        """Return the owners of tokens. Raises ServiceError 503 for a file that is gone or damaged.
+
+        Nobody gets in by what the file said before: a token may have been taken out of it.
+        """
+        try:
+            return await self._tokens.owners()
+        except (UsageError, OSError) as error:
+            raise ServiceError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "not-ready",
+                "the service cannot read its file of tokens; it counts again as soon as whoever"
+                " runs the service has mended it",
+                retry_after=self._settings.times["busy"],
+            ) from error
+
     async def names_with(self, right: Right) -> list[str]:
         """Return the owners of valid tokens that have a right, by name."""
         now = self._now()
         return sorted(
             {
                 owner.name
-                for owner in await self._tokens.owners()
+                for owner in await self._owners()
                 if right in RIGHTS[owner.role] and owner.is_valid(now)
             }
         )
@@ -81,7 +109,8 @@ class Access:
     async def owner_of_cookie(self, connection: HTTPConnection) -> tuple[TokenOwner, str]:
         """Return the owner of the session of a browser, and the session.
 
-        Raises ServiceError 401 without a valid one; DatabaseLost.
+        Raises ServiceError 401 without a valid one, 503 while the file of tokens cannot be read;
+        DatabaseLost.
         """
         session = connection.cookies.get(self.cookie)
         owner = None if session is None else await self._owner_of_session(session)
@@ -90,10 +119,12 @@ class Access:
         return owner, session
 
     async def owner_of_token(self, token: str, address: str) -> TokenOwner:
-        """Return the owner of `token`. Raises ServiceError 401, and 429 after too many wrong
-        ones.
+        """Return the owner of `token`.
+
+        Raises ServiceError 401, 429 after too many wrong ones, and 503 while the file of tokens
+        cannot be read.
         """
-        owner = find_owner(await self._tokens.owners(), token, self._now())
+        owner = find_owner(await self._owners(), token, self._now())
         if owner is not None:  # also where others at this address, such as 127.0.0.1, were wrong
             return owner
         failures = self._recent_failures(address)
@@ -121,7 +152,7 @@ class Access:
         session, now = await self._sessions.find(name), self._now()
         if session is None:
             return None
-        for owner in await self._tokens.owners():
+        for owner in await self._owners():
             if owner.sha256 == session.token and owner.is_valid(now):
                 return owner
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable
@@ -24,6 +25,7 @@ PREFIX = "fop_"
 _RANDOM_BYTES = 32
 KNOWN_SECONDS = 5
 """A token or session that was ended elsewhere may be good for so long, where replicas share it."""
+_DIGEST = re.compile("[0-9a-f]{64}")
 _OTHERS_MAY_READ = stat.S_IRWXG | stat.S_IRWXO
 
 Now = Callable[[], datetime]
@@ -81,7 +83,7 @@ class TokenFile:
     def __init__(self, path: Path) -> None:
         """Read `path`. Raises UsageError for a file that others may read, or that is damaged."""
         self._path = path
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[int, int, int] | None = None
         self._owners: list[TokenOwner] = []
         self._refresh()
 
@@ -93,7 +95,7 @@ class TokenFile:
     def _refresh(self) -> None:
         """Read the file again if it has changed."""
         found = self._path.stat()
-        state = (found.st_mtime_ns, found.st_size)
+        state = (found.st_mtime_ns, found.st_size, found.st_mode)
         if state != self._seen:
             if os.name == "posix" and found.st_mode & _OTHERS_MAY_READ:
                 raise UsageError(
@@ -145,10 +147,20 @@ def read_owners(path: Path) -> list[TokenOwner]:
         )
     owners = [_read_owner(path, number, row) for number, row in enumerate(rows, start=1)]
     names = [owner.name for owner in owners]
-    repeated = next((name for name in names if names.count(name) > 1), None)
+    folded = [" ".join(name.casefold().split()) for name in names]
+    repeated = next(
+        (n for n, each in zip(names, folded, strict=True) if folded.count(each) > 1), None
+    )
     if repeated is not None:
         raise UsageError(
             f"--tokens {path}: the name {repeated} is used twice", "give each token its own name"
+        )
+    digests = [owner.sha256 for owner in owners]
+    shared = [owner.name for owner in owners if digests.count(owner.sha256) > 1]
+    if shared:
+        raise UsageError(
+            f"--tokens {path}: {' and '.join(shared)} have the same token",
+            "make a token for each with `finops token new`",
         )
     return owners
 
@@ -171,7 +183,7 @@ def _read_owner(path: Path, number: int, row: Any) -> TokenOwner:
         raise fault("name", "a text")
     if role not in ROLES:
         raise fault("role", ", ".join(ROLES))
-    if not isinstance(sha256, str) or len(sha256) != len(digest_of("")):
+    if not isinstance(sha256, str) or not _DIGEST.fullmatch(sha256):
         raise fault("sha256", "the SHA-256 of a token in hexadecimal")
     expires = fields.get("expires")
     if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):

@@ -49,6 +49,7 @@ COMPLETE = "Finops-Complete"
 """The header that says whether an output will still grow."""
 _BODY_BYTES = 64 * 1024
 _PAGE = 100
+_MOST_DIGITS = 9
 _LOOK_SECONDS = 1
 """A change between two looks is seen at the next."""
 
@@ -254,7 +255,8 @@ class JobRoutes:
     def _read_wait(self, request: Request) -> int:
         text = request.query_params.get("wait", "0")
         most = self._settings.times["long_poll"]
-        if not (text.isascii() and text.isdigit()) or int(text[:9]) > most:
+        is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+        if not is_number or int(text) > most:
             raise wrong_value("wait", text[:20], f"seconds, from 0 to {most}")
         return int(text)
 

@@ -50,6 +50,8 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "decline": ("of", "reason"),
 }
 """The fields that a kind of decision cannot do without."""
+_ABOUT_PROPOSALS = frozenset({"accept", "decline"})
+"""The kinds of decision that answer the proposal of another person."""
 
 
 class DecisionRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +94,8 @@ def read_content(
         value = getattr(asked, name)
         if value is None or (isinstance(value, str) and not value.strip()):
             raise wrong_value(name, "missing", f"a value, for the kind {asked.kind}")
+    if asked.of is not None and asked.kind not in _ABOUT_PROPOSALS:
+        raise wrong_value("of", f"{asked.of}", "nothing, for another kind than accept or decline")
     change = _read_change(asked, redaction)
     broken = () if change is None else _refuse_unticked(asked, change, line, kb)
     return Content(

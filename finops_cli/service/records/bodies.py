@@ -48,7 +48,6 @@ def too_large(limit: int, cure: str) -> ServiceError:
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "too-large",
         f"the body is larger than {limit:,} bytes; {cure}",
-        headers={"Connection": "close"},
     )
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from msgspec import Struct
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive
+from starlette.types import Receive
 
 from finops_cli.domain import limits
 from finops_cli.files.safe_io import for_owner_unlinked
@@ -83,27 +83,6 @@ def disk_full() -> ServiceError:
         "disk-full",
         "the disk of the service is full; free some space, and send the request again",
     )
-
-
-class Body:
-    """Receives a body, and knows if more of it comes."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._has_more = True
-
-    async def __call__(self) -> Message:
-        """Receive the next message."""
-        message = await self._receive()
-        is_body = message["type"] == "http.request"
-        self._has_more = is_body and message.get("more_body", False)
-        return message
-
-    async def drain(self, at_most: int) -> None:
-        """Read and forget the rest, up to `at_most` bytes."""
-        read = 0
-        while self._has_more and read < at_most:
-            read += len((await self()).get("body", b""))
 
 
 async def iterate_pieces(receive: Receive, limit: int, cure: str) -> AsyncIterator[bytes]:

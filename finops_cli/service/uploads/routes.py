@@ -37,15 +37,13 @@ from finops_cli.service.store.files import (
 )
 from finops_cli.service.store.jobs import ACTIVE
 from finops_cli.service.uploads.mask_pool import MaskPool
-from finops_cli.service.uploads.receive import Body, disk_full
+from finops_cli.service.uploads.receive import disk_full
 from finops_cli.service.uploads.workbooks import receive_upload
 from finops_cli.views.wording import clean
 
 _PART = ".part"
 _CURE = "split the file"
 _NAME_CHARACTERS = 200
-_DRAINED_BYTES = 8 * 1024 * 1024
-"""The rest of a refused body that is read: a client that still sends would lose the answer."""
 _ANY_TYPE = "application/octet-stream"
 
 
@@ -105,24 +103,20 @@ class FileRoutes:
                 retry_after=self._settings.times["busy"],
             )
         self._running += 1
-        body = Body(receive)
         try:
-            return await self._receive(request, body, self._clean_name(name), media_type)
-        except ServiceError:
-            await body.drain(_DRAINED_BYTES)
-            raise
+            return await self._receive(request, receive, self._clean_name(name), media_type)
         finally:
             self._running -= 1
 
     async def _receive(
-        self, request: Request, body: Body, name: str, media_type: str
+        self, request: Request, receive: Receive, name: str, media_type: str
     ) -> KeptAnswer:
         limit = self._settings.limits["upload_bytes"]
         id = f"file-{secrets.token_hex(8)}"
         part, final = self._folder / f"{id}{_PART}", self._folder / id
         try:
             got = await receive_upload(
-                body,
+                receive,
                 part,
                 limit,
                 self._pool,
