@@ -117,8 +117,7 @@ def build_service(
         config.data, database, jobs, alarms, now, lambda: members.id, answering.lanes_of
     )
     work = _open_work(config, answering, database, runner, now)
-    sessions = Sessions(database, now)
-    access = Access(tokens, sessions, kb.serve, now, is_secure=config.has_tls)
+    access = Access(tokens, Sessions(database, now), kb.serve, now, is_secure=config.has_tls)
     parts = Parts(
         answering=answering,
         streams=_open_streams(answering, metrics, config, alarms),

@@ -17,8 +17,8 @@ from finops_cli.service.auth.roles import RIGHTS, Right
 from finops_cli.service.auth.sessions import Sessions
 from finops_cli.service.auth.tokens import Now, TokenOwner, digest_of, find_owner
 from finops_cli.service.problems import ServiceError
-from finops_cli.service.store.database import DatabaseLost
 from finops_cli.service.requests import RequestHeaders
+from finops_cli.service.store.database import DatabaseLost
 
 _SCHEME = b"bearer "
 _MINUTE = timedelta(minutes=1)

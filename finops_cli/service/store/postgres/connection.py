@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import psycopg
 
 _CONNECT_SECONDS = 5
+_REACH = (
+    "start the database, or correct its name, user or password in --store; `createdb` makes one"
+)
 _ALIVE = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -167,7 +170,7 @@ def name_fault(address: Address, error: Exception, *, is_open: bool = True) -> E
         return Unfinished(said, "free some space on the disk of the database")
     lost = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
     if isinstance(error, lost):
-        return DatabaseLost(said, "start the database" if not is_open else "send it again")
+        return DatabaseLost(said, _REACH if not is_open else "send it again")
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseLost(said, "let the user of --store create and change tables")
     return error
