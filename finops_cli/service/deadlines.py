@@ -86,9 +86,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         if not self._is_head and self.cycle.response_complete:
             self._forgotten += len(data)
         super().data_received(data)
-        is_too_long = self._is_head and self._received > self.settings.limits["head_bytes"]
-        if is_too_long or self._forgotten > _FORGOTTEN_BYTES:
+        if self._is_head and self._received > self.settings.limits["head_bytes"]:
             self.transport.close()
+        elif self._forgotten > _FORGOTTEN_BYTES and not self.flow.read_paused:
+            self.flow.pause_reading()  # a proxy that still sends reads the answer meanwhile
+            self.loop.call_later(self.settings.times["watch"], self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are not a request with a problem document, and close.
