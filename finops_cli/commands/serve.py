@@ -28,6 +28,7 @@ from finops_cli.commands.serve_options import (
     Demo,
     FourEyes,
     Host,
+    JobCluster,
     KeepDays,
     Key,
     ModelHosts,
@@ -71,6 +72,7 @@ def serve(
     behind_proxy: BehindProxy = None,
     four_eyes: FourEyes = False,
     keep_days: KeepDays = None,
+    ray: JobCluster = None,
     demo: Demo = False,
     sentiment_model: SentimentModel = None,
     sentiment_gguf: SentimentGguf = None,
@@ -100,6 +102,7 @@ def serve(
         sentiment_gguf=sentiment_gguf,
         when_down=when_down,
         keep_days=keep_days,
+        ray=ray,
         has_access_log=not quiet,
     )
     _start(context, models, config, backend, alarms, is_demo=demo)

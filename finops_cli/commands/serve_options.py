@@ -123,6 +123,15 @@ KeepDays = Annotated[
         " audit log stay.",
     ),
 ]
+JobCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help='Address of a Ray cluster, HOST:PORT or auto, for jobs with {"executor": "ray"}. Its'
+        " machines need the folder of --data at the same path.",
+    ),
+]
 Demo = Annotated[
     bool,
     typer.Option(

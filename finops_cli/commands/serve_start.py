@@ -57,6 +57,10 @@ def run_service(
     config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     known, token = _open_tokens(config)
     answering = _open_answering(context, models, config, backend)
+    if config.ray is not None:
+        from finops_cli.cluster.connect import refuse_unreachable
+
+        refuse_unreachable(config.ray, answering.kb)
     baseline = None if alarms.drift_baseline is None else read_drift_baseline(alarms.drift_baseline)
     with ExitStack() as stack:
         address = stack.enter_context(listen(config))
@@ -257,6 +261,7 @@ def _job_settings(
         backend=answering.backend.origin.name if backend == "auto" else backend,
         sentiment_backend=config.sentiment_backend,
         models=(*hosts, *given),
+        ray=config.ray,
     )
 
 

@@ -44,6 +44,8 @@ class ServeConfig:
     sentiment_server: Literal["ollama", "openai"] = "ollama"
     """The protocol of that server."""
     sentiment_gguf: Path | None = None
+    ray: str | None = None
+    """The address of the Ray cluster that jobs may ask for."""
     keep_days: int | None = None
     """Days that files and outputs are kept; 0: for ever; None: those of the kb."""
     demo: Path | None = None

@@ -15,6 +15,7 @@ from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.sentiment.output import SentimentLine
 from finops_cli.service.alarms.alarms import DriftView
 from finops_cli.service.alarms.routes import BaselineRequest
+from finops_cli.service.batch.commands import describe_options
 from finops_cli.service.batch.routes import JobRequest
 from finops_cli.service.contract.rows import LINES, Operation
 from finops_cli.service.fails.deciding import DecisionAnswer, DecisionRequest
@@ -76,6 +77,7 @@ def published_schemas(kb: KnowledgeBase) -> dict[str, dict[str, Any]]:
         ("decision", DecisionAnswer),
     ):
         schemas[name] = schema_of(name, kind, (), {})
+    schemas["job-request"]["properties"]["options"] |= describe_options()
     return schemas
 
 

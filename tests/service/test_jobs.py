@@ -267,6 +267,37 @@ def test_command_line_names_paths_and_guard(command: JobCommandName, tmp_path: P
 
 
 @slow
+def test_job_on_a_cluster_needs_a_service_with_one(server: Server) -> None:
+    """`{"executor": "ray"}` is refused with 422, and says why, where --ray was not given."""
+    with server.client("operator") as client:
+        file = upload(client, MONDAY)
+        body = {"command": "run", "input": file, "options": {"executor": "ray"}}
+        refused = client.post("/v1/jobs", json=body)
+        options = client.get("/openapi.json").json()["components"]["schemas"]["job-request"]
+    assert refused.status_code == 422
+    assert "started without --ray ADDRESS" in refused.json()["detail"]
+    assert options["properties"]["options"]["properties"]["executor"]["enum"] == ["local", "ray"]
+
+
+@pytest.mark.parametrize("address", [None, "10.0.0.1:6379"])
+def test_command_line_of_a_job_names_the_cluster(tmp_path: Path, address: str | None) -> None:
+    """A job on a cluster names the address of the service; without one this machine answers."""
+    settings = ServerSettings(None, None, "require", "engine", "baseline", ray=address)
+    line = command_line(
+        "run",
+        {"executor": "ray"},
+        settings,
+        source=tmp_path / "in",
+        folder=tmp_path,
+        file_of=tmp_path.__truediv__,
+        resumes=True,
+    )
+    expected = [] if address is None else ["--executor", "ray", "--ray", address]
+    assert line[len(line) - len(expected) :] == expected
+    assert ("--executor" in line) is (address is not None)
+
+
+@slow
 def test_job_without_a_folder_holds_up_no_other(tmp_path: Path) -> None:
     """A job whose folder cannot be made has failed and says why; it goes on when it is resumed."""
     server = start(tmp_path, "--guard", "off")

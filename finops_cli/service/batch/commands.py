@@ -79,6 +79,7 @@ OPTIONS: Mapping[str, JobOption] = {
     "objective": JobOption("--objective", "word", ("value", "count")),
     "own": JobOption("--own", "party"),
     "from_fails": JobOption("--from-fails", "flag"),
+    "executor": JobOption("--executor", "word", ("local", "ray")),
 }
 """Each option of a job by its name."""
 _TABLE = ("map", "accept")
@@ -89,7 +90,7 @@ _HOST = ("--host", "--api-key-file", "--model-api", "--timeout")
 _LINES = ("--format", "jsonl")
 COMMANDS: Mapping[JobCommandName, JobCommand] = {
     "run": JobCommand(
-        (*_CLOCK, "timing", "strict_input", *_MODEL, *_TABLE, *_FACTS),
+        (*_CLOCK, "timing", "strict_input", *_MODEL, *_TABLE, *_FACTS, "executor"),
         _LINES,
         models=(
             *_HOST,
@@ -98,12 +99,12 @@ COMMANDS: Mapping[JobCommandName, JobCommand] = {
         ),
     ),
     "triage": JobCommand(
-        (*_CLOCK, "timing", "strict_input", *_MODEL, *_TABLE, *_FACTS),
+        (*_CLOCK, "timing", "strict_input", *_MODEL, *_TABLE, *_FACTS, "executor"),
         _LINES,
         models=(*_HOST, "--triage-model", "--triage-gguf", "--prose"),
     ),
     "resolve": JobCommand(
-        ("timing", "strict_input", *_MODEL),
+        ("timing", "strict_input", *_MODEL, "executor"),
         _LINES,
         has_calendar=False,
         models=(*_HOST, "--resolver-model", "--resolver-gguf", "--prose"),
@@ -155,6 +156,14 @@ class ServerSettings(NamedTuple):
     """What answers texts: `baseline`, or the name of a model backend."""
     models: tuple[tuple[str, str], ...] = ()
     """Options about models, each with its value."""
+    ray: str | None = None
+    """The address of the Ray cluster that a job may ask for; None: there is none."""
+
+    def refuse_executor(self, options: Mapping[str, Any]) -> None:
+        """Raise ServiceError 422 for a job on a cluster that the service does not have."""
+        if options.get("executor") == "ray" and self.ray is None:
+            accepted = "local, because the service was started without --ray ADDRESS"
+            raise wrong_value("executor", "ray", accepted)
 
     def backend_of(self, command: JobCommandName) -> str:
         """Return what answers the records of `command`."""
@@ -173,6 +182,28 @@ def read_job_options(command: JobCommandName, given: Mapping[str, Any]) -> dict[
     if command == "clock" and "as_of" not in given:
         raise wrong_value("as_of", "missing", "a day or a moment, such as 2026-11-27")
     return dict(given)
+
+
+def describe_options() -> dict[str, Any]:
+    """Return the JSON Schema of the options of all commands."""
+    kinds: dict[OptionKind, dict[str, Any]] = {
+        "moment": {"type": "string", "description": "A day or a moment, such as 2026-11-27T09:15."},
+        "file": {"type": "string", "description": "The id of an uploaded file."},
+        "amount": {"type": "string", "description": "Dollars, such as 0.50."},
+        "switch": {"type": "boolean"},
+        "flag": {"type": "boolean"},
+        "word": {"type": "string"},
+        "name": {"type": "string"},
+        "party": {"type": "string"},
+    }
+    return {
+        "type": "object",
+        "description": "Options of the command; each command takes some of them.",
+        "properties": {
+            name: {**kinds[each.kind], **({"enum": list(each.words)} if each.words else {})}
+            for name, each in OPTIONS.items()
+        },
+    }
 
 
 def named_files(options: Mapping[str, Any]) -> list[str]:
@@ -211,8 +242,10 @@ def command_line(
     for name in called.options:
         option = OPTIONS[name]
         value = options.get(name, option.default)
-        if value is not None:
+        if value is not None and name != "executor":
             line += _arguments(option, value, file_of)
+    if options.get("executor") == "ray" and settings.ray is not None:
+        line += ["--executor", "ray", "--ray", settings.ray]  # else this machine goes on with it
     return line
 
 

@@ -92,6 +92,7 @@ class JobRoutes:
         """Add the job that a request or a form asks for, once for `claim`. Raises as `create`."""
         require_right(request, "operate")
         options = read_job_options(asked.command, asked.options)
+        self._runner.settings.refuse_executor(options)
         file = await find_file(self._database, asked.input)
         for other in named_files(options):
             await find_file(self._database, other)
