@@ -28,7 +28,6 @@ def cluster() -> Iterator[Any]:
             "_system_config": {
                 "health_check_period_ms": 500,
                 "health_check_failure_threshold": 3,
-                "agent_register_timeout_ms": 120_000,  # the machine may be busy
                 "worker_niceness": 0,  # the 15 of Ray gives workers nothing on a busy machine
             },
         },

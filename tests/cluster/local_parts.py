@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,11 @@ from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.run import RunConfig, run
 from finops_cli.pipeline.scheduler import PipelineConfig
 from finops_cli.pipeline.sequences import SEQUENCES
+from tests.support.program import start_finops
 
+PATIENCE = 300
+"""Seconds after which a test gives a run up: a busy machine starts Ray in minutes."""
+start_patiently = partial(start_finops, timeout=PATIENCE)
 SMALL = PartSize(bytes=2_000, lines=7)
 ATTEMPTS = 3
 Answer = Callable[[PartWorker, list[Part]], Iterator[PartReport]]

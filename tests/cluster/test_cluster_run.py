@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import pytest
 
 from finops_cli.cluster.part_files import parts_root
 from finops_cli.devtools.fake_ollama import FakeOllama
+from tests.cluster.local_parts import PATIENCE, start_patiently
 from tests.cluster.test_parts import blotter
 from tests.support.own_kb import change_kb
-from tests.support.program import EXAMPLES, start_finops
+from tests.support.program import EXAMPLES
 from tests.support.records import a_fail, jsonl
 
 ray = pytest.importorskip("ray")
@@ -63,15 +65,25 @@ def on_ray(cluster: Any) -> tuple[str, ...]:
     return ("--executor", "ray", "--ray", cluster.address)
 
 
+@contextmanager
+def running(call: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a run, which ends with the block whatever fails there."""
+    with subprocess.Popen(call, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def finish(process: subprocess.Popen[bytes]) -> bytes:
     """Wait for a run and return what it wrote on stderr."""
-    _, messages = process.communicate(timeout=120)
+    _, messages = process.communicate(timeout=PATIENCE)
     return messages
 
 
 def wait_for_parts(output: Path, count: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until the list of parts has `count` lines."""
-    end = time.monotonic() + 90
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         lists = list(parts_root(output).glob("*/parts.jsonl"))
         if lists and lists[0].read_bytes().count(b"\n") >= count:
@@ -104,16 +116,16 @@ def test_cluster_gives_the_bytes_of_a_local_run(
     given = tmp_path / "fails.jsonl"
     given.write_bytes(blotter())
     local, output = tmp_path / "local.jsonl", tmp_path / "out.jsonl"
-    assert start_finops(*command(kb_dir, given, local)[3:]).returncode == 1
+    assert start_patiently(*command(kb_dir, given, local)[3:]).returncode == 1
     call = command(kb_dir, given, output, *on_ray(cluster))[3:]
-    done = start_finops(*call)
+    done = start_patiently(*call)
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
     assert output.read_bytes() == local.read_bytes()
     assert not parts_root(output).exists()
-    again = start_finops(*call)
+    again = start_patiently(*call)
     assert again.returncode == 2
     assert b"is the complete output of an earlier run" in again.stderr
-    assert start_finops(*call, "--resume").returncode == 1
+    assert start_patiently(*call, "--resume").returncode == 1
     assert output.read_bytes() == local.read_bytes()
 
 
@@ -125,16 +137,16 @@ def test_lost_machine_and_lost_worker_leave_equal_bytes(
     given.write_bytes(fails(28))
     local, output = tmp_path / "local.jsonl", tmp_path / "out.jsonl"
     models = ("--backend", "ollama", "--host", paced.url)
-    assert start_finops(*command(kb_dir, given, local, *models, "--workers", 8)[3:]).returncode == 0
-    process = subprocess.Popen(
-        command(kb_dir, given, output, *models, *on_ray(cluster), "--keep-parts"),
-        stderr=subprocess.PIPE,
+    assert (
+        start_patiently(*command(kb_dir, given, local, *models, "--workers", 8)[3:]).returncode == 0
     )
-    wait_for_parts(output, 2, process)
-    os.kill(workers_of()[0], signal.SIGKILL)
-    wait_for_parts(output, 4, process)
-    cluster.remove_node(nodes[0], allow_graceful=False)
-    messages = finish(process)
+    call = command(kb_dir, given, output, *models, *on_ray(cluster), "--keep-parts")
+    with running(call) as process:
+        wait_for_parts(output, 2, process)
+        os.kill(workers_of()[0], signal.SIGKILL)
+        wait_for_parts(output, 4, process)
+        cluster.remove_node(nodes[0], allow_graceful=False)
+        messages = finish(process)
     assert process.returncode == 0, messages
     assert output.read_bytes() == local.read_bytes()
     [folder] = parts_root(output).iterdir()
@@ -152,16 +164,18 @@ def test_killed_driver_is_resumed_from_its_parts(
     given.write_bytes(fails(28))
     local, output = tmp_path / "local.jsonl", tmp_path / "out.jsonl"
     models = ("--backend", "ollama", "--host", paced.url)
-    assert start_finops(*command(kb_dir, given, local, *models, "--workers", 8)[3:]).returncode == 0
+    assert (
+        start_patiently(*command(kb_dir, given, local, *models, "--workers", 8)[3:]).returncode == 0
+    )
     call = command(kb_dir, given, output, *models, *on_ray(cluster))
-    process = subprocess.Popen(call, stderr=subprocess.PIPE)
-    wait_for_parts(output, 3, process)
-    process.kill()
-    finish(process)
-    refused = start_finops(*call[3:])
+    with running(call) as process:
+        wait_for_parts(output, 3, process)
+        process.kill()
+        finish(process)
+    refused = start_patiently(*call[3:])
     assert refused.returncode == 2
     assert b"--resume" in refused.stderr
-    done = start_finops(*call[3:], "--resume")
+    done = start_patiently(*call[3:], "--resume")
     assert (done.returncode, done.stderr) == (0, b"")
     assert output.read_bytes() == local.read_bytes()
 
@@ -176,11 +190,11 @@ def test_unusable_cluster_is_refused_in_time(
     output.write_text("precious")
     given = EXAMPLES / "monday.jsonl"
     nobody = command(kb_dir, given, output, "--executor", "ray", "--ray", "127.0.0.1:1")
-    done = start_finops(*nobody[3:], "--overwrite")
+    done = start_patiently(*nobody[3:], "--overwrite")
     assert done.returncode == 2
     assert b"no cluster of Ray answers" in done.stderr
     no_gpu = command(kb_dir, given, output, *on_ray(cluster), "--gpus-per-model", "0.5")
-    done = start_finops(*no_gpu[3:], "--overwrite")
+    done = start_patiently(*no_gpu[3:], "--overwrite")
     assert done.returncode == 2
     assert b"no machine of the cluster has a GPU" in done.stderr
     assert output.read_text() == "precious"

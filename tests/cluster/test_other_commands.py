@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from finops_cli import extras
-from tests.support.program import EXAMPLES, Finops, start_finops
+from tests.cluster.local_parts import start_patiently
+from tests.support.program import EXAMPLES, Finops
 
 MONDAY = EXAMPLES / "monday.jsonl"
 
@@ -100,8 +101,8 @@ def test_single_stage_runs_on_a_cluster(
     table = ("--map", EXAMPLES / "csv" / "mapping.yaml") if command == "triage" else ()
     call = (command, given, *table, "--backend", "engine", "--no-timing", "-q", "-o")
     local, output = tmp_path / "local.jsonl", tmp_path / "out.jsonl"
-    status = start_finops(*call, local).returncode
-    done = start_finops(*call, output, "--executor", "ray", "--ray", cluster.address)
+    status = start_patiently(*call, local).returncode
+    done = start_patiently(*call, output, "--executor", "ray", "--ray", cluster.address)
     assert (done.returncode, done.stderr) == (status, b"")
     assert output.read_bytes() == local.read_bytes()
 
@@ -115,7 +116,7 @@ def test_evaluation_runs_on_a_cluster_of_its_own(tmp_path: Path) -> None:
     call = ("evaluate", "--stage", "triage", "--backend", "engine", "-n", 40, "--no-baselines")
     found = []
     for name, more in (("local", ()), ("ray", ("--executor", "ray"))):
-        done = start_finops(*call, "--no-timing", "-q", "--json", "-o", tmp_path / name, *more)
+        done = start_patiently(*call, "--no-timing", "-q", "--json", "-o", tmp_path / name, *more)
         assert done.returncode == 0, done.stderr
         found.append((tmp_path / name / "answers.jsonl").read_bytes())
     assert found[0] == found[1]

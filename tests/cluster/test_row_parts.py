@@ -20,8 +20,9 @@ from finops_cli.cluster.row_session import PartedRows
 from finops_cli.datasets.generate import GenerateOptions, make_data
 from finops_cli.errors import Unfinished
 from finops_cli.kb.load import bundled_kb_dir, load_kb
+from tests.cluster.local_parts import start_patiently
 from tests.support.own_kb import change_kb
-from tests.support.program import Finops, start_finops
+from tests.support.program import Finops
 
 ROWS = 90
 
@@ -157,6 +158,6 @@ def test_cluster_makes_the_rows_of_one_machine(
     """`finops generate --executor ray` writes the files of a local one, and leaves no part."""
     pytest.importorskip("ray")
     call = ("--kb", kb_dir, "generate", "-n", ROWS, "-o", tmp_path, "-q")
-    done = start_finops(*call, "--executor", "ray", "--ray", cluster.address)
+    done = start_patiently(*call, "--executor", "ray", "--ray", cluster.address)
     assert (done.returncode, done.stderr) == (0, b"")
     assert files(tmp_path) == local

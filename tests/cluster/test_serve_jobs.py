@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.local_parts import start_patiently
 from tests.cluster.test_parts import blotter
 from tests.service.conftest import start, stop
 from tests.service.test_jobs import begin, finish, upload
-from tests.support.program import Finops, start_finops
+from tests.support.program import Finops
 
 pytest.importorskip("fastapi")
 
@@ -31,7 +32,7 @@ def test_job_on_a_cluster_writes_what_the_command_writes(
     pytest.importorskip("ray")
     given = tmp_path / "fails.jsonl"
     given.write_bytes(blotter())
-    local = start_finops("run", given, "--no-timing", "-q")
+    local = start_patiently("run", given, "--no-timing", "-q")
     server = start(tmp_path, "--guard", "off", "--ray", cluster.address)
     with server.client("operator") as client:
         job = finish(client, begin(client, "run", upload(client, blotter()), executor="ray"))
