@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -140,3 +141,11 @@ Demo = Annotated[
         " end.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """Where jobs may run, and how long what they write is kept."""
+
+    keep_days: KeepDays = None
+    ray: JobCluster = None
