@@ -179,6 +179,16 @@ def test_file_is_uploaded_looked_at_and_run(desk: Server) -> None:
 
 
 @slow
+def test_export_shows_its_filter_and_files(desk: Server) -> None:
+    """The page has a chip for each filter, a file of each kind, and the people of the desk."""
+    with sign_in(desk) as browser:
+        answer = browser.get("/export?tier=CRITICAL&decided=none&order=rank")
+        assert answer.status_code == 200
+        for part in ("Tier: critical", "Decision: none yet", "format=xlsx", 'value="analyst"'):
+            assert part in answer.text, part
+
+
+@slow
 def test_inventory_is_no_list_of_fails(desk: Server) -> None:
     """The preview of an inventory says where it belongs, and offers no job on it; the preview of
     a file of fails offers it.

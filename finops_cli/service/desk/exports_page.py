@@ -99,7 +99,7 @@ class ExportPages:
             view=view,
             jobs=jobs,
             filter=describe_filter(query, EXPORT),
-            people=self._parts.access.names_with("answer"),
+            people=await self._parts.access.names_with("answer"),
         )
 
     async def _look(self, query: QueryParams) -> tuple[ExportView | None, list[Job]]:
