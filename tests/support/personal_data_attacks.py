@@ -10,6 +10,7 @@ MASKED: dict[str, tuple[str, ...]] = {
     "SSN": (
         "SSN <123 456 789>",
         "SSN: <123,45,6789>",
+        "SSN <１２３ー４５ー６７８９>",
         "SSN <123%2D45%2D6789>",
         "SSN <123-45-|6789>",
         "<123456789> SSN, short 500",
@@ -71,6 +72,8 @@ MASKED: dict[str, tuple[str, ...]] = {
     "PASSPORT": (
         *("travel document <C01234567>", "Reisepass-Nr. <C01X00T47>", "passeport <12-AB-34567>"),
         *("trav. doc. on record: <AB 123 4567>", "pasaporte n.º <A-1234567>"),
+        *("state ID <X0324563>", "state-issued ID: <123456789>", "DNI <12345678Z>"),
+        *("NIE <X1234567L>", "National Insurance no <AB123456C>", "green card <A12345678>"),
         "passport no. <C01X00T47>",
         "passport <12AB34567>",
         "passport # <12 345 6789>",
