@@ -133,11 +133,15 @@ def import_tokens(
 
 def _add_to_file(path: Path, owner: TokenOwner) -> None:
     """Append a token to a file. Raises UsageError for a name that the file has already."""
-    from finops_cli.service.auth.tokens import read_owners, token_entry
+    from finops_cli.service.auth.tokens import name_key, read_owners, token_entry
 
-    if path.exists() and owner.name in {each.name for each in read_owners(path)}:
-        what = f"--name {owner.name}: {path} has this name already"
-        raise UsageError(what, "choose another name")
+    key = name_key(owner.name)
+    known = read_owners(path) if path.exists() else []
+    taken = next((each.name for each in known if name_key(each.name) == key), None)
+    if taken is not None:
+        raise UsageError(
+            f"--name {owner.name}: {path} has the name {taken} already", "choose another name"
+        )
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "a", encoding="utf-8") as file:
         file.write(token_entry(owner))

@@ -133,6 +133,7 @@ def _uvicorn_config(
         lifespan="off",
         ws="none",
         log_config=None,
+        log_level="error",  # anybody could fill the log with bytes that are not HTTP
         access_log=False,
         server_header=False,
         date_header=True,

@@ -363,6 +363,16 @@ def test_invalid_host_address_names_its_origin(host: str, monkeypatch: pytest.Mo
         assert len(str(caught.value).encode()) < 400
 
 
+@pytest.mark.parametrize(
+    "host", ["http://user:geheim@127.0.0.1:9", "user:geheim@h", "http://u:ge@heim@h/x"]
+)
+def test_password_in_an_address_is_not_repeated(host: str) -> None:
+    """An address with a user is refused, and the message has the server alone."""
+    with pytest.raises(UsageError, match=r"--host \*\*\*@.*accepted: ") as caught:
+        hosts.base_url(host)
+    assert not any(secret in str(caught.value) for secret in ("geheim", "ge@", "user:", "heim@"))
+
+
 def test_ipv6_address_with_a_port_needs_brackets() -> None:
     """An IPv6 address with a port and without brackets is refused with the accepted form."""
     with pytest.raises(UsageError, match=r"accepted: \[::1\]:11434"):

@@ -19,6 +19,7 @@ from finops_cli.service.auth.tokens import (
     read_owners,
     token_entry,
 )
+from tests.support.program import Finops
 
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
 
@@ -113,6 +114,32 @@ def test_name_that_is_used_twice_is_refused(tmp_path: Path) -> None:
     entries = "".join(entry_of(make_token(), "a", "admin", NOW, None) for _ in range(2))
     with pytest.raises(UsageError, match="the name a is used twice"):
         read_owners(token_file(tmp_path / "t.toml", entries))
+
+
+@pytest.mark.parametrize("name", ['a"b', "back\\slash", "Łukasz 李", "it's = # ["])
+def test_name_with_signs_of_toml_is_read_again(tmp_path: Path, name: str) -> None:
+    """A name is written so that the file gives it back: one odd name must not lock all out."""
+    path = token_file(tmp_path / "t.toml", entry_of(make_token(), name, "reader", NOW, None))
+    assert [owner.name for owner in read_owners(path)] == [name]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x1b[2J"])
+def test_name_that_no_line_can_show_is_refused(name: str) -> None:
+    """The name of an owner stands in tables and logs, so it is visible and in one line."""
+    with pytest.raises(UsageError, match="not a name"):
+        new_owner(make_token(), name, "reader", NOW, None)
+
+
+def test_name_that_differs_by_case_is_not_added(tmp_path: Path, finops: Finops) -> None:
+    """A file that the service would refuse is not made: `Anna` beside `anna` is refused before."""
+    path = tmp_path / "t.toml"
+    command = ("token", "new", "--role", "reader", "-o", path, "--name")
+    assert finops(*command, "anna").returncode == 0
+    before = path.read_bytes()
+    refused = finops(*command, " Anna")
+    assert refused.returncode == 2
+    assert b"has the name anna already" in refused.stderr
+    assert path.read_bytes() == before
 
 
 def test_rights_by_role() -> None:

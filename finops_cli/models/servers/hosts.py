@@ -24,10 +24,8 @@ _PORT = 11434
 """Ollama's own default."""
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - only compared, never bound
 _ACCEPTED = "HOST, HOST:PORT or http://HOST:PORT"
-_FOREIGN = " ?#@\\"
-"""Characters that no address of Ollama contains. They would start a query, a fragment or a
-password.
-"""
+_FOREIGN = " ?#\\"
+"""Characters that no address of a server contains. Some would start a query or a fragment."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _LONGEST = 1_000
 _SHOWN_CHARS = 80
@@ -62,6 +60,13 @@ def base_url(host: str, origin: str = "--host ", default_port: int = _PORT) -> s
     with `origin`, the place of the address.
     """
     given = host.strip()
+    if "@" in given:  # the message must not hold a password
+        raise UsageError(
+            f"{origin}***@{ascii(given.rpartition('@')[2])[1:-1][:_SHOWN_CHARS]}:"
+            f" a user or password in an address; accepted: {_ACCEPTED}",
+            "give the address alone; the key of a server comes from FINOPS_API_KEY or"
+            " --api-key-file",
+        )
     place = origin + (host if host.isprintable() else ascii(host))[:_SHOWN_CHARS]
     if (
         not given.isprintable()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from shlex import quote
 from typing import NamedTuple
 
 from finops_cli.errors import UsageError
 from finops_cli.service.auth.roles import ROLES
-from finops_cli.service.auth.tokens import KNOWN_SECONDS, Now, TokenOwner
+from finops_cli.service.auth.tokens import KNOWN_SECONDS, Now, TokenOwner, name_key
 from finops_cli.service.store.audit import Actor, append
 from finops_cli.service.store.database import Connection, Database, Row
 
@@ -58,10 +59,11 @@ def _owner_of(row: Row) -> TokenOwner:
 
 def add_owner(connection: Connection, owner: TokenOwner, actor: Actor, at: datetime) -> None:
     """Add a token; the audit log gets an entry. Raises UsageError for a name that is taken."""
-    if _find(connection, owner.name) is not None:
+    taken = _find_like(connection, owner.name)
+    if taken is not None:
         raise UsageError(
-            f"--name {owner.name}: the database has this name already",
-            f"choose another name, or `finops token revoke {owner.name}` first",
+            f"--name {owner.name}: the database has the name {taken.name} already",
+            f"choose another name, or `finops token revoke {quote(taken.name)}` first",
         )
     _insert(connection, owner, actor, at)
 
@@ -75,7 +77,7 @@ def import_owners(
     """
     added, known = [], []
     for owner in owners:
-        found = _find(connection, owner.name)
+        found = _find_like(connection, owner.name)
         if found is None:
             _insert(connection, owner, actor, at)
             added.append(owner.name)
@@ -83,9 +85,10 @@ def import_owners(
             known.append(owner.name)
         else:
             raise UsageError(
-                f"token {owner.name}: the database has another token of this name."
+                f"token {owner.name}: the database has another token of the name {found.name}."
                 " Expected a new name, or the same token.",
-                f"`finops token revoke {owner.name}` first, or take the entry out of the file",
+                f"`finops token revoke {quote(found.name)}` first, or take the entry out of the"
+                " file",
             )
     return Imported(added, known)
 
@@ -109,6 +112,12 @@ def revoke(connection: Connection, name: str, actor: Actor, at: datetime) -> Non
 def _find(connection: Connection, name: str) -> TokenOwner | None:
     row = connection.execute("SELECT * FROM tokens WHERE name = ?", (name,)).fetchone()
     return None if row is None else _owner_of(row)
+
+
+def _find_like(connection: Connection, name: str) -> TokenOwner | None:
+    """Return the owner whose name differs from `name` by case or blanks at most."""
+    key = name_key(name)
+    return next((each for each in list_owners(connection) if name_key(each.name) == key), None)
 
 
 def _insert(connection: Connection, owner: TokenOwner, actor: Actor, at: datetime) -> None:

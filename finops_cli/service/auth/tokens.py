@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import re
 import secrets
@@ -63,14 +64,33 @@ def digest_of(token: str) -> str:
 
 
 def new_owner(token: str, name: str, role: Role, now: datetime, days: int | None) -> TokenOwner:
-    """Return the owner of a new token; `days` None: it does not expire."""
+    """Return the owner of a new token; `days` None: it does not expire.
+
+    Raises UsageError for a name that cannot be shown in a line.
+    """
+    if not is_name(name):
+        raise UsageError(
+            f"--name {name!r}: not a name. Expected visible characters in one line, such as anna.",
+            "give the name of a person or a program",
+        )
     expires = None if days is None else (now + timedelta(days=days)).replace(microsecond=0)
     return TokenOwner(name=name, role=role, sha256=digest_of(token), expires=expires)
 
 
+def is_name(name: str) -> bool:
+    """Return true for a name that can be shown in a line."""
+    return name.isprintable() and bool(name.strip())
+
+
+def name_key(name: str) -> str:
+    """Return what two names have in common that people cannot tell apart by case or blanks."""
+    return " ".join(name.casefold().split())
+
+
 def token_entry(owner: TokenOwner) -> str:
     """Return the lines of a token file for the token of `owner`."""
-    lines = ["[[token]]", f'name = "{owner.name}"', f'role = "{owner.role}"']
+    name = json.dumps(owner.name, ensure_ascii=False)  # TOML escapes these characters likewise
+    lines = ["[[token]]", f"name = {name}", f'role = "{owner.role}"']
     lines.append(f'sha256 = "{owner.sha256}"')
     if owner.expires is not None:
         lines.append(f"expires = {owner.expires.isoformat()}")
@@ -147,7 +167,7 @@ def read_owners(path: Path) -> list[TokenOwner]:
         )
     owners = [_read_owner(path, number, row) for number, row in enumerate(rows, start=1)]
     names = [owner.name for owner in owners]
-    folded = [" ".join(name.casefold().split()) for name in names]
+    folded = [name_key(name) for name in names]
     repeated = next(
         (n for n, each in zip(names, folded, strict=True) if folded.count(each) > 1), None
     )
@@ -179,8 +199,8 @@ def _read_owner(path: Path, number: int, row: Any) -> TokenOwner:
     if unknown:
         raise fault(unknown[0], "name, role, sha256, expires and no other field")
     name, role, sha256 = fields.get("name"), fields.get("role"), fields.get("sha256")
-    if not isinstance(name, str) or not name.strip():
-        raise fault("name", "a text")
+    if not isinstance(name, str) or not is_name(name):
+        raise fault("name", "a text of visible characters in one line")
     if role not in ROLES:
         raise fault("role", ", ".join(ROLES))
     if not isinstance(sha256, str) or not _DIGEST.fullmatch(sha256):

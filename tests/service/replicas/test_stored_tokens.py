@@ -60,8 +60,10 @@ def test_token_is_stored_whole_and_without_its_secret(database: Database) -> Non
 def test_name_of_a_token_is_taken_once(database: Database) -> None:
     """Two tokens have no common name, because the audit log names owners."""
     add(database, ANNA)
-    with pytest.raises(UsageError, match="has this name already"):
+    with pytest.raises(UsageError, match="has the name anna already"):
         add(database, new_owner(make_token(), "anna", "admin", NOW, None))
+    with pytest.raises(UsageError, match="has the name anna already"):
+        add(database, new_owner(make_token(), " Anna", "admin", NOW, None))
 
 
 def test_file_is_imported_whole_and_once(database: Database) -> None:
@@ -71,7 +73,7 @@ def test_file_is_imported_whole_and_once(database: Database) -> None:
     again = database.write_now(lambda db: import_owners(db, [ANNA, BEN], ROOT_USER, NOW))
     assert again == (["ben"], ["anna"])
     other = [new_owner("x", "new", "admin", NOW, 1), new_owner("y", "anna", "admin", NOW, 1)]
-    with pytest.raises(UsageError, match="another token of this name"):
+    with pytest.raises(UsageError, match="another token of the name"):
         database.write_now(lambda db: import_owners(db, other, ROOT_USER, NOW))
     assert database.write_now(list_owners) == [ANNA, BEN]
 
