@@ -9,14 +9,20 @@ counts: a busy machine adds time that the program did not use.
 
 from __future__ import annotations
 
+import random
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import orjson
 
 from benchmarks.books import make_book
 from benchmarks.pipeline import cpu_and_peak
+from finops_cli.book.allocation.groups import group_pool
+from finops_cli.book.allocation.plan import plan_pool
+from finops_cli.book.allocation.pool import TIERS, DrawingFail, Source, make_pool
+from finops_cli.kb.load import bundled_kb_dir, load_kb
 
 SEED = 20261129
 FINOPS = (sys.executable, "-m", "finops_cli")
@@ -98,6 +104,40 @@ def hot(folder: Path, rounds: int) -> None:
     sides.add("run", "run", book.alone)
     sides.add("book", "book", book.fails, "--inventory", book.inventory)
     sides.measure("one CUSIP, 5,000 fails, 2,000 receives", "run", {"book": 6})
+    cpu, groups = plan_alone(5_000, 2_000, rounds)
+    print(f"  the plan alone: {cpu:.3f} s CPU, asked 0.1; {groups}")
+
+
+def plan_alone(fails: int, receives: int, rounds: int) -> tuple[float, str]:
+    """Measure the plan of one CUSIP without reading and writing: CPU, and the size of the flow."""
+    draw, kb = random.Random(SEED), load_kb(bundled_kb_dir())
+    owed = [draw.randrange(100, 200_000) for _ in range(fails)]
+    queue = [
+        DrawingFail(
+            f"F-{n:05d}", qty, draw.choice(TIERS), draw.randrange(-4, 13), draw.randrange(90)
+        )
+        for n, qty in enumerate(owed)
+    ]
+    total = sum(owed)
+    sources = [
+        Source("BOX", "", total // 5),
+        Source("DEPOT", "London", total // 7, days=3),
+        Source("RECALL", "R-1", total // 10, days=3),
+        Source("BORROW", "L-1", total // 7),
+        *(
+            Source("FTR", f"R-{n}", total // 5 // receives, days=1, dtc=f"R-{n:05d}", order=n)
+            for n in range(receives)
+        ),
+    ]
+    pool = make_pool("594918104", queue, sources)
+    plan_pool(pool, kb.book)  # imports the solver
+    spent = []
+    for _ in range(rounds):
+        before = time.process_time()
+        plan_pool(pool, kb.book)
+        spent.append(time.process_time() - before)
+    groups = group_pool(pool)
+    return min(spent), f"{len(groups.fails)} groups of fails, {len(groups.sources)} of sources"
 
 
 def main(rounds: int, names: list[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -23,17 +24,16 @@ from finops_cli.rules.gridlock import Gridlock
 
 OTHER, DRAWS, CASH = 0, 1, 2
 """The roles of a fail: it draws on nothing, on the pool of its security, or settles in cash."""
+_NAME_BYTES = 12
 _WAITING = 500
 """Parts that are written in one call."""
 _ALL_FAILS = (
-    "SELECT fails.cusip, line, role, tier, days, score, fails.name, has_name, owed, least, related,"
-    " snapshot, body FROM fails LEFT JOIN snapshots"
-    " ON snapshots.cusip = fails.cusip AND snapshots.name = fails.snapshot"
-    " ORDER BY fails.cusip, line"
+    "SELECT cusip, line, role, tier, days, score, name, has_name, owed, least, related, snapshot,"
+    " body FROM fails ORDER BY cusip, line"
 )
 _FAILS_OF_ONE = (
-    "SELECT line, role, tier, days, score, name, has_name, owed, least, related, snapshot"
-    " FROM fails WHERE cusip = ? ORDER BY line"
+    "SELECT cusip, line, role, tier, days, score, name, has_name, owed, least, related, snapshot,"
+    " body FROM fails WHERE cusip = ? ORDER BY line"
 )
 _TIERS = {tier: place for place, tier in enumerate(TIERS)}
 
@@ -47,7 +47,7 @@ class IndexedFail(NamedTuple):
     has_name: bool
     related: tuple[str, ...]
     """The brokers of its related fails, sorted."""
-    snapshot: str | None
+    snapshot: bytes | None
     """Names the inventory that the record carries; None for a record without one."""
 
     @property
@@ -73,9 +73,7 @@ class BookIndex:
         self._table = TemporaryTable(
             "CREATE TABLE fails (line INTEGER PRIMARY KEY, cusip TEXT, role INTEGER, tier INTEGER,"
             " days INTEGER, score INTEGER, name TEXT, has_name INTEGER, owed INTEGER,"
-            " least INTEGER, related TEXT, snapshot TEXT)",
-            "CREATE TABLE snapshots (cusip TEXT, name TEXT, body BLOB,"
-            " PRIMARY KEY (cusip, name)) WITHOUT ROWID",
+            " least INTEGER, related TEXT, snapshot BLOB, body BLOB)",
             "CREATE TABLE parts (line INTEGER PRIMARY KEY, body BLOB, verdict INTEGER)",
             "CREATE TABLE verdicts (id INTEGER PRIMARY KEY, body BLOB)",
             "CREATE TABLE others (cusip TEXT PRIMARY KEY) WITHOUT ROWID",
@@ -84,18 +82,20 @@ class BookIndex:
         self._last_verdict = 0
         self._waiting: list[tuple[int, bytes, int | None]] = []
         self._shown: tuple[int, bytes] | None = None
-        self._first: tuple[str, str, bytes] | None = None
-        """The inventory that the first fail of the security carries which is streamed."""
+        self._names: set[bytes] = set()
+        """The names of the inventories that a row has."""
+        self._held: tuple[str, dict[bytes, bytes]] = ("", {})
+        """The security that was read last, and the inventories that its records carry."""
         self._changed: dict[int, AttachedPart] | None = None
 
     def close(self) -> None:
         """Delete the index."""
         self._table.close()
 
-    def add(self, rows: Iterable[tuple[str, IndexedFail]]) -> None:
-        """Add fails, each with the security whose sources it concerns."""
+    def add(self, rows: Iterable[tuple[str, IndexedFail, bytes | None]]) -> None:
+        """Add fails, each with the security whose sources it concerns, and a new inventory."""
         self._table.insert_many(
-            "INSERT INTO fails VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO fails VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     each.fail.line,
@@ -110,42 +110,37 @@ class BookIndex:
                     each.fail.least,
                     " ".join(each.related),
                     each.snapshot,
+                    body,
                 )
-                for cusip, each in rows
+                for cusip, each, body in rows
             ],
         )
 
-    def add_snapshots(self, snapshots: Iterable[tuple[str, str, FailRecord]]) -> None:
-        """Keep the inventories that records carry, each once for a security."""
-        self._table.insert_many(
-            "INSERT OR IGNORE INTO snapshots VALUES (?, ?, ?)",
-            [
-                (cusip, name, exact_json.encode(OwnInventory(fail.inventory, fail.ftrs)))
-                for cusip, name, fail in snapshots
-            ],
-        )
+    def name_snapshot(self, cusip: str, fail: FailRecord) -> tuple[bytes, bytes | None]:
+        """Name the inventory that a record carries, and encode it where it is a new one."""
+        body = exact_json.encode(OwnInventory(fail.inventory, fail.ftrs))
+        name = hashlib.sha256(cusip.encode() + body).digest()[:_NAME_BYTES]
+        if name in self._names:
+            return name, None
+        self._names.add(name)
+        return name, body
 
-    def read_snapshot(self, cusip: str, name: str) -> OwnInventory:
+    def read_snapshot(self, cusip: str, name: bytes) -> OwnInventory:
         """Return an inventory that a record carries."""
-        if self._first is not None and self._first[:2] == (cusip, name):
-            return _OWN.decode(self._first[2])
-        [(body,)] = self._table.select(
-            "SELECT body FROM snapshots WHERE cusip = ? AND name = ?", (cusip, name)
-        )
-        return _OWN.decode(body)
+        if self._held[0] != cusip:
+            self.read_fails(cusip)
+        return _OWN.decode(self._held[1][name])
 
     def finish(self) -> None:
         """Prepare the index for reading by security."""
-        self._table.make("CREATE INDEX by_cusip ON fails (cusip, line)")
+        self._names.clear()
+        self._table.make("CREATE INDEX by_cusip ON fails (cusip)")
 
     def stream_pools(self) -> Iterator[tuple[str, list[IndexedFail]]]:
         """Yield each security with its fails, in order; the fails in the order of their lines."""
         rows = self._table.stream(_ALL_FAILS)
         for cusip, group in groupby(rows, key=itemgetter(0)):
-            found = list(group)
-            first = found[0]
-            self._first = None if first[-1] is None else (cusip, first[-2], first[-1])
-            yield cusip, [_indexed(*row[1:-1]) for row in found]
+            yield cusip, self._hold(cusip, list(group))
 
     def add_others(self, cusips: Iterable[str]) -> None:
         """Remember the securities of fails that are not planned again."""
@@ -162,8 +157,12 @@ class BookIndex:
 
     def read_fails(self, cusip: str) -> list[IndexedFail]:
         """Return the fails of a security, in the order of their lines."""
-        rows = self._table.select(_FAILS_OF_ONE, (cusip,))
-        return [_indexed(*row) for row in rows]
+        return self._hold(cusip, self._table.select(_FAILS_OF_ONE, (cusip,)))
+
+    def _hold(self, cusip: str, rows: Sequence[tuple[Any, ...]]) -> list[IndexedFail]:
+        """Read the rows of a security, and hold the inventories that its records carry."""
+        self._held = cusip, {row[-2]: row[-1] for row in rows if row[-1] is not None}
+        return [_indexed(row) for row in rows]
 
     def stream_queue(self) -> Iterator[tuple[str, str]]:
         """Yield the security and the name of each drawing fail, in the queue of the whole book."""
@@ -261,18 +260,7 @@ def _without_change(attached: AttachedPart) -> AttachedPart:
     return attached._replace(part=encode_part(replace(part, place=place)))
 
 
-def _indexed(
-    line: int,
-    role: int,
-    tier: int,
-    days: int | None,
-    score: int,
-    name: str,
-    has_name: int,
-    owed: int,
-    least: int,
-    related: str,
-    snapshot: str | None,
-) -> IndexedFail:
+def _indexed(row: tuple[Any, ...]) -> IndexedFail:
+    _, line, role, tier, days, score, name, has_name, owed, least, related, snapshot, _ = row
     fail = DrawingFail(name, owed, TIERS[tier], days, score, least, line)
     return IndexedFail(fail, role, bool(has_name), tuple(related.split()), snapshot)

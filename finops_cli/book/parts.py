@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -16,6 +17,8 @@ from finops_cli.book.settle import Settled
 from finops_cli.domain.allotment import AllottedShares, BookPlace, Change
 from finops_cli.domain.finding import Finding
 from finops_cli.pipeline.book_parts import PlannedFail, project
+
+_How = Literal["", "firm", "beside"]
 
 
 class FailPlan(NamedTuple):
@@ -39,8 +42,13 @@ def make_parts(settled: Settled, plan: PoolPlan) -> list[FailPlan]:
         allotment = _list_shares(settled, plan.parts[place], place)
         inventory, ftrs = project(allotment, sources)
         covering = [each for each in allotment if not each.beside_borrow]
-        uncovered = fail.owed - sum(each.qty for each in covering)
-        late = sum(each.qty for each in covering if each.late)
+        uncovered, late, borrowed = fail.owed, 0, 0
+        for each in covering:
+            uncovered -= each.qty
+            if each.late:
+                late += each.qty
+            if each.kind == "BORROW":
+                borrowed += each.qty
         shown = BookPlace(
             cusip=pool.cusip,
             place=place + 1,
@@ -52,7 +60,6 @@ def make_parts(settled: Settled, plan: PoolPlan) -> list[FailPlan]:
             findings=tuple(settled.findings.get(fail.fail_id, ())),
         )
         part = PlannedFail(allotment=allotment, place=shown, inventory=inventory, ftrs=ftrs)
-        borrowed = sum(each.qty for each in covering if each.kind == "BORROW")
         found.append(FailPlan(fail, part, uncovered, late, borrowed))
     return found
 
@@ -90,7 +97,7 @@ def note_budget(plan: FailPlan, unlent: int) -> FailPlan:
     """
     place = plan.part.place
     lacking = plan.uncovered + plan.late
-    if place is None or not lacking or not unlent:
+    if not unlent or place is None or not lacking:
         return plan
     finding = Finding(
         rule="book.budget",
@@ -123,22 +130,17 @@ class _Reach:
 
 def _list_shares(settled: Settled, parts: Sequence[Part], place: int) -> tuple[AllottedShares, ...]:
     pool, fail = settled.pool, settled.pool.fails[place]
-    firm = [
-        (each.source, _shares(pool, fail, pool.sources[each.source], each.qty, "firm"))
+    found = [
+        (False, each.source, _shares(pool, fail, pool.sources[each.source], each.qty, "firm"))
         for each in settled.firm
         if each.fail == place
     ]
-    planned = [
-        (
-            part.source,
-            _shares(
-                pool, fail, pool.sources[part.source], part.qty, "beside" if part.is_beside else ""
-            ),
-        )
-        for part in parts
-    ]
-    in_rank = sorted([*firm, *planned], key=lambda each: (each[1].beside_borrow, each[0]))
-    return tuple(shares for _, shares in in_rank)
+    for part in parts:
+        how: _How = "beside" if part.is_beside else ""
+        shares = _shares(pool, fail, pool.sources[part.source], part.qty, how)
+        found.append((part.is_beside, part.source, shares))
+    found.sort(key=itemgetter(0, 1))
+    return tuple([shares for _, _, shares in found])
 
 
 def _shares(
@@ -146,7 +148,7 @@ def _shares(
     fail: DrawingFail,
     source: Source,
     qty: int,
-    how: Literal["", "firm", "beside"],
+    how: _How,
 ) -> AllottedShares:
     comes_late = is_late(source.kind, source.days, fail.days_left, pool.receives_late)
     return AllottedShares(

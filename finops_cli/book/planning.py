@@ -42,7 +42,7 @@ def plan_book(
         plan = _plan(settled, pool, given)
         unlent = _count_unlent(settled, pool)
         explained = explain_uncovered(make_parts(settled, plan), pool, plan)
-        planned = [note_budget(each, unlent) for each in explained]
+        planned = [note_budget(each, unlent) for each in explained] if unlent else explained
         put_parts(planned, settled, given)
         summary.add(cusip, planned)
         if plan.trust == "best found" or settled.has_firm_fault:

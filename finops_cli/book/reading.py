@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -13,7 +12,6 @@ from msgspec import Struct
 from finops_cli.book.allocation.pool import DrawingFail
 from finops_cli.book.copying import Selection
 from finops_cli.book.index import CASH, DRAWS, OTHER, BookIndex, IndexedFail
-from finops_cli.book.sources import snapshot_key
 from finops_cli.domain import limits
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.exact_json import UNREADABLE
@@ -135,7 +133,7 @@ def _index_batch(
     ]
     named = [(each.given_id, number) for number, each in found if each.given_id is not None]
     repeated = seen.register(named)
-    rows, snapshots = [], []
+    rows = []
     for number, each in found:
         fail = each.fail
         if fail is None or number in repeated:
@@ -144,19 +142,18 @@ def _index_batch(
         drawing = _find_drawing(fail, answer)
         if choice is not None and drawing.cusip not in choice.cusips:
             continue
-        snapshot = None
+        snapshot, body = None, None
         if drawing.role != OTHER and (fail.inventory is not None or fail.ftrs):
-            snapshot = _name_snapshot(fail)
-            snapshots.append((drawing.cusip, snapshot, fail))
+            snapshot, body = index.name_snapshot(drawing.cusip, fail)
         days_left = each.days_left if each.has_law else _days_left(fail, pipeline)
         queued = _queue(fail, answer, days_left, number)
         related = tuple(sorted({one.dtc for one in fail.related_fails}))
         has_name = fail.fail_id is not None
-        rows.append((drawing.cusip, IndexedFail(queued, drawing.role, has_name, related, snapshot)))
+        indexed = IndexedFail(queued, drawing.role, has_name, related, snapshot)
+        rows.append((drawing.cusip, indexed, body))
     index.add(rows)
-    index.add_snapshots(snapshots)
     if choice is not None:
-        numbers = {indexed.fail.line for _, indexed in rows}
+        numbers = {indexed.fail.line for _, indexed, _ in rows}
         choice.take_sent(batch.first, len(batch.lines), numbers)
 
 
@@ -215,9 +212,3 @@ def _days_left(fail: FailRecord, pipeline: Pipeline) -> int | None:
     """Count the settlement days to the deadline of the card."""
     deadline = deadline_day(fail, pipeline.kb.triage)
     return None if deadline is None else deadline - fail.age_days
-
-
-def _name_snapshot(fail: FailRecord) -> str:
-    has_stock = fail.inventory is not None
-    text = repr((has_stock, snapshot_key(fail), () if has_stock else fail.ftrs))
-    return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from finops_cli.book.allocation.pool import BookPool, make_pool
+from finops_cli.book.allocation.pool import BookPool, queue_fails
 from finops_cli.book.index import CASH, DRAWS, OTHER, BookIndex, IndexedFail, OwnInventory
 from finops_cli.book.sent import FirmPart, SentPart, SentShares, split_firm
 from finops_cli.book.sources import (
@@ -16,6 +16,7 @@ from finops_cli.book.sources import (
     read_lines,
     read_record,
     refuse_difference,
+    snapshot_key,
 )
 from finops_cli.domain.fail import Ftr, Inventory
 from finops_cli.domain.finding import Finding, Problem
@@ -116,18 +117,15 @@ def settle(
         if given.inventory is None
         else _settle_by_file(cusip, fails, given, outcome, given.inventory)
     )
-    settled = {line for line, _, _ in outcome.parts}
-    others = [each for each in fails if each.role == OTHER and each.fail.line not in settled]
-    outcome.parts += [(each.fail.line, PlannedFail(), None) for each in others]
-    given.index.put_parts(outcome.parts)
+    if len(outcome.drawing) < len(fails):
+        settled = {line for line, _, _ in outcome.parts}
+        others = [each for each in fails if each.role == OTHER and each.fail.line not in settled]
+        outcome.parts += [(each.fail.line, PlannedFail(), None) for each in others]
+        given.index.put_parts(outcome.parts)
     if facts is None or not outcome.drawing:
         return None
-    pool = make_pool(
-        cusip,
-        [each.fail for each in outcome.drawing],
-        facts.sources,
-        receives_late=given.kb.book.receives_late,
-    )
+    queue = queue_fails(each.fail for each in outcome.drawing)
+    pool = BookPool(cusip, queue, facts.sources, receives_late=given.kb.book.receives_late)
     sent = _read_sent(outcome.drawing, given.sent)
     split = split_firm(pool, sent)
     for place, found in split.findings.items():
@@ -175,7 +173,10 @@ def _settle_by_records(
     """Take the inventories that the drawing records carry as the pool, once."""
     drawing = [each for each in fails if each.role == DRAWS]
     own = _read_own(cusip, drawing, given)
-    carried = {name: held for name, held in own.items() if held.inventory is not None}
+    if len(own) > 1:
+        drawing = _join_equal(drawing, own)
+    used = {each.snapshot for each in drawing}
+    carried = {n: held for n, held in own.items() if held.inventory is not None and n in used}
     names = list(carried)
     facts = None
     if len(names) == 1:
@@ -196,10 +197,25 @@ def _settle_by_records(
 
 def _read_own(
     cusip: str, fails: Sequence[IndexedFail], given: BookInput
-) -> dict[str, OwnInventory]:
+) -> dict[bytes, OwnInventory]:
     """Read the different inventories that fails carry, in the order of their lines."""
     names = dict.fromkeys(each.snapshot for each in fails if each.snapshot is not None)
     return {name: given.index.read_snapshot(cusip, name) for name in names}
+
+
+def _join_equal(
+    fails: Sequence[IndexedFail], own: Mapping[bytes, OwnInventory]
+) -> list[IndexedFail]:
+    """Name equal inventories of fails by the first of them."""
+    first: dict[tuple[Any, ...], bytes] = {}
+    names = {
+        name: name if held.inventory is None else first.setdefault(snapshot_key(held), name)
+        for name, held in own.items()
+    }
+    return [
+        each if each.snapshot is None else each._replace(snapshot=names[each.snapshot])
+        for each in fails
+    ]
 
 
 def _compare(
@@ -216,7 +232,7 @@ def _compare(
     }
     kept = []
     for each in drawing:
-        found = differences.get(each.snapshot or "", [])
+        found = differences.get(each.snapshot or b"", [])
         if found and not given.prefers_file:
             problems = [refuse_difference(one, cusip, given.inventory_name) for one in found]
             outcome.reject([each], *problems)
@@ -229,8 +245,8 @@ def _compare(
 
 def _refuse_unequal(
     cusip: str,
-    name: str,
-    carried: dict[str, OwnInventory],
+    name: bytes,
+    carried: dict[bytes, OwnInventory],
     carrying: Sequence[IndexedFail],
     given: BookInput,
 ) -> Problem:

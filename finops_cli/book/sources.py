@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from msgspec import convert
 from msgspec.structs import replace
 
-from finops_cli.book.allocation.pool import KINDS, Kind, Source
+from finops_cli.book.allocation.pool import KINDS, Kind, Source, rank_sources
+from finops_cli.book.index import OwnInventory
 from finops_cli.book.proof.certificate import Pending
 from finops_cli.domain import exact_json
-from finops_cli.domain.fail import FailRecord, Ftr, Inventory
+from finops_cli.domain.fail import Ftr, Inventory
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.inventory_lines import InventoryLine
 from finops_cli.domain.money import RatePercent
@@ -28,6 +29,7 @@ class PoolFacts(NamedTuple):
     """Everything that is known of the sources of a security."""
 
     sources: tuple[Source, ...]
+    """In the order of their rank."""
     pending: tuple[Pending, ...] = ()
     price: Fraction | None = None
     """US dollars a share."""
@@ -61,45 +63,41 @@ def read_lines(lines: Iterable[InventoryLine], kb: KnowledgeBase) -> PoolFacts |
             sources.append(_source_of(line, line.kind, kb))
     if not has_pool:
         return None
-    ranked = sorted(sources, key=lambda source: source.rank)
-    return PoolFacts(tuple(ranked), tuple(pending), price)
+    return PoolFacts(tuple(rank_sources(sources)), tuple(pending), price)
 
 
 def read_record(inventory: Inventory, ftrs: Iterable[Ftr], kb: KnowledgeBase) -> PoolFacts:
     """Read the sources that a record carries itself."""
-    notice = inventory.recall_notice_days
-    found = [
-        Source("BOX", "", inventory.box_qty),
-        Source(
-            "RECALL",
-            "",
-            inventory.recall_outstanding,
-            days=kb.waterfall.recall_notice_days if notice is None else notice,
-        ),
-        Source("BORROW", "", inventory.stock_loan_available),
-    ]
-    if inventory.depot_qty and inventory.depot_transit_days is not None:
-        found.append(Source("DEPOT", "", inventory.depot_qty, days=inventory.depot_transit_days))
-    seen: Counter[str] = Counter()
-    for ftr in rank(list(ftrs)):
-        seen[ftr.dtc] += 1
-        id = ftr.dtc if seen[ftr.dtc] == 1 else f"{ftr.dtc}#{seen[ftr.dtc]}"
-        found.append(_receive(id, ftr)._replace(order=seen.total()))
-    pending = [Pending("", inventory.pending_receives)] if inventory.pending_receives else []
-    ranked = sorted(found, key=lambda source: source.rank)
-    return PoolFacts(tuple(ranked), tuple(pending))
+    notice, transit = inventory.recall_notice_days, inventory.depot_transit_days
+    found = rank_sources(_list_receives(ftrs))
+    found.append(Source("BOX", "", inventory.box_qty))  # one of each kind: they are in rank
+    if inventory.depot_qty and transit is not None:
+        found.append(Source("DEPOT", "", inventory.depot_qty, transit))
+    days = kb.waterfall.recall_notice_days if notice is None else notice
+    found.append(Source("RECALL", "", inventory.recall_outstanding, days))
+    found.append(Source("BORROW", "", inventory.stock_loan_available))
+    pending = (Pending("", inventory.pending_receives),) if inventory.pending_receives else ()
+    return PoolFacts(tuple(found), pending)
 
 
-def snapshot_key(fail: FailRecord) -> tuple[Any, ...]:
+def _list_receives(ftrs: Iterable[Ftr]) -> Iterator[Source]:
+    """Name the receives of a record, in their rank: the second one of a broker is `dtc#2`."""
+    seen: dict[str, int] = {}
+    for order, ftr in enumerate(rank(list(ftrs)), start=1):
+        count = seen[ftr.dtc] = seen.get(ftr.dtc, 0) + 1
+        yield _receive(ftr.dtc if count == 1 else f"{ftr.dtc}#{count}", ftr, order)
+
+
+def snapshot_key(own: OwnInventory) -> tuple[Any, ...]:
     """Return what must be equal in all records of a security that carry their own inventory.
 
     `pending_receives` is not compared, and receives may have any order.
     """
-    stock = fail.inventory
+    stock = own.inventory
     if stock is None:
         return ()
     transit = stock.depot_transit_days if stock.depot_qty else None
-    ftrs = sorted(exact_json.encode(_without_part(ftr)) for ftr in fail.ftrs)
+    ftrs = sorted(exact_json.encode(_without_part(ftr)) for ftr in own.ftrs)
     return (
         stock.box_qty,
         stock.depot_qty,
@@ -158,8 +156,8 @@ def _source_of(line: InventoryLine, kind: Kind, kb: KnowledgeBase) -> Source:
     return Source(kind, id, qty, days=days, rate_bps=line.rate_bps or 0, dtc=line.dtc)
 
 
-def _receive(id: str, ftr: Ftr) -> Source:
-    return Source("FTR", id, ftr.qty, days=int(ftr.settlement_date[2:]), dtc=ftr.dtc, ftr=ftr)
+def _receive(id: str, ftr: Ftr, order: int = 0) -> Source:
+    return Source("FTR", id, ftr.qty, int(ftr.settlement_date[2:]), 0, ftr.dtc, ftr, order)
 
 
 def _ftr_of(line: InventoryLine, kb: KnowledgeBase) -> Ftr:

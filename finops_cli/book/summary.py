@@ -68,10 +68,10 @@ class BookSummary:
             self.borrowed[tier] += each.borrowed
             self.alone += each.part.place.alone if each.part.place is not None else 0
         if any(each.uncovered for each in fails):
-            by_tier = Counter[str]()
+            lacking = dict.fromkeys(TIERS, 0)
             for each in fails:
-                by_tier[each.fail.tier] += each.uncovered
-            self._keep(tuple(by_tier[tier] for tier in TIERS), cusip, fails)
+                lacking[each.fail.tier] += each.uncovered
+            self._keep(tuple(lacking.values()), cusip, fails)
 
     def add_copied(self, tier: Tier, owed: int, place: BookPlace, borrowed: int) -> None:
         """Count a fail whose line is copied."""

@@ -23,13 +23,20 @@ def render_book(summary: BookSummary, budget: Budget | None = None) -> str:
 def _lines(summary: BookSummary, budget: Budget | None) -> Iterator[str]:
     from finops_cli.book.allocation.pool import TIERS
 
-    rows = [_row(summary, tier) for tier in TIERS if summary.fails[tier]]
-    yield from _align([_HEAD, *rows])
-    alone = summary.uncovered.total() - summary.alone
-    yield from _say(
-        f"{summary.pools:,} securities, {summary.contended:,} of them with several fails. Sharing"
-        f" their sources leaves {alone:,} more shares uncovered than each fail has alone."
-    )
+    if summary.pools:
+        rows = [_row(summary, tier) for tier in TIERS if summary.fails[tier]]
+        yield from _align([_HEAD, *rows])
+        alone = summary.uncovered.total() - summary.alone
+        yield from _say(
+            f"{summary.pools:,} securities, {summary.contended:,} of them with several fails."
+            f" Sharing their sources leaves {alone:,} more shares uncovered than each fail has"
+            " alone."
+        )
+    else:
+        yield from _say(
+            "Nothing is allotted: no accepted fail owes shares of a security with an inventory."
+            " Give --inventory FILE, or records with an inventory of their own."
+        )
     if summary.copied:
         yield from _say(f"{summary.copied:,} lines are copied from the earlier plan.")
     if budget is not None:

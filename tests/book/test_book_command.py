@@ -360,3 +360,13 @@ def test_delta_changes_the_inventory_file(finops: Finops, tmp_path: Path) -> Non
     twice = write(tmp_path / "twice.jsonl", box(1), box(2))
     done = finops("book", FAILS, "--inventory", INVENTORY, "--delta", twice, "-q")
     assert by_name(done.stdout)["B-1"]["error"]["problems"][0]["rule"] == "book.inventory_in_doubt"
+
+
+def test_book_without_inventory_says_so(finops: Finops, tmp_path: Path) -> None:
+    """Rule: where no fail has an inventory, the summary says that nothing is allotted, and why."""
+    done = finops("book", write(tmp_path / "f.jsonl", fail("A", 4000), fail("B", 10)))
+    said = " ".join(done.stderr.decode().split())
+    assert done.returncode == 0
+    assert "Nothing is allotted: no accepted fail owes shares" in said
+    assert "Give --inventory FILE" in said
+    assert "0 securities" not in said

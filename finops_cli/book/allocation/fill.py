@@ -98,8 +98,12 @@ def add_recalls(pool: BookPool, parts: Parts, firm: Mapping[int, int] | None = N
     `firm`: shares that each fail borrows outside this pool's problem, by its place.
     """
     left = {
-        place: source.qty for place, source in enumerate(pool.sources) if source.kind == "RECALL"
+        place: source.qty
+        for place, source in enumerate(pool.sources)
+        if source.kind == "RECALL" and source.qty
     }
+    if not left:
+        return
     for mine in parts:
         for part in mine:
             if part.source in left:
@@ -119,16 +123,18 @@ def add_recalls(pool: BookPool, parts: Parts, firm: Mapping[int, int] | None = N
 
 def plan_alone(pool: BookPool, fail: DrawingFail) -> list[Part]:
     """Plan a fail as if nobody else drew on the pool: the waterfall, in time before late."""
-    late, parts, owed = [], [], fail.owed
+    late, parts, owed, days_left = [], [], fail.owed, fail.days_left
     for place, source in enumerate(pool.sources):
-        if source.qty and can_serve(source.kind, source.days, fail.days_left):
-            if not owed:
-                break
-            if _comes_late(pool, place, fail):
-                late.append(place)
-            else:
-                parts.append(Part(place, min(source.qty, owed)))
-                owed -= parts[-1].qty
+        if not owed:
+            break
+        kind, qty = source.kind, source.qty
+        if not qty or not can_serve(kind, source.days, days_left):
+            continue
+        if is_late(kind, source.days, days_left, pool.receives_late):
+            late.append(place)
+        else:
+            parts.append(Part(place, min(qty, owed)))
+            owed -= parts[-1].qty
     for place in late:
         if owed:
             parts.append(Part(place, min(pool.sources[place].qty, owed), is_late=True))

@@ -45,10 +45,14 @@ class Source(NamedTuple):
     @property
     def rank(self) -> tuple[int, int, int, str, int, str]:
         """Return the place of the source among all of its pool: the best is the smallest."""
-        age = -self.ftr.age_days if self.ftr is not None else 0
-        first = {"FTR": age, "BOX": 0, "BORROW": self.rate_bps}.get(self.kind, self.days)
-        dtc = self.dtc or "" if self.kind == "FTR" else ""
-        return _KIND_ORDER[self.kind], first, -self.qty, dtc, self.order, self.id
+        kind, first, dtc = self.kind, self.days, ""
+        if kind == "FTR":
+            first, dtc = -self.ftr.age_days if self.ftr is not None else 0, self.dtc or ""
+        elif kind == "BOX":
+            first = 0
+        elif kind == "BORROW":
+            first = self.rate_bps
+        return _KIND_ORDER[kind], first, -self.qty, dtc, self.order, self.id
 
 
 class DrawingFail(NamedTuple):
@@ -98,11 +102,20 @@ def make_pool(
 
     With a cap, only as much can be borrowed, at the cheapest rates first.
     """
-    ranked = sorted(sources, key=lambda source: source.rank)
+    ranked = rank_sources(sources)
     if borrow_cap is not None:
         ranked = _cap_borrows(ranked, borrow_cap)
-    queue = sorted(fails, key=lambda fail: fail.priority)
-    return BookPool(cusip, tuple(queue), tuple(ranked), borrow_cap, receives_late)
+    return BookPool(cusip, queue_fails(fails), tuple(ranked), borrow_cap, receives_late)
+
+
+def rank_sources(sources: Iterable[Source]) -> list[Source]:
+    """Put sources of a security into the order of their rank."""
+    return sorted(sources, key=lambda source: source.rank)
+
+
+def queue_fails(fails: Iterable[DrawingFail]) -> tuple[DrawingFail, ...]:
+    """Put fails into their queue (kb: `book.priority`)."""
+    return tuple(sorted(fails, key=lambda fail: fail.priority))
 
 
 def can_serve(kind: Kind, source_days: int, days_left: int | None) -> bool:
