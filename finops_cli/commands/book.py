@@ -324,7 +324,8 @@ def _plan(
         summary = plan_book(given, planned.budget)
     else:
         read = [*read_files(config), config.output]
-        with writing_whole(options.certificate, read, run_options.overwrite) as file:
+        replaces = run_options.overwrite or run_options.resume
+        with writing_whole(options.certificate, read, replaces) as file:
             summary = plan_book(given, planned.budget, file)
     if selection is not None:
         source.copier = Copier(selection.before, summary)

@@ -241,6 +241,13 @@ WORK_OPERATIONS = (
         parameters=(id_of("job"),),
         errors=(404, 409, 410, 416),
     ),
+    shows(
+        "/v1/jobs/{id}/certificate",
+        "Read the certificate of a book.",
+        gives_media=LINES,
+        parameters=(id_of("job"),),
+        errors=(404, 409, 410, 416),
+    ),
     *(
         acts(
             "post",

@@ -109,6 +109,7 @@ def _work_routes(parts: Parts) -> list[NamedRoute]:
         shared_route("/v1/jobs", GET=jobs.jobs, POST=jobs.create),
         shared_route("/v1/jobs/{id}", GET=jobs.job, DELETE=jobs.delete),
         NamedRoute("/v1/jobs/{id}/output", jobs.output),
+        NamedRoute("/v1/jobs/{id}/certificate", jobs.certificate),
         NamedRoute("/v1/jobs/{id}/cancel", jobs.cancel, methods=["POST"]),
         NamedRoute("/v1/jobs/{id}/resume", jobs.resume, methods=["POST"]),
     ]

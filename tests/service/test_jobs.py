@@ -88,6 +88,39 @@ def test_job_of_each_command_completes(
 
 
 @slow
+def test_certificate_of_a_book_is_made_and_checked(server: Server) -> None:
+    """A book gives its certificate when it is asked for one, and a job checks it; other jobs have
+    none. A changed certificate is found wrong.
+    """
+    book = ROOT / "examples" / "book"
+    with server.client("operator") as client:
+        fails, inventory = (
+            upload(client, (book / name).read_bytes())
+            for name in ("fails.jsonl", "inventory.jsonl")
+        )
+        job = finish(client, begin(client, "book", fails, inventory=inventory, certificate=True))
+        assert job["state"] == "completed", job
+        proof = client.get(f"/v1/jobs/{job['id']}/certificate")
+        assert (proof.status_code, proof.headers["finops-complete"]) == (200, "true")
+        answers = upload(client, client.get(f"/v1/jobs/{job['id']}/output").content)
+
+        def check(certificate: bytes) -> dict[str, Any]:
+            files = {"fails": fails, "inventory": inventory, "proof": upload(client, certificate)}
+            return finish(client, begin(client, "check", answers, **files))
+
+        assert check(proof.content)["verified"] is True
+        broken = proof.content.replace(b'"owed":2000', b'"owed":2001')
+        assert broken != proof.content
+        assert check(broken)["verified"] is False
+        without = finish(client, begin(client, "book", fails))
+        refused = client.get(f"/v1/jobs/{without['id']}/certificate")
+        assert (refused.status_code, refused.json()["detail"]) == (
+            409,
+            f"{without['id']} makes no certificate; accepted: a book with the option certificate",
+        )
+
+
+@slow
 def test_output_is_read_in_ranges(server: Server) -> None:
     """Ranges of an output put together are the output; its tag says whether it changed."""
     with server.client("operator") as client:

@@ -9,10 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 from finops_cli.clock.moments import parse_moment
 from finops_cli.service.problems import wrong_value
-from finops_cli.service.store.jobs import JobCommandName
+from finops_cli.service.store.jobs import CERTIFICATE, JobCommandName
 
-OptionKind = Literal["moment", "switch", "flag", "word", "name", "party", "file", "amount"]
-"""switch: --NAME or --no-NAME; flag: --NAME or nothing; file: the id of an uploaded file."""
+OptionKind = Literal["moment", "switch", "flag", "word", "name", "party", "file", "amount", "made"]
+"""switch: --NAME or --no-NAME; flag: --NAME or nothing; file: the id of an uploaded file; made: a
+file that the job makes beside its output, or nothing.
+"""
 WITHOUT_MODELS = ("engine", "baseline")
 """The backends that need no language model."""
 _MOST_CHARACTERS = 100
@@ -68,7 +70,9 @@ OPTIONS: Mapping[str, JobOption] = {
     "sent": JobOption("--sent", "file"),
     "prefer": JobOption("--prefer", "word", ("file",)),
     "borrow_budget": JobOption("--borrow-budget", "amount"),
+    "certificate": JobOption("--certificate", "made"),
     "fails": JobOption("--fails", "file"),
+    "proof": JobOption("--certificate", "file"),
     "raw": JobOption("--raw", "flag"),
     "field": JobOption("--field", "name"),
     "lines": JobOption("--lines", "flag"),
@@ -110,7 +114,10 @@ COMMANDS: Mapping[JobCommandName, JobCommand] = {
         models=(*_HOST, "--resolver-model", "--resolver-gguf", "--prose"),
     ),
     "book": JobCommand(
-        (*_CLOCK, "timing", "strict_input", *_TABLE, *_FACTS, "sent", "prefer", "borrow_budget"),
+        (
+            *(*_CLOCK, "timing", "strict_input", *_TABLE, *_FACTS),
+            *("sent", "prefer", "borrow_budget", "certificate"),
+        ),
         _LINES,
         has_stats=False,
         has_guard=False,
@@ -121,7 +128,7 @@ COMMANDS: Mapping[JobCommandName, JobCommand] = {
         models=(*_HOST, "--sentiment-model", "--sentiment-gguf", "--baseline"),
     ),
     "check": JobCommand(
-        ("fails", "as_of", "raw", *_TABLE, *_FACTS),
+        ("fails", "proof", "as_of", "raw", *_TABLE, *_FACTS),
         resumes=False,
         has_stats=False,
         has_guard=False,
@@ -192,6 +199,7 @@ def describe_options() -> dict[str, Any]:
         "amount": {"type": "string", "description": "Dollars, such as 0.50."},
         "switch": {"type": "boolean"},
         "flag": {"type": "boolean"},
+        "made": {"type": "boolean", "description": "Make the file; the job has a route for it."},
         "word": {"type": "string"},
         "name": {"type": "string"},
         "party": {"type": "string"},
@@ -243,17 +251,21 @@ def command_line(
         option = OPTIONS[name]
         value = options.get(name, option.default)
         if value is not None and name != "executor":
-            line += _arguments(option, value, file_of)
+            line += _arguments(option, value, file_of, folder)
     if options.get("executor") == "ray" and settings.ray is not None:
         line += ["--executor", "ray", "--ray", settings.ray]  # else this machine goes on with it
     return line
 
 
-def _arguments(option: JobOption, value: Any, file_of: Callable[[str], Path]) -> list[str]:
+def _arguments(
+    option: JobOption, value: Any, file_of: Callable[[str], Path], folder: Path
+) -> list[str]:
     if option.kind == "switch":
         return [f"--{option.flag}" if value else f"--no-{option.flag}"]
     if option.kind == "flag":
         return [option.flag] if value else []
+    if option.kind == "made":
+        return [option.flag, str(folder / CERTIFICATE)] if value else []
     if option.kind == "file":
         return [option.flag, str(file_of(value))]
     return [option.flag, str(value)]
@@ -261,7 +273,7 @@ def _arguments(option: JobOption, value: Any, file_of: Callable[[str], Path]) ->
 
 def _check_value(name: str, option: JobOption, value: Any) -> None:
     shown = str(value)[:80]
-    if option.kind in ("switch", "flag"):
+    if option.kind in ("switch", "flag", "made"):
         if not isinstance(value, bool):
             raise wrong_value(name, shown, "true or false")
         return

@@ -31,9 +31,11 @@ from finops_cli.service.store.answers import Claim, KeptAnswer
 from finops_cli.service.store.audit import append
 from finops_cli.service.store.database import Connection, Database
 from finops_cli.service.store.jobs import (
+    CERTIFICATE,
     ENDED,
     Job,
     JobCommandName,
+    certificate_path,
     count_waiting,
     insert_job,
     job_folder,
@@ -155,16 +157,35 @@ class JobRoutes:
             raise ServiceError(
                 HTTPStatus.CONFLICT, "no-output", f"{job.id} has no output yet; wait for its start"
             )
+        return await self._download(request, job, path, job.output_bytes)
+
+    async def certificate(self, request: Request) -> Response:
+        """Return the certificate of a book, or a range of its bytes. Raises ServiceError 409."""
+        require_right(request, "see")
+        job = await find_job(self._database, request.path_params["id"])
+        path = certificate_path(self._data, job.id)
+        if not job.options.get("certificate"):
+            what = f"{job.id} makes no certificate; accepted: a book with the option certificate"
+            raise ServiceError(HTTPStatus.CONFLICT, "no-output", what)
+        if job.state != "completed":
+            what = f"the certificate of {job.id} is there when the job has completed"
+            raise ServiceError(HTTPStatus.CONFLICT, "no-output", what)
+        return await self._download(request, job, path, path.stat().st_size)
+
+    async def _download(self, request: Request, job: Job, path: Path, size: int) -> Response:
+        """Return the first `size` bytes of a file of a job, or a range of them."""
         is_complete = job.state == "completed"
         actor, at = actor_of(request), self._now()
-        details = {"bytes": job.output_bytes, "range": request.headers.get("range", "")}
+        details = {"bytes": size, "range": request.headers.get("range", "")}
+        if path.name == CERTIFICATE:
+            details["file"] = path.name
         await self._database.write(lambda db: append(db, at, actor, "download", job.id, details))
         headers = {
             "Content-Type": "application/jsonl",
             COMPLETE: "true" if is_complete else "false",
         }
-        tag = f'"{job.id}-{job.output_bytes}-{"whole" if is_complete else "part"}"'
-        return answer_part(path, job.output_bytes, tag, request.headers, headers)
+        tag = f'"{job.id}-{size}-{"whole" if is_complete else "part"}"'
+        return answer_part(path, size, tag, request.headers, headers)
 
     async def cancel(self, request: Request) -> Response:
         """Stop a job; what it has written stays. Raises ServiceError 409 for one that has ended."""

@@ -275,6 +275,7 @@ class JobPages:
         values: dict[str, Any] = {
             "view": view_job(job, file, names),
             "rejections": rejections,
+            "has_certificate": bool(job.options.get("certificate")) and job.state == "completed",
             "has_output": await asyncio.to_thread(output_path(parts.data, job.id).exists),
             "may_operate": facts_of(request).may("operate"),
         }

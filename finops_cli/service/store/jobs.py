@@ -30,6 +30,8 @@ ACTIVE: tuple[JobState, ...] = ("queued", "in_progress", "finalizing", "cancelli
 ENDED: tuple[JobState, ...] = ("completed", "failed", "cancelled")
 _PREFIX = "job-"
 _DIGITS = 9
+CERTIFICATE = "certificate.jsonl"
+"""The name of the file with the proof of a book."""
 _ROWS = 256
 
 
@@ -86,6 +88,11 @@ def job_folder(data: Path, id: str) -> Path:
 def output_path(data: Path, id: str) -> Path:
     """Return the output of a job."""
     return job_folder(data, id) / "out.jsonl"
+
+
+def certificate_path(data: Path, id: str) -> Path:
+    """Return the certificate of a job, which only a book makes that is asked for one."""
+    return job_folder(data, id) / CERTIFICATE
 
 
 def insert_job(

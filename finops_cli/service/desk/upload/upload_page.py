@@ -31,7 +31,7 @@ from finops_cli.service.uploads.routes import find_file
 _SHOWN_FILES = 20
 _YAML = "application/yaml"
 _FACT_FILES = ("inventory", "counterparty_history")
-_SWITCHES = ("strict_input", "allow_stale")
+_SWITCHES = ("strict_input", "allow_stale", "certificate")
 _WORDS = ("clock", "on_violation")
 COMMAND_WORDS: dict[JobCommandName, str] = {
     "run": "Triage and plan each fail",
@@ -73,6 +73,7 @@ class StartForm(Struct, frozen=True, kw_only=True):
     counterparty_history: str = ""
     strict_input: bool = False
     allow_stale: bool = False
+    certificate: bool = False
 
 
 def choices_for(preview: Preview) -> list[tuple[JobCommandName, str]]:
@@ -94,6 +95,7 @@ def read_start(form: Form) -> StartForm:
         counterparty_history=form.text("counterparty_history"),
         strict_input=bool(form.text("strict_input")),
         allow_stale=bool(form.text("allow_stale")),
+        certificate=bool(form.text("certificate")),
     )
 
 
