@@ -10,6 +10,7 @@ import os
 import select
 import stat
 import tomllib
+from decimal import InvalidOperation
 from pathlib import Path
 from time import monotonic
 from typing import Any, BinaryIO
@@ -87,8 +88,9 @@ def decode_settings(path: Path, content: bytes) -> str:
 def parse_toml(text: str, **options: Any) -> dict[str, Any]:
     """Parse TOML with the options of `tomllib.loads`.
 
-    Raises ValueError for a text that is not TOML, one that is nested too deeply, and a line with so
-    many full stops that a dotted key in it would cost the square of its length.
+    Raises ValueError for a text that is not TOML, one that is nested too deeply, a number with
+    thousands of digits or an exponent without end, and a line with so many full stops that a dotted
+    key in it would cost the square of its length.
     """
     for number, line in enumerate(text.split("\n"), start=1):
         if line.count(".") > limits.TOML_LINE_DOTS:
@@ -97,3 +99,9 @@ def parse_toml(text: str, **options: Any) -> dict[str, Any]:
         return tomllib.loads(text, **options)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # Python's own limit; its hint would be about Python
+        raise ValueError("a number in it has thousands of digits") from error
+    except InvalidOperation as error:
+        raise ValueError("the exponent of a number in it is out of range") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,7 @@ def test_byte_order_mark_of_utf8_is_dropped() -> None:
         (".".join("a" * (limits.TOML_LINE_DOTS + 2)) + " = 1", "line 1 has more than 500 full"),
         ("a = 1\nb." + "c." * limits.TOML_LINE_DOTS + "d = 1", "line 2 has more than 500 full"),
         ("x = " + "[" * 100_000, "nested too deeply"),
+        ("x = " + "9" * 100_000, "a number in it has thousands of digits"),
         ("x = " + "{a = " * 100_000, "nested too deeply"),
     ],
 )
@@ -88,6 +90,12 @@ def test_toml_that_costs_more_than_its_size_is_refused(text: str, message: str) 
     """A long dotted key costs the square of its parts, and nesting the stack of the program."""
     with pytest.raises(ValueError, match=message):
         parse_toml(text)
+
+
+def test_number_out_of_range_is_refused() -> None:
+    """Exact decimals have a largest exponent; a number beyond it is named as the fault."""
+    with pytest.raises(ValueError, match="exponent of a number"):
+        parse_toml("x = 1e99999999999999999999", parse_float=Decimal)
 
 
 @pytest.mark.parametrize("all_text", [True, False])
