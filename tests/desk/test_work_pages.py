@@ -122,6 +122,8 @@ def test_form_becomes_the_options_of_a_job() -> None:
     )
     texts = StartForm(command="sentiment", day="2026-11-27", strict_input=True)
     assert job_of(texts, "file-1", None).options == {}
+    proof = StartForm(command="book", day="2026-11-27", certificate=True)
+    assert job_of(proof, "file-1", None).options["certificate"] is True
 
 
 @pytest.mark.parametrize("start", [StartForm(command="run"), StartForm(command="rm", day="x")])
@@ -202,7 +204,25 @@ def test_inventory_is_no_list_of_fails(desk: Server) -> None:
         offered = re.search(r'value="([^"]*)">box.jsonl</option>', browser.get(place).text)
         assert offered is not None
         job = start_job(browser, place, inventory=offered[1]).headers["location"]
-        assert "Inventory: box.jsonl." in finish(browser, job)
+        page = finish(browser, job)
+        assert "Inventory: box.jsonl." in page
+        assert "/certificate" not in page
+
+
+@slow
+def test_proof_of_a_shared_box_is_offered_with_its_job(desk: Server) -> None:
+    """The tick of the form makes the certificate, and the page of the job has it."""
+    fails = (ROOT / "examples/book/fails.jsonl").read_bytes()
+    with sign_in(desk, "operator") as browser:
+        box = send(browser, (ROOT / "examples/book/inventory.jsonl").read_bytes(), "pool.jsonl")
+        inventory = box.headers["location"].rpartition("/")[2]
+        place = send(browser, fails).headers["location"]
+        assert 'name="certificate"' in browser.get(place).text
+        asked = {"command": "book", "certificate": "1", "inventory": inventory}
+        job = start_job(browser, place, **asked).headers["location"]
+        link = re.search(r'href="(/v1/jobs/[^"]*/certificate)"', finish(browser, job))
+        assert link is not None
+        assert browser.get(link[1]).content.startswith(b'{"cusip":')
 
 
 @slow
