@@ -129,7 +129,7 @@ JobCluster = Annotated[
     typer.Option(
         "--ray",
         metavar="ADDRESS",
-        help='Address of a Ray cluster, HOST:PORT or auto, for jobs with {"executor": "ray"}. Its'
+        help="Address of a Ray cluster, HOST:PORT or auto, for jobs with the executor ray. Its"
         " machines need the folder of --data at the same path.",
     ),
 ]

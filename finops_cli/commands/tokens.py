@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _NEEDS = "a database of PostgreSQL"
-_STORE = "--store postgresql://desk@db.example/finops"
+_STORE = "--store postgresql://desk@db/finops"
 _IN_FILE = "finops token new --name anna --role analyst --days 90 -o tokens.toml"
-_IN_STORE = Example(f"finops token new --name anna --role analyst {_STORE}", needs=_NEEDS)
+_IN_STORE = Example(f"finops token new --name anna --role admin {_STORE}", needs=_NEEDS)
 TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the token's owner.")]
 app = typer.Typer(cls=GroupWithExamples, no_args_is_help=True, rich_markup_mode=None)
 

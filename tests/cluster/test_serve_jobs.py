@@ -13,8 +13,6 @@ from tests.service.conftest import start, stop
 from tests.service.test_jobs import begin, finish, upload
 from tests.support.program import Finops
 
-pytest.importorskip("fastapi")
-
 
 def test_serve_refuses_a_cluster_that_does_not_answer(finops: Finops, tmp_path: Path) -> None:
     """A service does not start with an address at which no cluster answers."""
