@@ -72,10 +72,14 @@ model stage held rows:
     cp runs/tiny-{{ stage }}.manifest.json bundled_models/
     cp runs/{{ stage }}-phase-2/run.json bundled_models/tiny-{{ stage }}.run.json
 
-# train a tiny sentiment model, calibrate it, and measure it beside the classifier that ships
+# make the bundled sentiment model again, and measure it beside the classifier that ships
 sentiment-model: (held-out "sentiment")
     finops train --stage sentiment --preset tiny-cpu --config training/tiny-sentiment.yaml --overwrite
     finops quantize --stage sentiment --base runs/sentiment/model --type q8_0 --eval runs/held-out/sentiment-eval.jsonl --rows 600 --name tiny-sentiment -o runs
     finops train --stage sentiment --kind calibration --base runs/tiny-sentiment-q8_0.gguf
+    cp runs/tiny-sentiment-q8_0.gguf bundled_models/tiny-sentiment.gguf
+    cp runs/tiny-sentiment-q8_0.calibration.json bundled_models/tiny-sentiment.calibration.json
+    cp runs/tiny-sentiment.manifest.json bundled_models/
+    cp runs/sentiment/run.json bundled_models/tiny-sentiment.run.json
     finops evaluate --stage sentiment --backend llama-cpp --sentiment-gguf runs/tiny-sentiment-q8_0.gguf -o runs/sentiment-test --overwrite
     finops evaluate --stage sentiment --backend llama-cpp --sentiment-gguf runs/tiny-sentiment-q8_0.gguf --data examples/sentiment/hand-written.jsonl --learn-from generated -o runs/sentiment-hand --overwrite

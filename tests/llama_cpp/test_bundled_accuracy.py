@@ -30,8 +30,13 @@ MOST_FTRS = 3
 """The greatest number of fails to receive that the bundled resolver was trained on."""
 
 
-@pytest.mark.parametrize("folder", ["bundled_models", "training/continue"])
-@pytest.mark.parametrize("stage", RATES)
+@pytest.mark.parametrize(
+    ("stage", "folder"),
+    [
+        *((stage, folder) for stage in RATES for folder in ("bundled_models", "training/continue")),
+        ("sentiment", "bundled_models"),
+    ],
+)
 def test_bundled_file_matches_its_manifest_and_record(stage: str, folder: str) -> None:
     """The digest of each model file is in its manifest, and the manifest's weights are those of the
     training record.
@@ -63,6 +68,19 @@ def test_bundled_model_continued_phase_1_with_its_accuracy(
         "outputs"
     ]
     assert 100 * output["scores"]["exact"] >= RATES[stage] * output["scores"]["asked"]
+
+
+def test_bundled_sentiment_model_labels_texts(finops: Finops) -> None:
+    """Without a file, llama.cpp labels texts with the model that ships, which has a calibration."""
+    pytest.importorskip("llama_cpp", reason="needs llama-cpp-python: pip install -e '.[llama]'")
+    texts = ROOT / "examples" / "sentiment" / "texts.jsonl"
+    done = finops("sentiment", texts, "--backend", "llama-cpp", "--guard", "off")
+    assert done.returncode == 0, done.stderr
+    assert b"tiny-sentiment.gguf" in done.stderr
+    assert b"no calibration" not in done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["provenance"]["confidence"] for line in lines} == {"exact"}
+    assert all(line["sentiment"]["confidence"] > 1 / 3 for line in lines)
 
 
 @pytest.mark.parametrize("stage", RATES)
