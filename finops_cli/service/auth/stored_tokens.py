@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from shlex import quote
@@ -11,7 +12,10 @@ from finops_cli.errors import UsageError
 from finops_cli.service.auth.roles import ROLES
 from finops_cli.service.auth.tokens import KNOWN_SECONDS, Now, TokenOwner, name_key
 from finops_cli.service.store.audit import Actor, append
-from finops_cli.service.store.database import Connection, Database, Row
+from finops_cli.service.store.database import Connection, Database, DatabaseLost, Row
+
+_PATIENCE = 2
+"""Seconds that a request waits for the tokens: every request needs them."""
 
 
 class StoredTokens:
@@ -22,6 +26,8 @@ class StoredTokens:
         self._database, self._now = database, now
         self._owners: list[TokenOwner] = []
         self._at: datetime | None = None
+        self._reading: asyncio.Task[tuple[datetime, list[TokenOwner]]] | None = None
+        """One read for all requests: they would fill the threads of a database that hangs."""
         if not database.write_now(list_owners):
             raise UsageError(
                 "--store: the database has no tokens, so nobody could use the service",
@@ -32,9 +38,27 @@ class StoredTokens:
         """Return the owners. Raises DatabaseLost: nobody enters by what may have been revoked."""
         now = self._now()
         if self._at is None or not 0 <= (now - self._at).total_seconds() <= KNOWN_SECONDS:
-            self._owners = await self._database.read(list_owners)
-            self._at = now
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read(now))
+                self._reading.add_done_callback(_take_note)
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    self._at, self._owners = await asyncio.shield(self._reading)
+            except TimeoutError:
+                raise DatabaseLost(
+                    "the database of the tokens does not answer; nobody gets in meanwhile",
+                    "send the request again",
+                ) from None
         return self._owners
+
+    async def _read(self, now: datetime) -> tuple[datetime, list[TokenOwner]]:
+        return now, await self._database.read(list_owners)
+
+
+def _take_note(task: asyncio.Task[tuple[datetime, list[TokenOwner]]]) -> None:
+    """Look at the fault of a read for which no request waits any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 class Imported(NamedTuple):
