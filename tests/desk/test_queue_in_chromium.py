@@ -178,6 +178,7 @@ def test_two_people_decide_about_one_fail(visit: Visit, long_queue: Server) -> N
 
 def test_queue_works_without_scripts(visit: Visit, long_queue: Server) -> None:
     """Filter, next page, selection and assignment need no JavaScript."""
+    api = pytest.importorskip("playwright.sync_api")
     page = visit(server=long_queue, java_script_enabled=False).page
     page.goto("/fails")
     page.get_by_role("link", name="Next").click()
@@ -188,6 +189,8 @@ def test_queue_works_without_scripts(visit: Visit, long_queue: Server) -> None:
     assert "The fails are assigned." in page.inner_text("body")
     page.locator("#assignee").fill("carl")
     page.get_by_role("button", name="Filter").click()
-    assert page.locator("#rows tr").count() == 1
+    api.expect(page.locator("#rows tr")).to_have_count(
+        1, timeout=60_000
+    )  # waits until the page is whole
     page.get_by_role("link", name="Assignee: carl").click()
-    assert page.locator("#rows tr").count() == 100
+    api.expect(page.locator("#rows tr")).to_have_count(100, timeout=60_000)

@@ -110,14 +110,14 @@ UNITS = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
-def test_guard_masks_the_longest_text_within_3_seconds(unit: str, guard: Guard) -> None:
-    """The guard masks a text of the greatest allowed length within three seconds of
+def test_guard_masks_the_longest_text_within_10_seconds(unit: str, guard: Guard) -> None:
+    """The guard masks a text of the greatest allowed length within ten seconds of
     processor time.
     """
     text = "acct " + (unit * limits.TEXT_CHARS)[: limits.TEXT_CHARS - 11] + "@x.com"
     began = time.process_time()
     guard.mask(text)
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.slow

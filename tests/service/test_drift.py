@@ -155,7 +155,9 @@ def test_job_whose_models_become_slow_is_reported(tmp_path: Path) -> None:
         job = begin_model_job(database)
         output = output_path(tmp_path, job.id)
         output.parent.mkdir(parents=True)
-        progress = JobProgress(job, "me", tmp_path, database, service.parts.runner.see_of(job))
+        progress = JobProgress(
+            job, "me", tmp_path, database, service.parts.runner.see_of(job, "models")
+        )
         system_monitor().add_sink(
             keep := lambda event: events.append(event) if event.event == "latency" else None
         )

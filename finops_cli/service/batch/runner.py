@@ -113,9 +113,9 @@ class JobRunner:
         backend = self.settings.backend_of(command)  # type: ignore[arg-type]
         return "engine" if backend in WITHOUT_MODELS else "models"
 
-    def see_of(self, job: Job) -> See:
+    def see_of(self, job: Job, queue: str) -> See:
         """Return what sees the new lines of a job: the alarms, which time those of models."""
-        if self.queue_of(job.command) != "models":
+        if queue != "models":
             return self._alarms.see
         lanes = self._lanes_of(job.command)
 
@@ -183,7 +183,9 @@ class JobRunner:
             if job is None:
                 await self._sleep(queue)
             else:
-                progress = JobProgress(job, owner, self._data, self._database, self.see_of(job))
+                progress = JobProgress(
+                    job, owner, self._data, self._database, self.see_of(job, queue)
+                )
                 run = _Run(job, owner, progress)
                 try:
                     await self._run(run)
