@@ -160,7 +160,7 @@ def list_nodes() -> list[Node]:
 
 
 def choose_nodes(nodes: Sequence[Node], needs: Needs) -> list[Node]:
-    """Return the machines that can have a worker. Raises UsageError where there are none."""
+    """Return the machines that can have a worker. Raises UsageError where no machine can."""
     fitting = [node for node in nodes if node.can_run(needs)]
     if not fitting:
         raise UsageError(

@@ -24,8 +24,8 @@ class RequestHeaders(Mapping[str, str]):
     def __init__(self, scope: Scope) -> None:
         given = scope["headers"]
         self.raw: dict[bytes, bytes] = dict(reversed(given))
-        """The headers as they came, by their names in lower case: the doors read them here, for
-        each request passes them, and to decode a text costs more than to look at its bytes.
+        """The headers in bytes, by their names in lower case. Every request passes the doors, which
+        look at bytes because decoding costs more.
         """
         self.is_repeated = len(self.raw) < len(given)
         """A name is given twice."""

@@ -182,7 +182,7 @@ def ask_raw(server: Server, request: bytes) -> bytes:
 
 
 def test_bytes_that_are_no_request_get_a_problem(server: Server) -> None:
-    """What is not HTTP gets a problem document, as every other error."""
+    """Bytes that are not HTTP get a problem document, as every other error does."""
     head, _, body = ask_raw(server, b"nonsense\r\n\r\n").partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"content-type: application/problem+json" in head

@@ -142,7 +142,7 @@ def begin_model_job(database: SqliteDatabase) -> Job:
 
 
 def test_job_whose_models_become_slow_is_reported(tmp_path: Path) -> None:
-    """What a job writes feeds the watch: its lines, which have no times, come ever later."""
+    """The lines of a job feed the watch, although they have no times: each comes later."""
     timer, events = Clock(), list[Event]()
     with FakeOllama() as fake, closing(SqliteDatabase(tmp_path)) as database:
         request = BackendRequest(backend="ollama", hosts=(fake.url,), waits=False)

@@ -125,7 +125,7 @@ def test_name_with_signs_of_toml_is_read_again(tmp_path: Path, name: str) -> Non
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x1b[2J"])
 def test_name_that_no_line_can_show_is_refused(name: str) -> None:
-    """The name of an owner stands in tables and logs, so it is visible and in one line."""
+    """Tables and logs show the name of an owner, so it must be visible, and in one line."""
     with pytest.raises(UsageError, match="not a name"):
         new_owner(make_token(), name, "reader", NOW, None)
 

@@ -54,7 +54,7 @@ class JobPace:
         self._monitor.note_latency(job, command, latency_ms)
 
     def end(self, job: str) -> None:
-        """Forget a job that does not run any more: the time until it goes on is no latency."""
+        """Forget a job that has stopped: the time until it goes on does not count as latency."""
         with self._lock:
             self._last.pop(job, None)
 

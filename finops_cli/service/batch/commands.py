@@ -164,7 +164,7 @@ class ServerSettings(NamedTuple):
     models: tuple[tuple[str, str], ...] = ()
     """Options about models, each with its value."""
     ray: str | None = None
-    """The address of the Ray cluster that a job may ask for; None: there is none."""
+    """The address of the Ray cluster that a job may ask for; None without a cluster."""
 
     def refuse_executor(self, options: Mapping[str, Any]) -> None:
         """Raise ServiceError 422 for a job on a cluster that the service does not have."""

@@ -98,7 +98,7 @@ async def _names_over_time(database: Database, moments: list[datetime]) -> list[
 
 
 def test_owners_are_read_again_after_seconds(database: Database) -> None:
-    """What another process revokes is known after `KNOWN_SECONDS`, or when the clock was set."""
+    """A token that another process revokes is refused after `KNOWN_SECONDS`, or a set clock."""
     add(database, ANNA)
     add(database, BEN)
     soon, late = NOW + timedelta(seconds=KNOWN_SECONDS), NOW - timedelta(seconds=1)
