@@ -234,19 +234,18 @@ WORK_OPERATIONS = (
         parameters=(id_of("job"),),
         errors=(404, 409, 410),
     ),
-    shows(
-        "/v1/jobs/{id}/output",
-        "Read the output of a job, also while it grows.",
-        gives_media=LINES,
-        parameters=(id_of("job"),),
-        errors=(404, 409, 410, 416),
-    ),
-    shows(
-        "/v1/jobs/{id}/certificate",
-        "Read the certificate of a book.",
-        gives_media=LINES,
-        parameters=(id_of("job"),),
-        errors=(404, 409, 410, 416),
+    *(
+        shows(
+            f"/v1/jobs/{{id}}/{file}",
+            summary,
+            gives_media=LINES,
+            parameters=(id_of("job"),),
+            errors=(404, 409, 410, 416),
+        )
+        for file, summary in (
+            ("output", "Read the output of a job, also while it grows."),
+            ("certificate", "Read the certificate of a book."),
+        )
     ),
     *(
         acts(

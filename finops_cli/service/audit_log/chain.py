@@ -6,10 +6,10 @@ A long log takes seconds of processor time; the service reads and answers meanwh
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import msgspec
 
+from finops_cli.service.child_process import ask_child
 from finops_cli.service.store.audit import BrokenChain
 from finops_cli.service.store.database import Database, DatabaseLost
 
@@ -29,22 +29,11 @@ class Chain:
         One process at a time verifies; who asks meanwhile waits. Raises DatabaseLost.
         """
         async with self._checking:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", WORKER),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            try:
-                # the address comes by stdin: it may hold a password
-                said, _ = await process.communicate(self._database.address.encode())
-            finally:
-                if process.returncode is None:
-                    process.kill()
-        if process.returncode:
+            # the address goes by stdin: it may hold a password
+            status, said = await ask_child(WORKER, self._database.address.encode())
+        if status:
             raise DatabaseLost(
-                f"the audit log could not be verified (status {process.returncode})",
+                f"the audit log could not be verified (status {status})",
                 "try it again; finops serve verify-audit says more",
             )
         return msgspec.json.decode(said, type=int | BrokenChain)

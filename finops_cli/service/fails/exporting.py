@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from finops_cli import extras
 from finops_cli.files.digests import sha256_of_file
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.auth.tokens import Now
+from finops_cli.service.child_process import ask_child
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.fails.export_worker import FORMATS, ExportFormat, ExportOrder
 from finops_cli.service.fails.query import FILTERS, QueueQuery, read_queue_query
@@ -114,23 +114,12 @@ class Exports:
             format=format_,
             output=str(path),
         )
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", _MODULE),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            said, _ = await process.communicate(msgspec.json.encode(order))
-        finally:
-            if process.returncode is None:
-                process.kill()
-        if process.returncode:
+        status, said = await ask_child(_MODULE, msgspec.json.encode(order))
+        if status:
             raise ServiceError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "export",
-                f"the export could not be written (status {process.returncode}); try it again",
+                f"the export could not be written (status {status}); try it again",
                 retry_after=self._settings.times["busy"],
             )
         return int(said)
