@@ -90,6 +90,5 @@ class Follower:
                     left -= 1
                     made = self.pipeline.process(number, line, part).line
                     if batch.place is not None:
-                        at = batch.place.line + number - batch.first
-                        made = name_place(made, batch.place._replace(line=at))
+                        made = name_place(made, batch.place.after(number - batch.first))
                     yield replace_fields(made, revision=self.revision)

@@ -87,7 +87,7 @@ def drop_lines(result: BatchResult, count: int) -> BatchResult:
     """Return a result without its first `count` lines, which the output has already."""
     kept = BatchResult(
         first=result.first + count,
-        place=result.place and result.place._replace(line=result.place.line + count),
+        place=result.place and result.place.after(count),
         end=result.end,
         is_model=result.is_model,
         line_type=result.line_type,

@@ -50,7 +50,7 @@ class Part(Struct, frozen=True, kw_only=True):
         """Return where the line `number` stands, in an input of several files."""
         if self.place is None:
             return None
-        return self.place._replace(line=self.place.line + number - self.first)
+        return self.place.after(number - self.first)
 
     @property
     def end(self) -> int:

@@ -174,6 +174,10 @@ class FilePlace(NamedTuple):
     file: str
     line: int
 
+    def after(self, lines: int) -> FilePlace:
+        """Return the place so many lines later in the same file."""
+        return self._replace(line=self.line + lines)
+
 
 class Batch(NamedTuple):
     """Consecutive lines; `first` is the number of the first (counted from 1).

@@ -122,7 +122,7 @@ class BatchResult:
         """Name the file of a line and its number there, in an input of several files."""
         if self.place is None or not isinstance(line, Line):
             return line
-        return name_place(line, self.place._replace(line=self.place.line + number - self.first))
+        return name_place(line, self.place.after(number - self.first))
 
     def append_copied(self, line: bytes) -> None:
         """Add an output line of an earlier run."""
