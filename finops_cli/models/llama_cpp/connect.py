@@ -217,12 +217,12 @@ def build_profile(
     return Profile(load=load, sampling=sampling, stops=stops, max_tokens=max_tokens)
 
 
-def needed_bytes(files: Mapping[StageName, Path], sequences: int | None = None) -> int:
+def needed_bytes(files: Mapping[StageName, Path]) -> int:
     """Estimate the memory of model files that are loaded together, with their contexts."""
     total = 0
     for stage, path in files.items():
         options = typed_parameters(bundled.modelfile(bundled.read_prompt_modelfile(stage, path)))
-        total += memory_bytes(build_profile(path, options, "", sequences).load)
+        total += memory_bytes(build_profile(path, options, "").load)
     return total
 
 
