@@ -1,10 +1,11 @@
-"""Ends connections that send or read too slowly, which uvicorn itself waits for without end, and
-sends the head and the body of an answer together.
+"""Ends connections that send or read too slowly, which uvicorn itself waits for without end, sends
+the head and the body of an answer together, and closes no connection whose client still sends.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -24,15 +25,23 @@ class JoinedWrites(asyncio.Transport):
     uvicorn writes them one after the other, and the event loop hands each to the system at once:
     the second call cost a tenth of the processor time of a triage. A head waits at most until the
     event loop turns.
+
+    `ends_later()` takes over the end of a connection, and returns true, where its client still
+    sends: bytes that nobody reads would make the system discard the answer too.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        ends_later: Callable[[], bool],
+    ) -> None:
         super().__init__()
-        self._transport, self._loop = transport, loop
+        self._transport, self._loop, self._ends_later = transport, loop, ends_later
+        self._is_closed = False
         self._held = b""
         self.holds_next = False
         """The next bytes are the head of an answer."""
-        self.is_closing = transport.is_closing  # type: ignore[method-assign]
         self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
         self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
         self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
@@ -57,9 +66,23 @@ class JoinedWrites(asyncio.Transport):
             self._transport.write(self._held)
         self._held = b""
 
+    def is_closing(self) -> bool:
+        """Return true once nothing more is written, though a client may still send."""
+        return self._is_closed or self._transport.is_closing()
+
     def close(self) -> None:
-        """Send what waits, and close the connection."""
+        """Send what waits, and close the connection: at once, or when the client has sent."""
+        if self._is_closed:
+            return
         self.flush()
+        self._is_closed = True
+        if not self._ends_later():
+            self._transport.close()
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def end(self) -> None:
+        """Close the connection, whatever its client still sends."""
         self._transport.close()
 
 
@@ -69,9 +92,10 @@ class DeadlineProtocol(HttpToolsProtocol):
     settings: ServeSettings
 
     def connection_made(self, transport: Any) -> None:
-        self._joined = JoinedWrites(transport, self.loop)
+        self._joined = JoinedWrites(transport, self.loop, self._ends_later)
         super().connection_made(self._joined)
         self._unread, self._unread_since = 0, self.loop.time()
+        self._closed_since, self._forgotten_before = self._unread_since, -1
         self._begin(is_head=True)
         self._watch = self.loop.call_later(self.settings.times["watch"], self._look)
 
@@ -80,17 +104,17 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._joined.is_closing():
+            self._forget(len(data))
+            return
         if not self._is_reading:
             self._begin(is_head=True)
         self._received += len(data)
         if not self._is_head and self.cycle.response_complete:
-            self._forgotten += len(data)
+            self._forget(len(data))
         super().data_received(data)
         if self._is_head and self._received > self.settings.limits["head_bytes"]:
             self.transport.close()
-        elif self._forgotten > _FORGOTTEN_BYTES and not self.flow.read_paused:
-            self.flow.pause_reading()  # a proxy that still sends reads the answer meanwhile
-            self.loop.call_later(self.settings.times["watch"], self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are not a request with a problem document, and close.
@@ -112,6 +136,21 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._is_reading = False
 
+    def _ends_later(self) -> bool:
+        """Read on until the client rests; return false if it does not send a body."""
+        if not self._is_reading or self._is_head or not self.cycle.response_complete:
+            return False
+        self.flow.resume_reading()
+        self._closed_since, self._forgotten_before = self.loop.time(), -1
+        return True
+
+    def _forget(self, count: int) -> None:
+        """Count bytes that nobody reads, and stop at too many."""
+        self._forgotten += count
+        if self._forgotten > _FORGOTTEN_BYTES and not self.flow.read_paused:
+            self.flow.pause_reading()  # a proxy that still sends reads the answer meanwhile
+            self.loop.call_later(self.settings.times["watch"], self._joined.end)
+
     def _begin(self, is_head: bool) -> None:
         """Begin to time a head or a body."""
         self._is_reading = True
@@ -125,6 +164,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._watch = self.loop.call_later(watch, self._look)
         if self._is_stalled():
             self.transport.abort()
+        elif self._joined.is_closing():
+            self._look_at_rest()
         elif self.flow.read_paused:
             self._since += watch
         elif self._is_reading:
@@ -139,6 +180,13 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.transport.close()
         else:  # what came fast does not excuse what comes slowly
             self._received, self._since = 0, self.loop.time()
+
+    def _look_at_rest(self) -> None:
+        """End a closed connection when nothing comes any more, or for too long."""
+        passed = self.loop.time() - self._closed_since
+        if self._forgotten == self._forgotten_before or passed > self.settings.times["head"]:
+            self._joined.end()
+        self._forgotten_before = self._forgotten
 
     def _is_stalled(self) -> bool:
         """Return true if the client has read nothing of its answer for too long."""

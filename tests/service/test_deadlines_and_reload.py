@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.query import limit_time, read_time_limit
 from finops_cli.service.records.when_down import reload_model
 from tests.desk.conftest import sign_in
-from tests.service.conftest import Server, start, stop
+from tests.service.conftest import TOKENS, Server, start, stop
 from tests.support.program import ROOT
 from tests.support.records import a_fail
 
@@ -67,7 +69,7 @@ class _Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[bytes] = []
-        self.is_closed = False
+        self.is_closed = self.is_half_closed = False
 
     def write(self, data: Any) -> None:
         self.sent.append(bytes(data))
@@ -78,13 +80,19 @@ class _Wire(asyncio.Transport):
     def close(self) -> None:
         self.is_closed = True
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.is_half_closed = True
+
 
 def test_head_and_body_are_sent_together() -> None:
     """The head of an answer goes with the first part of its body; later parts go at once."""
 
     async def answer() -> list[bytes]:
         wire = _Wire()
-        joined = JoinedWrites(wire, asyncio.get_running_loop())
+        joined = JoinedWrites(wire, asyncio.get_running_loop(), lambda: False)
         joined.holds_next = True
         for part in (b"head,", b"body", b"more"):
             joined.write(part)
@@ -100,7 +108,7 @@ def test_head_without_a_body_is_not_kept(is_closed: bool) -> None:
 
     async def answer() -> list[bytes]:
         wire = _Wire()
-        joined = JoinedWrites(wire, asyncio.get_running_loop())
+        joined = JoinedWrites(wire, asyncio.get_running_loop(), lambda: False)
         joined.holds_next = True
         joined.write(b"head")
         if is_closed:
@@ -110,6 +118,49 @@ def test_head_without_a_body_is_not_kept(is_closed: bool) -> None:
         return wire.sent
 
     assert asyncio.run(answer()) == [b"head"]
+
+
+def test_connection_stays_open_for_a_client_that_sends() -> None:
+    """A connection is closed for writing only, until what took over its end ends it."""
+
+    async def close() -> tuple[_Wire, bool, bool]:
+        wire = _Wire()
+        joined = JoinedWrites(wire, asyncio.get_running_loop(), lambda: True)
+        joined.close()
+        seen = joined.is_closing(), wire.is_closed
+        joined.close()
+        joined.end()
+        return wire, *seen
+
+    wire, is_closing, was_closed = asyncio.run(close())
+    assert (is_closing, was_closed) == (True, False)
+    assert (wire.is_half_closed, wire.is_closed) == (True, True)
+
+
+@slow
+def test_client_that_still_sends_reads_the_answer(tmp_path: Path) -> None:
+    """A body over the limit is answered, and the answer arrives though the client sends on and
+    asked for the end of the connection, as nginx does.
+    """
+    server = start(tmp_path, "--guard", "off")
+    host, port = server.url.removeprefix("http://").split(":")
+    head = (
+        f"POST /v1/triage HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n"
+        f"Authorization: Bearer {TOKENS['operator']}\r\nContent-Type: application/jsonl\r\n"
+        "Content-Length: 70000000\r\n\r\n"
+    )
+    try:
+        for _ in range(5):
+            with socket.create_connection((host, int(port)), timeout=60) as client:
+                client.sendall(head.encode())
+                for _ in range(40):
+                    client.sendall(b"x" * 100_000)
+                    time.sleep(0.002)
+                answer = b"".join(iter(lambda: client.recv(65_536), b""))
+            assert answer.startswith(b"HTTP/1.1 413 ")
+            assert answer.endswith(b"}")
+    finally:
+        stop(server)
 
 
 def test_engine_has_no_model_to_reload() -> None:
