@@ -7,13 +7,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.problems import MEDIA_TYPE, ServiceError
 from finops_cli.service.requests import new_request_id
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 _FORGOTTEN_BYTES = 8 * 1024 * 1024
 """The rest of a refused body that is read: a client that still sends would lose the answer."""
@@ -94,6 +97,8 @@ class DeadlineProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         self._joined = JoinedWrites(transport, self.loop, self._ends_later)
         super().connection_made(self._joined)
+        self._answered: RequestResponseCycle | None = None
+        """The request that is answered; `cycle` is the last one, which may wait behind it."""
         self._unread, self._unread_since = 0, self.loop.time()
         self._closed_since, self._forgotten_before = self._unread_since, -1
         self._begin(is_head=True)
@@ -101,6 +106,10 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch.cancel()
+        answered = self._answered
+        if answered is not None and not answered.response_complete:
+            answered.disconnected = True
+            answered.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -121,7 +130,8 @@ class DeadlineProtocol(HttpToolsProtocol):
 
         Behind a request whose answer has begun, they would become a part of that answer.
         """
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        answered = self._answered
+        if answered is None or answered.response_complete or not answered.response_started:
             error = ServiceError(HTTPStatus.BAD_REQUEST, "request", "the bytes are not HTTP/1.1")
             self.transport.write(self._write_answer(error))
         self.transport.close()
@@ -135,6 +145,10 @@ class DeadlineProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._is_reading = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _ends_later(self) -> bool:
         """Read on until the client rests; return false if it does not send a body."""
@@ -177,7 +191,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         if passed <= times["head"]:
             return
         if self._is_head or self._received < passed * times["body_rate"]:
-            self.transport.close()
+            self._joined.end()  # an answer that was sent before has had that time to be read
         else:  # what came fast does not excuse what comes slowly
             self._received, self._since = 0, self.loop.time()
 

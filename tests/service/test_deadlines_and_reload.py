@@ -6,17 +6,23 @@ import asyncio
 import json
 import socket
 import time
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from starlette.datastructures import Headers
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
 from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.engine import Engine
-from finops_cli.service.deadlines import JoinedWrites
+from finops_cli.service.deadlines import JoinedWrites, deadline_protocol
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.query import limit_time, read_time_limit
 from finops_cli.service.records.when_down import reload_model
@@ -161,6 +167,102 @@ def test_client_that_still_sends_reads_the_answer(tmp_path: Path) -> None:
             assert answer.endswith(b"}")
     finally:
         stop(server)
+
+
+@asynccontextmanager
+async def connected(
+    app: Any, **times: Any
+) -> AsyncIterator[tuple[StreamReader, StreamWriter, ServerState]]:
+    """Serve `app` in this process to one client, with the rules of the service but for `times`."""
+    rules = load_kb(bundled_kb_dir()).serve
+    settings = replace(rules, times={**rules.times, **times})
+    state = ServerState()
+    config = Config(app, lifespan="off", ws="none", log_config=None)
+    protocol = deadline_protocol(settings)
+    loop = asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: protocol(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
+    yield reader, writer, state
+    while state.connections or state.tasks:
+        await asyncio.sleep(0.01)
+    listening.close()
+
+
+HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
+
+
+def test_pipelining_client_that_leaves_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The answer to a client that sent two requests and went away is discarded without an entry in
+    the log, and its second request is not begun.
+    """
+    uvloop = pytest.importorskip("uvloop")
+    begun: list[asyncio.Event] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        begun.append(asyncio.Event())
+        await receive()
+        await begun[0].wait()
+        await send(HEAD)
+        await send({"type": "http.response.body", "body": b"late"})
+
+    async def leave() -> None:
+        async with connected(app) as (_, writer, state):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+            while not begun:
+                await asyncio.sleep(0.01)
+            writer.transport.abort()
+            while state.connections:
+                await asyncio.sleep(0.01)
+            begun[0].set()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(leave())
+    assert (len(begun), caplog.messages) == (1, [])
+
+
+def test_garbage_behind_two_requests_enters_no_answer() -> None:
+    """Bytes that are not a request end the connection, and put nothing into an answer that has
+    begun, though another request waits between the two.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(HEAD)
+        await send({"type": "http.response.body", "body": b"ha", "more_body": True})
+        await receive()
+
+    async def talk() -> bytes:
+        async with connected(app) as (reader, writer, _):
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
+            answer = await reader.readuntil(b"ha")
+            writer.write(b"cdGET / HTTP/1.1\r\nHost: x\r\n\r\n\x00\xff")
+            answer += await reader.read()
+            writer.close()
+            return answer
+
+    assert asyncio.run(talk()).endswith(b"\r\n\r\nha")
+
+
+def test_slow_body_behind_its_answer_ends_at_once() -> None:
+    """A client that drips a body whose answer it has is not waited for a second time."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(HEAD)
+        await send({"type": "http.response.body", "body": b"late"})
+
+    async def talk() -> int:
+        async with connected(app, head=0.2, watch=0.05) as (reader, writer, state):
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+            await reader.readuntil(b"late")
+            ended = asyncio.create_task(reader.read())
+            while not ended.done():
+                writer.write(b"x")
+                await asyncio.sleep(0.01)
+            still_open = len(state.connections)
+            writer.transport.abort()
+            return still_open
+
+    assert asyncio.run(talk()) == 0
 
 
 def test_engine_has_no_model_to_reload() -> None:

@@ -158,9 +158,9 @@ class Access:
         return None
 
     def _recent_failures(self, address: str) -> deque[datetime]:
-        since = self._now() - _MINUTE
+        now = self._now()
         failures = self._failures.pop(address, deque())
-        while failures and failures[0] <= since:
+        while failures and not now - _MINUTE < failures[0] <= now:  # a clock may be set back
             failures.popleft()
         if failures:
             self._failures[address] = failures
