@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -143,15 +143,19 @@ def test_stop_under_load_answers_or_refuses(tmp_path: Path) -> None:
     assert all("without sending a response" in str(each) for each in cut)
 
 
-def test_slow_connections_are_closed_and_hold_up_nobody(server: Server) -> None:
-    """200 connections that drip a byte a second are closed by their deadline; others are answered
-    meanwhile.
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_slow_connections_are_closed_and_hold_up_nobody(server: Server, part: str) -> None:
+    """200 connections that drip a byte a second, of a head or of a body, are closed by their
+    deadline; others are answered meanwhile.
     """
     with ExitStack() as stack:
-        slow = [stack.enter_context(socket.create_connection(address(server))) for _ in range(200)]
-        for each in slow:
-            each.sendall(b"POST /v1/run HTTP/1.1\r\nHost: x\r\n")
-        open_ones, began = list(slow), time.monotonic()
+        if part == "head":
+            slow = [socket.create_connection(address(server)) for _ in range(200)]
+            for each in slow:
+                each.sendall(b"POST /v1/run HTTP/1.1\r\nHost: x\r\n")
+        else:
+            slow = [open_post(server, "/v1/run", 1_000_000) for _ in range(200)]
+        open_ones, began = [stack.enter_context(each) for each in slow], time.monotonic()
         with server.client("analyst") as client:
             while open_ones and time.monotonic() - began < 40:
                 assert client.post("/v1/triage", json=a_fail()).status_code == 200
@@ -165,7 +169,7 @@ def drip(connection: socket.socket) -> bool:
     connection.setblocking(False)
     try:
         connection.send(b"X")
-        return connection.recv(1) != b""
+        return connection.recv(65_536) != b""
     except BlockingIOError:
         return True
     except OSError:
@@ -222,19 +226,21 @@ def test_body_that_began_fast_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_reader_that_takes_no_answer_is_closed(tmp_path: Path) -> None:
-    """A connection that reads nothing of a long answer is closed, and its request ends."""
+    """A connection that reads nothing of a long answer is closed, and its request ends (200 of them
+    in `just soak`).
+    """
     server = impatient(tmp_path)
     records = [a_fail(fail_id=f"F-{number}") for number in range(1_000)]
     body = json.dumps(records).encode()
     with ExitStack() as stack, server.client("operator") as client:
-        for _ in range(4):
+        for _ in range(scaled(4, 200)):
             connection = socket.socket()
             stack.enter_context(connection)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             connection.connect(address(server))
             connection.sendall(
                 f"POST /v1/run HTTP/1.1\r\nHost: 127.0.0.1:{address(server)[1]}\r\n"
-                f"Authorization: Bearer {TOKENS['operator']}\r\nContent-Type: application/json\r\n"
+                f"Authorization: Bearer {TOKENS['analyst']}\r\nContent-Type: application/json\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n".encode()
                 + body
             )
@@ -291,14 +297,28 @@ def test_full_disk_is_told_and_overcome(tmp_path: Path) -> None:
             fill = upload(client, b"x" * 3_000_000)
             answer = client.post("/v1/files", content=chunks(5_000_000), headers=LINES)
             assert (answer.status_code, answer.json()["type"]) == (507, "/problems/disk-full")
+            fill_up(small / "filler")
+            assert client.get("/readyz").json() == {"ready": False, "missing": ["disk"]}
+            answer = client.post("/v1/files", content=b"{}", headers=LINES)
+            assert (answer.status_code, answer.json()["type"]) == (507, "/problems/disk-full")
+            assert client.post("/v1/run", json=a_fail()).status_code == 200
+            (small / "filler").unlink()
             assert client.delete(f"/v1/files/{fill}").status_code == 204
             assert client.get("/readyz").json()["ready"]
-            upload(client, MONDAY)
+            job = finish(client, begin(client, "run", upload(client, MONDAY)))
+            assert job["state"] == "completed", job
         assert list((small / "files").glob("*.part")) == []
         server.process.terminate()
         server.process.communicate(timeout=30)
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def fill_up(path: Path) -> None:
+    """Write a file until the disk is full."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"z" * 4_096):
+            pass
 
 
 def chunks(count: int) -> Iterator[bytes]:
