@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -13,12 +12,11 @@ from finops_cli.book.allocation.groups import group_pool
 from finops_cli.book.allocation.plan import PoolPlan
 from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, can_serve, is_late
 from finops_cli.book.proof.certificate import flow_of, make_cuts
+from finops_cli.book.sent import FirmPart
 from finops_cli.book.settle import Settled
 from finops_cli.domain.allotment import AllottedShares, BookPlace, Change
 from finops_cli.domain.finding import Finding
 from finops_cli.pipeline.book_parts import PlannedFail, project
-
-_How = Literal["", "firm", "beside"]
 
 
 class FailPlan(NamedTuple):
@@ -35,12 +33,12 @@ class FailPlan(NamedTuple):
 def make_parts(settled: Settled, plan: PoolPlan) -> list[FailPlan]:
     """Make the part of each fail of a security, in its queue."""
     pool = settled.pool
-    sources = {source.key: source for source in pool.sources}
     reach = _Reach(pool)
     found = []
     for place, fail in enumerate(pool.fails):
-        allotment = _list_shares(settled, plan.parts[place], place)
-        inventory, ftrs = project(allotment, sources)
+        drawn = _list_shares(settled, plan.parts[place], place)
+        inventory, ftrs = project(drawn)
+        allotment = tuple([shares for shares, _ in drawn])
         covering = [each for each in allotment if not each.beside_borrow]
         uncovered, late, borrowed = fail.owed, 0, 0
         for each in covering:
@@ -120,45 +118,49 @@ class _Reach:
 
     def count(self, days_left: int | None) -> int:
         if days_left not in self._known:
-            self._known[days_left] = sum(
+            reaching = [
                 source.qty
                 for source in self._pool.sources
                 if can_serve(source.kind, source.days, days_left)
-            )
+            ]
+            self._known[days_left] = sum(reaching)
         return self._known[days_left]
 
 
-def _list_shares(settled: Settled, parts: Sequence[Part], place: int) -> tuple[AllottedShares, ...]:
-    pool, fail = settled.pool, settled.pool.fails[place]
-    found = [
-        (False, each.source, _shares(pool, fail, pool.sources[each.source], each.qty, "firm"))
-        for each in settled.firm
-        if each.fail == place
+def _list_shares(
+    settled: Settled, parts: Sequence[Part], place: int
+) -> list[tuple[AllottedShares, Source]]:
+    """List the shares of a fail, each with its source: in rank, those beside a borrow last."""
+    pool, sources = settled.pool, settled.pool.sources
+    firm = [(_as_part(each, pool), True) for each in settled.firm if each.fail == place]
+    drawn = [*firm, *[(part, False) for part in parts]]
+    if firm:  # the parts of a plan are in this order
+        drawn.sort(key=_draw_order)
+    return [
+        (_shares(sources[part.source], part, is_firm), sources[part.source])
+        for part, is_firm in drawn
     ]
-    for part in parts:
-        how: _How = "beside" if part.is_beside else ""
-        shares = _shares(pool, fail, pool.sources[part.source], part.qty, how)
-        found.append((part.is_beside, part.source, shares))
-    found.sort(key=itemgetter(0, 1))
-    return tuple([shares for _, _, shares in found])
 
 
-def _shares(
-    pool: BookPool,
-    fail: DrawingFail,
-    source: Source,
-    qty: int,
-    how: _How,
-) -> AllottedShares:
-    comes_late = is_late(source.kind, source.days, fail.days_left, pool.receives_late)
+def _draw_order(drawn: tuple[Part, bool]) -> tuple[bool, int]:
+    return drawn[0].is_beside, drawn[0].source
+
+
+def _as_part(firm: FirmPart, pool: BookPool) -> Part:
+    source, days_left = pool.sources[firm.source], pool.fails[firm.fail].days_left
+    comes_late = is_late(source.kind, source.days, days_left, pool.receives_late)
+    return Part(firm.source, firm.qty, comes_late)
+
+
+def _shares(source: Source, part: Part, is_firm: bool) -> AllottedShares:
     return AllottedShares(
         kind=source.kind,
         id=source.id,
         dtc=source.dtc,
-        qty=qty,
-        late=comes_late and how != "beside",
-        firm=how == "firm",
-        beside_borrow=how == "beside",
+        qty=part.qty,
+        late=part.is_late,
+        firm=is_firm,
+        beside_borrow=part.is_beside,
     )
 
 

@@ -14,18 +14,19 @@ from finops_cli.book.copying import Selection
 from finops_cli.book.index import CASH, DRAWS, OTHER, BookIndex, IndexedFail
 from finops_cli.domain import limits
 from finops_cli.domain.clock import Clock
+from finops_cli.domain.enums import Category
 from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Damage
-from finops_cli.domain.triage import Triage
 from finops_cli.files.jsonl import Batch, InputLine
 from finops_cli.files.line_files import reading_lines
 from finops_cli.files.seen_ids import SeenIds
 from finops_cli.pipeline.input_source import InputSource
 from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.rules.classification import is_offset
 from finops_cli.rules.deadlines import deadline_day
-from finops_cli.rules.handoff import find_exemption
-from finops_cli.rules.triage import triage
+from finops_cli.rules.handoff import exempt
+from finops_cli.rules.triage import Urgency, assess_urgency
 
 _BILLION = 10**9
 
@@ -138,15 +139,15 @@ def _index_batch(
         fail = each.fail
         if fail is None or number in repeated:
             continue
-        answer = triage(fail, pipeline.kb)
-        drawing = _find_drawing(fail, answer)
+        urgency = assess_urgency(fail, pipeline.kb)
+        drawing = _find_drawing(fail, urgency.category)
         if choice is not None and drawing.cusip not in choice.cusips:
             continue
         snapshot, body = None, None
         if drawing.role != OTHER and (fail.inventory is not None or fail.ftrs):
             snapshot, body = index.name_snapshot(drawing.cusip, fail)
         days_left = each.days_left if each.has_law else _days_left(fail, pipeline)
-        queued = _queue(fail, answer, days_left, number)
+        queued = _queue(fail, urgency, days_left, number)
         related = tuple(sorted({one.dtc for one in fail.related_fails}))
         has_name = fail.fail_id is not None
         indexed = IndexedFail(queued, drawing.role, has_name, related, snapshot)
@@ -184,25 +185,25 @@ def _read(line: InputLine, pipeline: Pipeline) -> _Read:
     return _Read(given_id, fail, has_law=True, days_left=law.deadline_days)
 
 
-def _find_drawing(fail: FailRecord, triage: Triage) -> _Drawing:
+def _find_drawing(fail: FailRecord, category: Category) -> _Drawing:
     """Find the security whose sources a fail draws on (kb: `waterfall.corporate_action`)."""
-    if find_exemption(fail, triage) is not None:
+    if exempt(fail, category, is_offset=is_offset(fail)) is not None:
         return _Drawing(fail.cusip, OTHER)
     event = fail.corporate_action
-    if triage.category != "CA_EVENT" or (event is not None and event.pre_event_deliverable):
+    if category != "CA_EVENT" or (event is not None and event.pre_event_deliverable):
         return _Drawing(fail.cusip, DRAWS)
     if event is not None and event.new_cusip is not None:
         return _Drawing(event.new_cusip, DRAWS)
     return _Drawing(fail.cusip, CASH)
 
 
-def _queue(fail: FailRecord, answer: Triage, days_left: int | None, number: int) -> DrawingFail:
+def _queue(fail: FailRecord, urgency: Urgency, days_left: int | None, number: int) -> DrawingFail:
     return DrawingFail(
         fail_id=fail.fail_id or f"line-{number:09d}",
         owed=fail.qty,
-        tier=answer.priority_tier,
+        tier=urgency.tier,
         days_left=days_left,
-        score=int(answer.priority_score * _BILLION),
+        score=int(urgency.scored.priority * _BILLION),
         least=fail.min_partial_qty or 1,
         line=number,
     )

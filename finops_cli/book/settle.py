@@ -163,7 +163,7 @@ def _settle_by_file(
         outcome.skip([each for each in fails if each.role in (CASH, DRAWS)], NO_POOL)
         return None
     outcome.drawing = _compare(cusip, drawing, facts, given, outcome)
-    _put_cash(cusip, fails, facts.ftrs, given, outcome)
+    _put_cash(cusip, fails, facts, given, outcome)
     return facts
 
 
@@ -191,7 +191,7 @@ def _settle_by_records(
         outcome.skip([each for each in drawing if each.snapshot not in carried], NO_POOL)
     else:
         outcome.skip(drawing, NO_POOL)
-    _put_cash(cusip, fails, None if facts is None else facts.ftrs, given, outcome)
+    _put_cash(cusip, fails, facts, given, outcome)
     return facts
 
 
@@ -277,14 +277,16 @@ def _name_line(number: int, given: BookInput) -> str:
 def _put_cash(
     cusip: str,
     fails: Sequence[IndexedFail],
-    ftrs: Sequence[Ftr] | None,
+    facts: PoolFacts | None,
     given: BookInput,
     outcome: _Outcome,
 ) -> None:
     """Give the fails that settle in cash a part that draws nothing."""
-    for each in fails:
-        if each.role != CASH:
-            continue
+    cash = [each for each in fails if each.role == CASH]
+    if not cash:
+        return
+    ftrs = None if facts is None else facts.ftrs
+    for each in cash:
         held = None if each.snapshot is None else given.index.read_snapshot(cusip, each.snapshot)
         receives = held.ftrs if held is not None and held.inventory is not None else ftrs
         if receives is None:

@@ -37,7 +37,7 @@ class PoolFacts(NamedTuple):
     @property
     def ftrs(self) -> tuple[Ftr, ...]:
         """Return every receive: the gridlock is judged on all of them."""
-        return tuple(source.ftr for source in self.sources if source.ftr is not None)
+        return tuple([source.ftr for source in self.sources if source.ftr is not None])
 
 
 class Difference(NamedTuple):
@@ -66,10 +66,12 @@ def read_lines(lines: Iterable[InventoryLine], kb: KnowledgeBase) -> PoolFacts |
     return PoolFacts(tuple(rank_sources(sources)), tuple(pending), price)
 
 
-def read_record(inventory: Inventory, ftrs: Iterable[Ftr], kb: KnowledgeBase) -> PoolFacts:
+def read_record(inventory: Inventory, ftrs: Sequence[Ftr], kb: KnowledgeBase) -> PoolFacts:
     """Read the sources that a record carries itself."""
     notice, transit = inventory.recall_notice_days, inventory.depot_transit_days
-    found = rank_sources(_list_receives(ftrs))
+    found = list(_list_receives(ftrs))
+    if len(found) > 1:
+        found = rank_sources(found)
     found.append(Source("BOX", "", inventory.box_qty))  # one of each kind: they are in rank
     if inventory.depot_qty and transit is not None:
         found.append(Source("DEPOT", "", inventory.depot_qty, transit))
@@ -80,10 +82,11 @@ def read_record(inventory: Inventory, ftrs: Iterable[Ftr], kb: KnowledgeBase) ->
     return PoolFacts(tuple(found), pending)
 
 
-def _list_receives(ftrs: Iterable[Ftr]) -> Iterator[Source]:
+def _list_receives(ftrs: Sequence[Ftr]) -> Iterator[Source]:
     """Name the receives of a record, in their rank: the second one of a broker is `dtc#2`."""
     seen: dict[str, int] = {}
-    for order, ftr in enumerate(rank(list(ftrs)), start=1):
+    ranked = rank(ftrs) if len(ftrs) > 1 else ftrs
+    for order, ftr in enumerate(ranked, start=1):
         count = seen[ftr.dtc] = seen.get(ftr.dtc, 0) + 1
         yield _receive(ftr.dtc if count == 1 else f"{ftr.dtc}#{count}", ftr, order)
 

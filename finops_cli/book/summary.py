@@ -59,18 +59,17 @@ class BookSummary:
         """Count the plan of one security."""
         self.pools += 1
         self.contended += len(fails) > 1
+        lacking = dict.fromkeys(TIERS, 0)
         for each in fails:
             tier = each.fail.tier
             self.fails[tier] += 1
             self.owed[tier] += each.fail.owed
-            self.uncovered[tier] += each.uncovered
+            lacking[tier] += each.uncovered
             self.late[tier] += each.late
             self.borrowed[tier] += each.borrowed
             self.alone += each.part.place.alone if each.part.place is not None else 0
-        if any(each.uncovered for each in fails):
-            lacking = dict.fromkeys(TIERS, 0)
-            for each in fails:
-                lacking[each.fail.tier] += each.uncovered
+        if any(lacking.values()):
+            self.uncovered.update(lacking)
             self._keep(tuple(lacking.values()), cusip, fails)
 
     def add_copied(self, tier: Tier, owed: int, place: BookPlace, borrowed: int) -> None:

@@ -6,6 +6,7 @@ part to a case, and the rules that plan every fail plan it: nothing else makes p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -101,17 +102,16 @@ def resolve_part(
 
 
 def project(
-    allotment: tuple[AllottedShares, ...], sources: dict[tuple[str, str], Any]
+    drawn: Iterable[tuple[AllottedShares, Any]],
 ) -> tuple[Inventory, tuple[Ftr, ...]]:
     """Turn an allotment into the stock and the receives of a case.
 
-    `sources`: by kind and id, objects with `days` (settlement days) and `ftr`.
+    `drawn`: shares, each with its source: an object with `days` (settlement days) and `ftr`.
     """
     shares = dict.fromkeys(("BOX", "DEPOT", "RECALL", "BORROW"), 0)
     days = {"DEPOT": 0, "RECALL": 0}
     ftrs = []
-    for each in allotment:
-        source = sources[each.kind, each.id]
+    for each, source in drawn:
         if each.kind == "FTR":
             ftrs.append(replace(source.ftr, allocated_qty=each.qty))
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from finops_cli.domain.enums import Flag, HandoffFlag, HandoffLifecycleState
+from finops_cli.domain.enums import Category, Flag, HandoffFlag, HandoffLifecycleState
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory
 from finops_cli.domain.resolution import HandoffTriage, ResolverInput, WeightedContributions
 from finops_cli.domain.triage import ScoreComponents, Triage
@@ -31,11 +31,16 @@ def find_obstacle(case: ResolverInput) -> NotApplicable | None:
 
 def find_exemption(record: FailRecord, triage: Triage) -> NotApplicable | None:
     """Say why a triaged fail owes nothing that could be sourced; None where it does."""
+    return exempt(record, triage.category, is_offset=triage.lifecycle_state == "OFFSET")
+
+
+def exempt(record: FailRecord, category: Category, *, is_offset: bool) -> NotApplicable | None:
+    """Say why a fail owes nothing that could be sourced; None where it does."""
     if not has_delivery_obligation(record):
         return NotApplicable("no delivery obligation: nothing is owed by us")
-    if triage.category == "DK_DISPUTE":
+    if category == "DK_DISPUTE":
         return NotApplicable(_DISPUTED)
-    if triage.lifecycle_state == "OFFSET":
+    if is_offset:
         return NotApplicable("the CNS net obligation is gone")
     return None
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from finops_cli.domain.enums import Category, Tier
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -17,12 +20,26 @@ _KIND = {
 }
 
 
-def triage(record: FailRecord, kb: KnowledgeBase) -> Triage:
-    """Triage `record`: score, tier, category, action, escalation, deadline and flags."""
+class Urgency(NamedTuple):
+    """The facts that decide how urgent a fail is."""
+
+    category: Category
+    scored: scoring.Score
+    tier: Tier
+    """After the CNS floor."""
+
+
+def assess_urgency(record: FailRecord, kb: KnowledgeBase) -> Urgency:
+    """Find the category, the score and the tier of `record`, without the words of a triage."""
     state = deadlines.regulatory_state(record, kb.triage)
     scored = scoring.score(record, state, kb.scoring)
     category = classification.category(record)
-    tier = scoring.floor_tier(scored.tier, category, kb.scoring)
+    return Urgency(category, scored, scoring.floor_tier(scored.tier, category, kb.scoring))
+
+
+def triage(record: FailRecord, kb: KnowledgeBase) -> Triage:
+    """Triage `record`: score, tier, category, action, escalation, deadline and flags."""
+    category, scored, tier = assess_urgency(record, kb)
     regulatory_factor = scored.components.regulatory_factor
     close_out = regulatory_factor == kb.scoring.regulatory_factor["CLOSE_OUT"]
     deadline = deadlines.deadline_day(record, kb.triage)

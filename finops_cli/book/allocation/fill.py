@@ -125,20 +125,19 @@ def plan_alone(pool: BookPool, fail: DrawingFail) -> list[Part]:
     """Plan a fail as if nobody else drew on the pool: the waterfall, in time before late."""
     late, parts, owed, days_left = [], [], fail.owed, fail.days_left
     for place, source in enumerate(pool.sources):
-        if not owed:
-            break
-        kind, qty = source.kind, source.qty
-        if not qty or not can_serve(kind, source.days, days_left):
+        qty = min(source.qty, owed)
+        if not qty or not can_serve(source.kind, source.days, days_left):
             continue
-        if is_late(kind, source.days, days_left, pool.receives_late):
+        if is_late(source.kind, source.days, days_left, pool.receives_late):
             late.append(place)
         else:
-            parts.append(Part(place, min(qty, owed)))
-            owed -= parts[-1].qty
+            parts.append(Part(place, qty))
+            owed -= qty
     for place in late:
-        if owed:
-            parts.append(Part(place, min(pool.sources[place].qty, owed), is_late=True))
-            owed -= parts[-1].qty
+        qty = min(pool.sources[place].qty, owed)
+        if qty:
+            parts.append(Part(place, qty, is_late=True))
+            owed -= qty
     return sorted(parts) if fail.owed - owed >= fail.least else []
 
 
