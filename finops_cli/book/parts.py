@@ -11,7 +11,7 @@ from finops_cli.book.allocation.fill import Part
 from finops_cli.book.allocation.groups import group_pool
 from finops_cli.book.allocation.plan import PoolPlan
 from finops_cli.book.allocation.pool import BookPool, DrawingFail, Source, can_serve, is_late
-from finops_cli.book.proof.certificate import flow_of, make_cuts
+from finops_cli.book.proof.certificate import explain_idle, flow_of, make_cuts
 from finops_cli.book.sent import FirmPart
 from finops_cli.book.settle import Settled
 from finops_cli.domain.allotment import AllottedShares, BookPlace, Change
@@ -70,15 +70,13 @@ def explain_uncovered(fails: Sequence[FailPlan], pool: BookPool, plan: PoolPlan)
     if len(fails) < 2 or not any(each.uncovered for each in fails):
         return list(fails)
     groups = group_pool(pool)
-    cuts = make_cuts(pool, groups, flow_of(pool, groups, plan))
-    says = {cut.down_to: cut.says for cut in cuts}
+    flow = flow_of(pool, groups, plan)
+    says = {cut.down_to: cut.says for cut in make_cuts(pool, groups, flow)}
+    for tier in {each.fail.tier for each in fails if each.uncovered} - says.keys():
+        says[tier] = explain_idle(pool, groups, flow, tier)
     return [
-        _with_place(each, cut=says.get(each.fail.tier, _NO_CUT)) if each.uncovered else each
-        for each in fails
+        _with_place(each, cut=says[each.fail.tier]) if each.uncovered else each for each in fails
     ]
-
-
-_NO_CUT = "Counterparties take no smaller part, so that shares lie idle."
 
 
 def _with_place(plan: FailPlan, **changes: Any) -> FailPlan:

@@ -101,7 +101,10 @@ class _Options:
 
 
 @show_examples(
-    Example("finops book examples/book/fails.jsonl --certificate proof.jsonl"),
+    Example(
+        "finops book examples/book/fails.jsonl --inventory examples/book/inventory.csv",
+        needs="networkx",
+    ),
     Example("finops book examples/monday.jsonl -o book.jsonl", status=1),
 )
 @with_shared_options("backend", "receives", "stats_json")

@@ -11,7 +11,12 @@ from finops_cli.book.allocation.plan import PoolPlan
 from finops_cli.book.allocation.pool import KINDS, TIERS, BookPool, DrawingFail, can_serve, is_late
 from finops_cli.book.certificates import Clear, Cut, PendingClear, PoolCertificate
 from finops_cli.book.proof.prices import make_prices
-from finops_cli.book.proof.sentences import describe_clear, describe_cut, describe_in_time
+from finops_cli.book.proof.sentences import (
+    describe_clear,
+    describe_cut,
+    describe_idle,
+    describe_in_time,
+)
 from finops_cli.domain.enums import Tier
 
 
@@ -82,6 +87,23 @@ def make_cuts(pool: BookPool, groups: Groups, flow: GroupFlow) -> list[Cut]:
             if cut.uncovered == lacking:
                 cuts.append(cut)
     return cuts
+
+
+def explain_idle(pool: BookPool, groups: Groups, flow: GroupFlow, tier: Tier) -> str:
+    """Say why fails of a tier that has no cut stay uncovered: least partials keep shares away."""
+    members = _close(groups, flow, TIERS[: TIERS.index(tier) + 1])
+    reaching = {b for b, a in groups.late if a in members}
+    used = [(a, qty) for (b, a), qty in flow.used.items() if b in reaching]
+    unserved = [
+        pool.fails[groups.fails[a].members[0]]
+        for a in members
+        if groups.fails[a].least > 1 and flow.uncovered[a] == groups.fails[a].owed
+    ]
+    return describe_idle(
+        [(fail.fail_id, fail.least) for fail in unserved],
+        idle=sum(groups.sources[b].qty for b in reaching) - sum(qty for _, qty in used),
+        elsewhere=sum(qty for a, qty in used if a not in members),
+    )
 
 
 def describe_members(pool: BookPool, groups: Groups, members: Sequence[int], down_to: Tier) -> Cut:

@@ -45,6 +45,37 @@ def describe_lone(fail: str, owed: int, uncovered: int) -> str:
     )
 
 
+def describe_idle(unserved: Sequence[tuple[str, int]], idle: int, elsewhere: int) -> str:
+    """Say which fails take no part as small as what could reach them, and where these shares are.
+
+    `unserved`: fails and their least parts. `elsewhere`: shares of less urgent fails.
+    """
+    if not unserved or not (idle or elsewhere):
+        return "No better plan was found within the limit of the search."
+    is_one = len(unserved) == 1
+    if is_one:
+        fail, least = unserved[0]
+        first = f"The counterparty of {fail} takes no part of less than {least:,} shares."
+    else:
+        parts = name_fails([f"{least:,} shares of {fail}" for fail, least in unserved])
+        first = f"The counterparties take no part of less than {parts}."
+    it = "it" if is_one else "them"
+    where = [
+        f"{_count(idle)} that could reach {it} {'lies' if idle == 1 else 'lie'} idle"
+        if idle
+        else "",
+        f"{_count(elsewhere)} that could reach {it} {'goes' if elsewhere == 1 else 'go'} to less"
+        " urgent fails"
+        if elsewhere
+        else "",
+    ]
+    return f"{first} {' and '.join(filter(None, where))}."
+
+
+def _count(shares: int) -> str:
+    return f"{shares:,} share{'' if shares == 1 else 's'}"
+
+
 def name_fails(fails: Sequence[str]) -> str:
     """Name up to three fails, and count the others."""
     shown, rest = list(fails[:_NAMES]), len(fails) - _NAMES
