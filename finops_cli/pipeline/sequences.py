@@ -180,15 +180,17 @@ def resolve_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:
     fail, first = outcome.fail, outcome.triage
     if fail is None or first is None:
         return outcome
-    outcome = outcome._replace(fail=None)
     if first.value is None:
-        return outcome._replace(skipped="the triage does not stand")
+        return outcome._replace(fail=None, skipped="the triage does not stand")
     case = handoff(fail, first.value, context.kb)
     if isinstance(case, NotApplicable):
-        return outcome._replace(skipped=case.reason)
+        return outcome._replace(fail=None, skipped=case.reason)
     case = _add_days(outcome, context, case)
-    held = count_held(case.inventory, case.ftrs)
-    return outcome._replace(resolution=context.backend.resolve(case), held=held)
+    return outcome._replace(
+        fail=None,
+        resolution=context.backend.resolve(case),
+        held=count_held(case.inventory, case.ftrs),
+    )
 
 
 def part_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:

@@ -84,11 +84,11 @@ def flags(
     `close_out`: the regulatory state is CLOSE_OUT.
     """
     past_deadline = deadline is not None and record.age_days >= deadline
-    is_raised: dict[Flag, bool] = {
-        "THRESHOLD_SECURITY": record.reg_sho_threshold,
-        "REG_SHO_CLOSEOUT": close_out or past_deadline,
-        "PROBLEM_CP": record.cp_fail_rate_pct > rules.problem_cp_over_pct,
-        "HIGH_VALUE": record.market_value >= rules.high_value_min_usd,
-        "AGED_FAIL": record.age_days >= rules.aged_min_days,
-    }
-    return tuple(flag for flag, raised in is_raised.items() if raised)
+    is_raised: tuple[tuple[Flag, bool], ...] = (
+        ("THRESHOLD_SECURITY", record.reg_sho_threshold),
+        ("REG_SHO_CLOSEOUT", close_out or past_deadline),
+        ("PROBLEM_CP", record.cp_fail_rate_pct > rules.problem_cp_over_pct),
+        ("HIGH_VALUE", record.market_value >= rules.high_value_min_usd),
+        ("AGED_FAIL", record.age_days >= rules.aged_min_days),
+    )
+    return tuple([flag for flag, raised in is_raised if raised])

@@ -75,7 +75,6 @@ def _of_plan(sentence: _Sentence, plan: Resolution) -> Headline:
         return sentence.say(rules.rows["cash"], owed)
     if cover.in_hand >= owed:
         return sentence.say(rules.rows["deliver"], owed, hand=_hand(cover, rules))
-    sources = _sources(cover, plan, rules)
     if cover.in_hand:
         return sentence.say(
             rules.rows["deliver_part"],
@@ -83,7 +82,7 @@ def _of_plan(sentence: _Sentence, plan: Resolution) -> Headline:
             part=cover.in_hand,
             rest=owed - cover.in_hand,
             hand=_hand(cover, rules),
-            next=sources[0],
+            next=next(_name_sources(cover, plan, rules)),
         )
     if sentence.must_close_out:
         name = "purchase" if _must_buy(sentence.clock) else "close_out"
@@ -95,6 +94,7 @@ def _of_plan(sentence: _Sentence, plan: Resolution) -> Headline:
     if cover.receipts >= owed:
         parties = _chased_parties(cover.chased, plan, rules)
         return sentence.say(rules.rows["chase"], owed, parties=parties)
+    sources = list(_name_sources(cover, plan, rules))
     if plan.residual_short == 0:
         kind, qty = _first_own_source(cover, plan)
         row = HeadlineRow(action=rules.source_actions[kind], text=rules.sources_text)
@@ -225,28 +225,26 @@ def _hand(cover: _Cover, rules: HeadlineRules) -> str:
     return rules.phrases[name]
 
 
-def _sources(cover: _Cover, plan: Resolution, rules: HeadlineRules) -> list[str]:
+def _name_sources(cover: _Cover, plan: Resolution, rules: HeadlineRules) -> Iterator[str]:
     """Name the sources behind what is in hand, in the order of the plan; last what has none."""
     phrases = rules.phrases
-    named = []
     if cover.is_gridlock:
-        named.append(phrases["net"].format(qty=_shares(cover.receipts)))
+        yield phrases["net"].format(qty=_shares(cover.receipts))
     elif cover.chased:
         party = _chased_parties(cover.chased, plan, rules)
-        named.append(phrases["chase"].format(party=party, qty=_shares(cover.receipts)))
+        yield phrases["chase"].format(party=party, qty=_shares(cover.receipts))
     if cover.depot:
-        named.append(phrases["depot"].format(qty=_shares(cover.depot)))
+        yield phrases["depot"].format(qty=_shares(cover.depot))
     words = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
     if plan.fallback_strategy != "NONE":
         phrase = phrases[words[plan.fallback_strategy]]
-        named.append(phrase.format(qty=_shares(plan.fallback_qty)))
+        yield phrase.format(qty=_shares(plan.fallback_qty))
     if plan.secondary_fallback != "NONE":
         together = plan.fallback_qty + plan.secondary_fallback_qty
         phrase = phrases["beside" if together > cover.left else "borrow"]
-        named.append(phrase.format(qty=_shares(plan.secondary_fallback_qty)))
+        yield phrase.format(qty=_shares(plan.secondary_fallback_qty))
     if plan.residual_short:
-        named.append(phrases["escalate"].format(qty=_shares(plan.residual_short)))
-    return named
+        yield phrases["escalate"].format(qty=_shares(plan.residual_short))
 
 
 def _first_own_source(cover: _Cover, plan: Resolution) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,6 +14,7 @@ from finops_cli.service.auth.roles import RIGHTS, Right, Role
 from finops_cli.service.store.audit import Actor
 
 _KEY = "finops"
+_ID_BYTES = 13
 
 
 class RequestHeaders(Mapping[str, str]):
@@ -74,7 +75,7 @@ def actor_of(connection: HTTPConnection) -> Actor:
 
 def new_request_id() -> str:
     """Make a name for a request."""
-    return secrets.token_hex(13)
+    return os.urandom(_ID_BYTES).hex()
 
 
 def keep_facts(scope: Scope, facts: RequestFacts) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from finops_cli.kb.load import bundled_kb_dir, load_kb
+from finops_cli.monitoring.system_monitor import system_monitor
 from finops_cli.service.auth.tokens import make_token
+from finops_cli.service.doors.load import LoadDoor
+from finops_cli.service.metrics import Metrics
+from finops_cli.service.problems import ServiceError
+from finops_cli.service.requests import RequestFacts, RequestHeaders, keep_facts
 from tests.service.conftest import TOKENS, Server, start, stop
 from tests.support.program import Finops
 from tests.support.records import a_fail
@@ -206,3 +216,44 @@ def test_trailers_are_not_read_as_headers(server: Server) -> None:
     )
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"x-request-id: trailer" not in answer
+
+
+async def _refusals(door: LoadDoor, clients: list[str], ended: asyncio.Event) -> list[str]:
+    """Send a request of each client at once, end those in work, and name the refusals."""
+    refused: list[str] = []
+
+    async def ask(name: str) -> None:
+        scope: Scope = {"type": "http", "headers": []}
+        headers = RequestHeaders(scope)
+        keep_facts(scope, RequestFacts(request_id="r", headers=headers, name=name))
+        with suppress(AssertionError):  # of the application below
+            try:
+                await door(scope, ended.wait, ended.wait)  # type: ignore[arg-type]
+            except ServiceError as error:
+                refused.append(f"{name} {error.name}")
+
+    asked = [asyncio.ensure_future(ask(name)) for name in clients]
+    await asyncio.sleep(0)
+    ended.set()
+    await asyncio.gather(*asked)
+    return refused
+
+
+def test_requests_in_work_are_counted_by_client() -> None:
+    """A client may have so many requests in work, and all clients together so many. What has ended
+    counts no more, also after an error.
+    """
+    kb = load_kb(bundled_kb_dir())
+    limits = {**kb.serve.limits, "client_requests": 2, "requests": 3}
+
+    async def work(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        raise AssertionError
+
+    async def ask_twice() -> list[list[str]]:
+        settings = replace(kb.serve, limits=limits)
+        door = LoadDoor(work, settings, Metrics(system_monitor(kb)))
+        clients = ["anna", "anna", "anna", "ben", "ben"]
+        return [await _refusals(door, clients, asyncio.Event()) for _ in range(2)]
+
+    assert asyncio.run(ask_twice()) == [["anna client-busy", "ben busy"]] * 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,7 +19,8 @@ class LoadDoor:
         self._app = app
         self._settings = settings
         self._metrics = metrics
-        self._clients: Counter[str] = Counter()
+        self._clients: dict[str, int] = {}
+        """Requests in work by client. A Counter runs Python code for each name that is new."""
         self._in_work = 0
         """Requests of all clients."""
         self.is_stopping = False
@@ -32,8 +32,9 @@ class LoadDoor:
             await self._app(scope, receive, send)
             return
         client = facts.name
-        self._refuse_more(client)
-        self._clients[client] += 1
+        count = self._clients.get(client, 0)
+        self._refuse_more(count)
+        self._clients[client] = count + 1
         self._in_work += 1
         self._metrics.begin()
         try:
@@ -41,11 +42,12 @@ class LoadDoor:
         finally:
             self._metrics.end()
             self._in_work -= 1
-            self._clients[client] -= 1
-            if not self._clients[client]:
-                del self._clients[client]
+            count = self._clients.pop(client) - 1
+            if count:
+                self._clients[client] = count
 
-    def _refuse_more(self, client: str) -> None:
+    def _refuse_more(self, count: int) -> None:
+        """Refuse a request of a client that has `count` in work. Raises ServiceError 429, 503."""
         limits, wait = self._settings.limits, self._settings.times["busy"]
         if self.is_stopping:
             raise ServiceError(
@@ -54,11 +56,11 @@ class LoadDoor:
                 "the service is stopping",
                 retry_after=self._settings.times["drain"],
             )
-        if self._clients[client] >= limits["client_requests"]:
+        if count >= limits["client_requests"]:
             raise ServiceError(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "client-busy",
-                f"this token has {self._clients[client]:,} requests in work; accepted: up to"
+                f"this token has {count:,} requests in work; accepted: up to"
                 f" {limits['client_requests']:,}",
                 retry_after=wait,
             )

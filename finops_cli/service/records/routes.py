@@ -58,6 +58,7 @@ _AT_ONCE = 8
 VERIFIED = "Finops-Verified"
 """The header that says whether every answer is verified, as exit status 0 of `finops run` does."""
 _VERIFIED_NAME = VERIFIED.lower().encode()
+_CONTENT_TYPE = (b"content-type", JSON.encode())
 _ACCEPTED = "application/json, or application/jsonl for a stream"
 _LINES = b"application/jsonl, a line for each record"
 _OBJECT = b"{"
@@ -77,7 +78,7 @@ class _Answer(NamedTuple):
         headers = [
             (_VERIFIED_NAME, self.verified),
             (b"content-length", b"%d" % len(self.body)),
-            (b"content-type", JSON.encode()),
+            _CONTENT_TYPE,
         ]
         await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
