@@ -32,7 +32,7 @@ docs:
 pictures:
     python -m tools.desk_pictures
 
-# the long tests of finops serve, some hours: 10,000 requests of schemathesis, 20 kills of each kind, 1 GiB masked, 1,000,000 requests
+# the long tests of finops serve, some hours: 10,000 requests of schemathesis, 20 kills of each kind, 1 GiB masked, 1,000,000 requests, a clock that is set
 soak:
     FINOPS_SOAK=1 pytest -m slow tests/service/test_contract.py tests/service/test_reliability.py tests/service/endurance tests/service/replicas
     FINOPS_SOAK=1 pytest -m slow tests/service/test_jobs.py -k kills
