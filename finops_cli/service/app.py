@@ -109,7 +109,7 @@ def build_service(
 ) -> Service:
     """Build the application. `dispatch` tells the hooks, and `log` takes the access log."""
     kb = answering.kb
-    metrics, audit = Metrics(system_monitor(kb)), AuditLog(database, now)
+    metrics, audit = Metrics(system_monitor(kb)), AuditLog(database, now, kb.serve)
     inner, hot = _make_application(kb, audit)
     load, alarms = LoadDoor(hot, kb.serve, metrics), _open_alarms(config, answering, dispatch, now)
     members = Membership(database, config.replica, config.rules, now, metrics.sample)
@@ -224,7 +224,9 @@ def _open_upkeep(config: ServeConfig, parts: Parts) -> Upkeep:
     default, given = settings.limits["keep_days"], config.keep_days
     keep_days = default if given is None else given
     watch = Watch(parts.alarms, parts.answering.backend)
-    return Upkeep(config.data, parts.database, settings, parts.now, keep_days, watch)
+    return Upkeep(
+        config.data, parts.database, settings, parts.now, keep_days, watch, parts.audit.write_counts
+    )
 
 
 def _demo(config: ServeConfig, parts: Parts) -> Callable[[], Awaitable[None]] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,10 @@ from finops_cli.service.store.retention import delete_old, find_old
 
 _UNTOUCHED = timedelta(days=1)
 """An upload of another replica is younger; clocks of machines differ by less."""
+
+
+WriteCounts = Callable[[datetime | None], Awaitable[None]]
+"""Writes what the audit log has counted until a moment; None: all of it."""
 
 
 class Watch:
@@ -58,10 +63,12 @@ class Upkeep:
         now: Now,
         keep_days: int,
         watch: Watch,
+        write_counts: WriteCounts,
     ) -> None:
         """Keep what to do. `keep_days` 0: nothing is deleted for its age."""
         self._data, self._database, self._settings = data, database, settings
         self._now, self._keep_days, self._watch = now, keep_days, watch
+        self._write_counts = write_counts
         self._tasks: list[asyncio.Task[None]] = []
         self._kept = 0
         """The last entry of the audit log whose hash was kept."""
@@ -83,6 +90,7 @@ class Upkeep:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(DatabaseLost):
+            await self._write_counts(None)
             await self.keep_head(0)
 
     async def delete_old(self) -> None:
@@ -122,6 +130,7 @@ class Upkeep:
             waited += times["head"]
             is_time = waited >= times["audit_head"]
             with suppress(OSError, FinopsError):  # the next time may do
+                await self._write_counts(self._now())
                 await self.keep_head(1 if is_time else entries)
             waited = 0 if is_time else waited
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from finops_cli.domain import exact_json
+from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.audit_log.chain import Chain
+from finops_cli.service.audit_log.refusals import Refusals, Tally
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.doors.access_door import require_right
 from finops_cli.service.log import route_template
@@ -20,7 +24,7 @@ from finops_cli.service.store.audit import (
     append,
     read_entries,
 )
-from finops_cli.service.store.database import Database
+from finops_cli.service.store.database import Connection, Database, DatabaseLost
 
 _MOST = 1_000
 _DEFAULT = 100
@@ -30,9 +34,11 @@ _MOST_DIGITS = 15
 class AuditLog:
     """Writes and shows the audit log."""
 
-    def __init__(self, database: Database, now: Now) -> None:
+    def __init__(self, database: Database, now: Now, settings: ServeSettings) -> None:
+        """Keep the parts. The settings bound the entries of people without a token."""
         self._database = database
         self._now = now
+        self._refusals = Refusals(settings.limits["failed_logins"])
         self.chain = Chain(database)
 
     def note(self, action: str, details: dict[str, str]) -> None:
@@ -43,15 +49,39 @@ class AuditLog:
         )
 
     async def denied(self, connection: HTTPConnection, error: ServiceError) -> None:
-        """Record a request without a valid token, without the right, or of another page."""
+        """Record a request without a valid token, without the right, or of another page.
+
+        Many of unknown people at one address are counted, and get one entry a minute. Raises
+        DatabaseLost.
+        """
         facts, at = facts_of(connection), self._now()
         actor = Actor(facts.name, facts.role or "", facts.request_id)
         address = connection.client.host if connection.client else ""
+        if not facts.name:
+            await self.write_counts(at)
+            if not self._refusals.has_room(address, error.name, at):
+                return
         details = {"status": int(error.status), "problem": error.name, "address": address}
         template = route_template(connection.scope)
         await self._database.write(
             lambda database: append(database, at, actor, "denied", template, details)
         )
+
+    async def write_counts(self, at: datetime | None) -> None:
+        """Write an entry for each count whose minute is over; None: for every count.
+
+        Raises DatabaseLost; the counts are then kept.
+        """
+        ended = self._refusals.take_ended(at)
+        if not ended:
+            return
+        try:
+            await self._database.write(
+                lambda database: _append_counts(database, ended, self._now())
+            )
+        except DatabaseLost:
+            self._refusals.give_back(ended)
+            raise
 
     async def entries(self, request: Request) -> Response:
         """Return entries in their order, after the entry `after`. Raises ServiceError 422."""
@@ -71,6 +101,11 @@ class AuditLog:
             else {"ok": True, "entries": found}
         )
         return Response(exact_json.encode(answer), media_type=JSON)
+
+
+def _append_counts(connection: Connection, ended: list[Tally], at: datetime) -> None:
+    for tally in ended:
+        append(connection, at, Actor("", "", ""), "denied", "", tally.details())
 
 
 def _whole(request: Request, name: str, default: int) -> int:
