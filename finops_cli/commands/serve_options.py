@@ -97,7 +97,8 @@ FourEyes = Annotated[
     bool,
     typer.Option(
         "--four-eyes",
-        help="Let an override stand only when a second person accepts it (default: at once).",
+        help="Let an override stand only when a second person accepts it (default: at once)."
+        " Tokens of one --person of `finops token new` are one person.",
     ),
 ]
 

@@ -17,7 +17,6 @@ from finops_cli.commands.help_examples import (
     show_examples,
 )
 from finops_cli.commands.options import is_typed
-from finops_cli.commands.serve_options import Store
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +29,27 @@ _NEEDS = "a database of PostgreSQL"
 _STORE = "--store postgresql://desk@db/finops"
 _IN_FILE = "finops token new --name anna --role analyst --days 90 -o tokens.toml"
 _IN_STORE = Example(f"finops token new --name anna --role admin {_STORE}", needs=_NEEDS)
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="ADDRESS",
+        envvar="FINOPS_STORE",
+        show_envvar=False,
+        help="PostgreSQL database of replicas, such as postgresql://finops@db.example/finops"
+        " (default: FINOPS_STORE). libpq finds the password in ~/.pgpass or PGPASSWORD.",
+    ),
+]
+Person = Annotated[
+    str | None,
+    typer.Option(
+        "--person",
+        metavar="PERSON",
+        help="Who holds the token, for a further token of one person and for a program"
+        " (default: the name). With `finops serve --four-eyes` nobody accepts an override of"
+        " the same person.",
+    ),
+]
 TokenName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the token's owner.")]
 app = typer.Typer(cls=GroupWithExamples, no_args_is_help=True, rich_markup_mode=None)
 
@@ -44,7 +64,12 @@ def token() -> None:
 @show_examples(_IN_FILE, _IN_STORE)
 def new(
     context: typer.Context,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Person or program.")],
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name", metavar="NAME", help="Person or program, as decisions and the audit log say."
+        ),
+    ],
     role: Annotated[
         Literal["reader", "analyst", "operator", "auditor", "admin"],
         typer.Option(
@@ -67,6 +92,7 @@ def new(
         int | None,
         typer.Option("--days", min=1, max=3650, metavar="N", help="Days until it expires."),
     ] = None,
+    person: Person = None,
 ) -> None:
     """Make a token, print it once, and add its digest to a file or to the database of replicas."""
     from finops_cli.service.auth.tokens import make_token, new_owner, utc_now
@@ -74,7 +100,7 @@ def new(
     if output is not None and is_typed(context, "store"):
         raise UsageError("-o and --store: a token is in one place", "give one of the two")
     made = make_token()
-    owner = new_owner(made, name, role, utc_now(), days)
+    owner = new_owner(made, name, role, utc_now(), days, person)
     if output is not None:
         _add_to_file(output, owner)
     else:
@@ -88,14 +114,15 @@ def new(
     Example("finops token list", needs=f"{_NEEDS} in FINOPS_STORE"),
 )
 def list_tokens(store: Store = None) -> None:
-    """List the tokens in the database of replicas: name, role and the moment of expiry."""
+    """List the tokens in the database of replicas: name, role, person and moment of expiry."""
     from finops_cli.service.auth.stored_tokens import list_owners
 
     owners = _work(store, list_owners)
     width = max((len(owner.name) for owner in owners), default=0)
     for owner in owners:
+        held = "" if owner.person is None else f"  held by {owner.person}"
         until = "" if owner.expires is None else f"  until {owner.expires.isoformat()}"
-        typer.echo(f"{owner.name:{width}}  {owner.role:8}{until}".rstrip())
+        typer.echo(f"{owner.name:{width}}  {owner.role:8}{held}{until}".rstrip())
 
 
 @app.command(cls=CommandWithExamples)

@@ -98,6 +98,12 @@ class ServeConfig:
                 "--tls-cert and --tls-key belong together, and one is missing",
                 "give both, or neither",
             )
+        if self.four_eyes and self.tokens is None and self.store is None:
+            raise UsageError(
+                "--four-eyes: without --tokens the service makes one token, for one person, so"
+                " nobody could accept an override",
+                "make a token for each person with `finops token new`, and give --tokens FILE",
+            )
         if self.is_loopback:
             return
         missing = []

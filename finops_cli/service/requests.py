@@ -58,6 +58,8 @@ class RequestFacts:
     """The head of the answer was sent."""
     name: str = ""
     """The owner of the token; empty for a path without one."""
+    person: str | None = None
+    """The person who holds the token; None: `name` is the person."""
     role: Role | None = None
     session: str | None = None
     """The session of a browser; None for a token in a header."""
@@ -70,7 +72,7 @@ class RequestFacts:
 def actor_of(connection: HTTPConnection) -> Actor:
     """Return who sends a request, for the audit log."""
     facts = facts_of(connection)
-    return Actor(facts.name, facts.role or "", facts.request_id)
+    return Actor(facts.name, facts.role or "", facts.request_id, facts.person)
 
 
 def new_request_id() -> str:

@@ -17,6 +17,7 @@ from finops_cli.domain.finding import Finding
 from finops_cli.guard.detector import installed
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.pipeline.redaction import redaction_policy
+from finops_cli.service.auth.tokens import new_owner, token_entry, utc_now
 from finops_cli.service.fails.deciding import DecisionRequest, find_broken_rules, read_content
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.store.decisions import Change
@@ -327,7 +328,9 @@ def test_decision_is_carried_to_a_later_job(desk: tuple[Server, str]) -> None:
 def test_four_eyes_wait_for_another_person(
     tmp_path: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """With --four-eyes an override is a proposal until another person accepts it."""
+    """With --four-eyes an override is a proposal until another person accepts it; a second token
+    of its author is not another person.
+    """
     server = start(tmp_path, "--guard", "off", "--four-eyes")
     ticked = {"tier": "LOW", "reason": "paid", "acknowledge": OF_TIER}
     with server.client("operator") as client:
@@ -338,6 +341,15 @@ def test_four_eyes_wait_for_another_person(
         assert "outcome" not in made["state"]
         own = decide(client, row["id"], kind="accept", of=made["decision"]["n"])
         assert own.status_code == 409
+        further = new_owner("fop_further", "nightly", "analyst", utc_now(), 1, "Operator")
+        with (server.data.parent / "tokens.toml").open("a") as tokens:
+            tokens.write(token_entry(further))
+        with server.client(Authorization="Bearer fop_further") as same:
+            own = decide(same, row["id"], kind="accept", of=made["decision"]["n"])
+            assert (own.status_code, own.json()["type"]) == (409, "/problems/proposal")
+            page = same.get(f"/fails/{row['id']}", headers={"Accept": "text/html"}).text
+            assert "another person must accept it" in page
+            assert "Accept the proposal" not in page
         assert [each["id"] for each in fails(client, decided="proposed")] == [row["id"]]
     with server.client("analyst") as other:
         done = decide(other, row["id"], kind="accept", of=made["decision"]["n"])

@@ -88,6 +88,7 @@ def new(
         kind=kind,
         at=NOW,
         by=by.who,
+        person=by.person,
         role=by.role,
         request_id=by.request_id,
         key="k",
@@ -344,6 +345,15 @@ def test_proposal_stands_when_another_person_accepts(db: Connection) -> None:
         decide(db, new("accept", BEN, of=made.n))
 
 
+def test_person_with_two_tokens_is_one_person(db: Connection) -> None:
+    """A further token of the author accepts nothing, however its person is written."""
+    author, second = ANNA._replace(person="Anna  Bell"), BEN._replace(person="anna bell")
+    made, _, _ = decide(db, new("override", author, proposal=True, **OVERRIDE))
+    with pytest.raises(NoProposal, match="your own"):
+        decide(db, new("accept", second, of=made.n))
+    assert decide(db, new("accept", BEN, of=made.n))[2].outcome == "overridden"
+
+
 def test_declined_proposal_changes_nothing(db: Connection) -> None:
     """A proposal that somebody declined does not stand."""
     made, _, _ = decide(db, new("override", proposal=True, **OVERRIDE))
@@ -367,9 +377,7 @@ def test_deleted_decision_gives_way_to_the_earlier(db: Connection) -> None:
 
 
 def test_request_with_a_key_is_done_once(db: Connection) -> None:
-    """The same key gives the kept answer; another content under it is refused; a day later the
-    key is free.
-    """
+    """The same key gives the kept answer; other content is refused; a day later the key is free."""
     done: list[int] = []
 
     def work(connection: Connection) -> KeptAnswer:

@@ -54,6 +54,17 @@ def test_file_holds_no_token(tmp_path: Path) -> None:
     assert digest_of(token) in entry
 
 
+def test_person_of_a_token_is_in_its_entry(tmp_path: Path) -> None:
+    """A file keeps who holds a token, and one without a person stays as it was."""
+    owners = [new_owner("a", "anna", "analyst", NOW, 1),
+              new_owner("b", "anna-2", "analyst", NOW, 1, 'Anna "A" Bell')]  # fmt: skip
+    text = "".join(map(token_entry, owners))
+    assert read_owners(token_file(tmp_path / "t.toml", text)) == owners
+    assert text.count("person") == 1
+    with pytest.raises(UsageError, match=r"--person '  ': not a name"):
+        new_owner("c", "ben", "analyst", NOW, 1, "  ")
+
+
 def test_changed_file_is_read_again(tmp_path: Path) -> None:
     """A token that is taken out of the file is not accepted any more."""
     first, second = make_token(), make_token()

@@ -78,7 +78,9 @@ def list_owners(connection: Connection) -> list[TokenOwner]:
 def _owner_of(row: Row) -> TokenOwner:
     role = next(each for each in ROLES if each == row["role"])
     expires = None if row["expires"] is None else datetime.fromisoformat(row["expires"])
-    return TokenOwner(name=row["name"], role=role, sha256=row["sha256"], expires=expires)
+    return TokenOwner(
+        name=row["name"], role=role, sha256=row["sha256"], expires=expires, person=row["person"]
+    )
 
 
 def add_owner(connection: Connection, owner: TokenOwner, actor: Actor, at: datetime) -> None:
@@ -147,7 +149,10 @@ def _find_like(connection: Connection, name: str) -> TokenOwner | None:
 def _insert(connection: Connection, owner: TokenOwner, actor: Actor, at: datetime) -> None:
     expires = None if owner.expires is None else owner.expires.isoformat()
     connection.execute(
-        "INSERT INTO tokens VALUES (?, ?, ?, ?, ?)",
-        (owner.name, owner.role, owner.sha256, expires, at.isoformat()),
+        "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)",
+        (owner.name, owner.role, owner.sha256, expires, at.isoformat(), owner.person),
     )
-    append(connection, at, actor, "add-token", owner.name, {"role": owner.role})
+    details: dict[str, str] = {"role": owner.role}
+    if owner.person is not None:
+        details["person"] = owner.person
+    append(connection, at, actor, "add-token", owner.name, details)

@@ -47,6 +47,8 @@ class TokenOwner:
     sha256: str
     """SHA-256 of the token, in hexadecimal."""
     expires: datetime | None = None
+    person: str | None = None
+    """The person who holds the token; None: the name is the person."""
 
     def is_valid(self, now: datetime) -> bool:
         """Return true if the token has not expired."""
@@ -63,18 +65,27 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def new_owner(token: str, name: str, role: Role, now: datetime, days: int | None) -> TokenOwner:
+def new_owner(
+    token: str,
+    name: str,
+    role: Role,
+    now: datetime,
+    days: int | None,
+    person: str | None = None,
+) -> TokenOwner:
     """Return the owner of a new token; `days` None: it does not expire.
 
     Raises UsageError for a name that cannot be shown in a line.
     """
-    if not is_name(name):
-        raise UsageError(
-            f"--name {name!r}: not a name. Expected visible characters in one line, such as anna.",
-            "give the name of a person or a program",
-        )
+    for option, given in (("--name", name), ("--person", person)):
+        if given is not None and not is_name(given):
+            raise UsageError(
+                f"{option} {given!r}: not a name. Expected visible characters in one line, such as"
+                " anna.",
+                "give the name of a person or a program",
+            )
     expires = None if days is None else (now + timedelta(days=days)).replace(microsecond=0)
-    return TokenOwner(name=name, role=role, sha256=digest_of(token), expires=expires)
+    return TokenOwner(name=name, role=role, sha256=digest_of(token), expires=expires, person=person)
 
 
 def is_name(name: str) -> bool:
@@ -89,12 +100,18 @@ def name_key(name: str) -> str:
 
 def token_entry(owner: TokenOwner) -> str:
     """Return the lines of a token file for the token of `owner`."""
-    name = json.dumps(owner.name, ensure_ascii=False)  # TOML escapes these characters likewise
-    lines = ["[[token]]", f"name = {name}", f'role = "{owner.role}"']
+    lines = ["[[token]]", f"name = {_quote(owner.name)}"]
+    if owner.person is not None:
+        lines.append(f"person = {_quote(owner.person)}")
+    lines.append(f'role = "{owner.role}"')
     lines.append(f'sha256 = "{owner.sha256}"')
     if owner.expires is not None:
         lines.append(f"expires = {owner.expires.isoformat()}")
     return "\n".join(lines) + "\n"
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # TOML escapes these characters likewise
 
 
 class TokenFile:
@@ -195,12 +212,15 @@ def _read_owner(path: Path, number: int, row: Any) -> TokenOwner:
             "make the entry with `finops token new`",
         )
 
-    unknown = sorted(set(fields) - {"name", "role", "sha256", "expires"})
+    unknown = sorted(set(fields) - {"name", "person", "role", "sha256", "expires"})
     if unknown:
-        raise fault(unknown[0], "name, role, sha256, expires and no other field")
+        raise fault(unknown[0], "name, person, role, sha256, expires and no other field")
     name, role, sha256 = fields.get("name"), fields.get("role"), fields.get("sha256")
     if not isinstance(name, str) or not is_name(name):
         raise fault("name", "a text of visible characters in one line")
+    person = fields.get("person")
+    if person is not None and not (isinstance(person, str) and is_name(person)):
+        raise fault("person", "a text of visible characters in one line, or no such field")
     if role not in ROLES:
         raise fault("role", ", ".join(ROLES))
     if not isinstance(sha256, str) or not _DIGEST.fullmatch(sha256):
@@ -208,4 +228,4 @@ def _read_owner(path: Path, number: int, row: Any) -> TokenOwner:
     expires = fields.get("expires")
     if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):
         raise fault("expires", "a moment with its offset, such as 2027-01-31T00:00:00Z")
-    return TokenOwner(name=name, role=role, sha256=sha256, expires=expires)
+    return TokenOwner(name=name, role=role, sha256=sha256, expires=expires, person=person)

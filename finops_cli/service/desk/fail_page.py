@@ -36,6 +36,7 @@ from finops_cli.service.store.audit import append
 from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import (
     Decision,
+    is_same_person,
     list_assignees,
     list_decisions,
     read_state,
@@ -168,7 +169,7 @@ class FailPages:
             problem=problem,
             broken=[replace(each, message=clean(each.message)) for each in broken],
             proposals=[
-                Proposal(each, each.by == facts.name)
+                Proposal(each, is_same_person(each.person or each.by, facts.person or facts.name))
                 for each in page.source.decisions
                 if each.standing == "proposed"
             ],

@@ -50,7 +50,7 @@ class AccessDoor:
                 owner, facts.session = await self._access.owner_of_cookie(HTTPConnection(scope))
             else:
                 owner = await self._access.owner_of_token(token, address_of(scope))
-            facts.name, facts.role = owner.name, owner.role
+            facts.name, facts.role, facts.person = owner.name, owner.role, owner.person
         await self._app(scope, receive, send)
 
 

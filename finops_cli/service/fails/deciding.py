@@ -127,6 +127,7 @@ def make_decision(
         kind=asked.kind,
         at=at,
         by=actor.who,
+        person=actor.person,
         role=actor.role,
         request_id=actor.request_id,
         key=row.key,

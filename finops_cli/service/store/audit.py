@@ -43,6 +43,8 @@ class Actor(NamedTuple):
     who: str
     role: str
     request_id: str
+    person: str | None = None
+    """The person who holds the token; None: `who` is the person."""
 
 
 class BrokenChain(NamedTuple):

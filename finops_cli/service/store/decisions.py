@@ -53,6 +53,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     job: str
     """The job whose line was looked at."""
     content: Content
+    person: str | None = None
+    """The person who holds the token; null: `by` is the person."""
 
 
 class State(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,6 +101,7 @@ class NewDecision(Struct, frozen=True, kw_only=True):
     kind: Kind
     at: str
     by: str
+    person: str | None = None
     role: str
     request_id: str
     key: str
@@ -129,10 +132,11 @@ def decide(connection: Connection, new: NewDecision) -> tuple[Decision, State, S
     ).fetchone()
     n = max(int(last), before.version) + 1
     connection.execute(
-        "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(new.key, n, new.job, new.line, new.fail_id, new.at, new.by, new.role, new.kind),
             *(new.is_proposal, msgspec.json.encode(new.content).decode(), new.request_id),
+            new.person,
         ),
     )
     decisions = list_decisions(connection, new.key)
@@ -173,6 +177,7 @@ def list_decisions(connection: Connection, key: str, up_to: int = _NEWEST) -> li
             role=row["role"],
             job=row["job"],
             content=contents[row["n"]],
+            person=row["person"],
         )
         for row in rows
     ]
@@ -261,10 +266,17 @@ def _refuse_wrong_proposal(earlier: Sequence[Decision], new: NewDecision) -> Non
     """Raise NoProposal unless another person made the proposal, and nobody answered it yet."""
     for each in earlier:
         if each.n == new.content.of and each.standing == "proposed":
-            if each.by == new.by and new.kind == "accept":
+            if new.kind == "accept" and is_same_person(
+                each.person or each.by, new.person or new.by
+            ):
                 raise NoProposal(f"decision {each.n} is your own; another person must accept it")
             return
     raise NoProposal(f"decision {new.content.of} is not an override that waits for an answer")
+
+
+def is_same_person(one: str, other: str) -> bool:
+    """Return true for names that differ by case or blanks at most."""
+    return one.casefold().split() == other.casefold().split()
 
 
 def _keep_state(

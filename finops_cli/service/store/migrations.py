@@ -228,6 +228,12 @@ CREATE TABLE tokens (
 """
 """The tokens of services that share a database; with SQLite they are in a file."""
 
+_PERSONS = """
+ALTER TABLE tokens ADD COLUMN person TEXT;
+ALTER TABLE decisions ADD COLUMN person TEXT
+"""
+"""The person behind a name, where it is another; for overrides that wait for a second person."""
+
 MIGRATIONS = (
     Migration(_AUDIT, sqlite=_SQLITE_GUARDS_AUDIT, postgres=_POSTGRES_GUARDS_AUDIT),
     Migration(_WORK),
@@ -235,5 +241,6 @@ MIGRATIONS = (
     Migration(_DESK),
     Migration(_CHANGED),
     Migration(_TOKENS),
+    Migration(_PERSONS),
 )
 """Step N brings a database of version N-1 to version N."""

@@ -31,7 +31,7 @@ from tests.support.program import call_finops
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
 ROOT_USER = Actor("root", "", "")
 ANNA = new_owner("fop_anna", "anna", "analyst", NOW, 90)
-BEN = new_owner("fop_ben", "ben", "reader", NOW, None)
+BEN = new_owner("fop_ben", "ben", "reader", NOW, None, "Ben Ode")
 
 
 @pytest.fixture
