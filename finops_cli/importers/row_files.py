@@ -1,7 +1,8 @@
 """Files of facts beside a blotter: each row as the file has it, or its problems.
 
 A file is JSON Lines where it begins with a brace, an Excel workbook where it begins as one, else
-CSV with a header. The first row of a sheet is its header too.
+CSV with a header, which shows by the names of its columns what stands between two cells. The first
+row of a sheet is its header too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from finops_cli.errors import UsageError
 from finops_cli.files.csv_rows import csv_rows
 from finops_cli.files.jsonl import lines_of
 from finops_cli.files.recognise import FileKind, recognise
+from finops_cli.files.text_layout import DELIMITERS
 from finops_cli.importers.tables.cell_text import write_cell
 from finops_cli.importers.tables.table import CellFault, TableRow
 from finops_cli.importers.tables.xlsx_table import open_workbook
@@ -121,9 +123,11 @@ def _csv_rows(
     columns: dict[str, Column],
     required: tuple[tuple[str, ...], ...],
 ) -> Iterator[GivenRow]:
+    delimiter = _find_delimiter(file.readline(limits.LINE_BYTES), columns)
+    file.seek(0)
     text = TextIOWrapper(file, "utf-8-sig", "replace", newline="")
     try:
-        rows = csv_rows(text, ",")
+        rows = csv_rows(text, delimiter)
         header = next(rows, None)
         names = [] if header is None else [name.strip().casefold() for name in header.cells]
         _check_header(path, names, columns, required)
@@ -136,6 +140,20 @@ def _csv_rows(
                 yield _csv_row(row.line, dict(texts), columns)
     finally:
         text.detach()  # the caller closes the file
+
+
+def _find_delimiter(header: bytes, columns: dict[str, Column]) -> str | None:
+    """Return what separates most names of columns in a header; None where it names none of them.
+
+    A first line `sep=;` names none: then the next line is the header.
+    """
+    text = header.decode("utf-8-sig", "replace").casefold()
+    known = {
+        delimiter: sum(cell.strip(' "\r\n') in columns for cell in text.split(delimiter))
+        for delimiter in DELIMITERS
+    }
+    best = max(known, key=lambda each: known[each])
+    return best if known[best] else None
 
 
 def _sheet_rows(
@@ -209,7 +227,7 @@ def _check_header(
     required: tuple[tuple[str, ...], ...],
 ) -> None:
     """Raise UsageError for a header with an unknown, repeated or missing column."""
-    accepted = f"the columns {', '.join(columns)}, separated by commas"
+    accepted = f"the columns {', '.join(columns)}, separated by commas or semicolons"
     cure = f"write the names of the columns into the first line of {path}"
     for name in names:
         shown = name[: limits.SHOWN_CHARS]

@@ -210,6 +210,23 @@ def test_inventory_is_no_list_of_fails(desk: Server) -> None:
 
 
 @slow
+@pytest.mark.parametrize("first", ["", "sep=;\n"])
+def test_inventory_with_semicolons_is_used(desk: Server, first: str) -> None:
+    """An inventory as Excel saves it in Europe is recognised, and the job reads its shares."""
+    inventory = f"{first}cusip;kind;qty\n594918104;BOX;8000\n".encode()
+    name = f"box{len(first)}.csv"
+    with sign_in(desk, "operator") as browser:
+        page = browser.get(send(browser, inventory, name).headers["location"]).text
+        assert "This is an inventory" in page
+        place = send(browser, MONDAY).headers["location"]
+        offered = re.search(rf'value="([^"]*)">{name}</option>', browser.get(place).text)
+        assert offered is not None
+        job = start_job(browser, place, inventory=offered[1]).headers["location"]
+        page = finish(browser, job)
+        assert f"Inventory: {name}." in page
+
+
+@slow
 def test_proof_of_a_shared_box_is_offered_with_its_job(desk: Server) -> None:
     """The tick of the form makes the certificate, and the page of the job has it."""
     fails = (ROOT / "examples/book/fails.jsonl").read_bytes()

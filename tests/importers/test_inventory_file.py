@@ -157,6 +157,34 @@ def write_workbook(path: Path, *rows: Sequence[Any]) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"cusip;kind;qty;usd\n{MSFT};BOX;8,000;\n{MSFT};PRICE;;418.75\n",
+        f"sep=;\ncusip;kind;qty;usd\n{MSFT};BOX;8000;\n{MSFT};PRICE;;418.75\n",
+        f'\ufeff"cusip";"kind";"qty";"usd"\r\n{MSFT};BOX;8000;\r\n{MSFT};PRICE;;"418.75"\r\n',
+        f"Cusip\tKind\tQty\tUSD\n{MSFT}\tBOX\t8000\t\n{MSFT}\tPRICE\t\t418.75\n",
+    ],
+)
+def test_header_shows_what_stands_between_cells(tmp_path: Path, text: str) -> None:
+    """A table that Excel saved with semicolons or tabs is read as one with commas."""
+    with opened(tmp_path / "i.csv", text) as file:
+        pool = file.find(MSFT)
+        assert isinstance(pool, Pool)
+        assert pool.inventory["box_qty"] == 8000
+        assert file.kinds == {"BOX", "PRICE"}
+
+
+def test_comma_for_decimals_is_refused(tmp_path: Path) -> None:
+    """A file with semicolons may have decimal commas: they are named, never taken for thousands."""
+    text = f"cusip;kind;qty;usd\n{MSFT};PRICE;;418,75\n{AAPL};BOX;5.000;\n"
+    with opened(tmp_path / "i.csv", text) as file:
+        for cusip, value in ((MSFT, "418,75"), (AAPL, "5.000")):
+            problem = file.find(cusip)
+            assert isinstance(problem, Problem)
+            assert value in problem.message
+
+
 def test_workbook_reads_as_its_csv(tmp_path: Path) -> None:
     """Numbers of cells are numbers, empty cells leave their field out, and the header may have
     capitals, in a CSV file too.

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from finops_cli.domain.inventory_lines import InventoryLine
 from finops_cli.files.recognise import FileKind, Recognised, open_content
+from finops_cli.files.text_layout import declared_delimiter
 
 FactFile = Literal["inventory", "counterparty_history"]
 _INVENTORY = frozenset(InventoryLine.__struct_fields__)
@@ -39,5 +40,7 @@ def recognise_fact_table(recognised: Recognised) -> FactFile | None:
         return None
     with open_content(recognised) as file:
         header = file.readline(_HEADER_BYTES).decode(layout.encoding, errors="replace")
+        if declared_delimiter(header.removeprefix("\N{BYTE ORDER MARK}")) is not None:
+            header = file.readline(_HEADER_BYTES).decode(layout.encoding, errors="replace")
     cells = header.strip().removeprefix("\N{BYTE ORDER MARK}").split(layout.delimiter)
     return name_fact_file([cell.strip(' "').casefold() for cell in cells])
