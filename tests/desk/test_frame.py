@@ -46,6 +46,17 @@ def test_templates_have_nothing_that_the_policy_forbids() -> None:
         assert text.count("|safe") == (path.name == "_macros.html"), path.name
 
 
+def test_characters_that_turn_a_line_are_written_out() -> None:
+    """A name with a right-to-left mark, or with NUL, cannot read as another name; other scripts,
+    emoji, line breaks and drawings stay as they are.
+    """
+    page = environment().from_string("{{ name }}|{{ '<b>'|safe }}")
+    turned = page.render(name="gpj\u202efdp.\u2066x\0<i>")
+    assert turned == "gpj\\u202efdp.\\u2066x\\x00&lt;i&gt;|<b>"
+    plain = "שלום\r\n\tعمر \U0001f468\u200d\U0001f469"
+    assert page.render(name=plain) == f"{plain}|<b>"
+
+
 def test_each_template_compiles() -> None:
     """Each template can be read."""
     for path in TEMPLATES.iterdir():

@@ -23,6 +23,29 @@ def test_browser_without_a_session_is_sent_to_the_form(desk: Server) -> None:
         assert browser.get("/", headers={"Accept": "*/*"}).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("sent_to", "page"),
+    [
+        ("/fails/job-1.1/decide", "/fails/job-1.1"),
+        ("/fails/job-1.1/decisions/2/delete", "/fails/job-1.1"),
+        ("/fails/selected", "/fails"),
+        ("/views/delete", "/fails"),
+        ("/upload", "/upload"),
+        ("/jobs/job-1/cancel", "/jobs/job-1"),
+        ("/sign-out", "/"),
+    ],
+)
+def test_form_without_a_session_says_that_it_is_lost(desk: Server, sent_to: str, page: str) -> None:
+    """A form whose session has ended stores nothing: the way in says so, and leads back."""
+    with open_browser(desk) as browser:
+        answer = browser.post(sent_to, data={"kind": "comment", "comment": "call DTC"})
+        assert answer.status_code == 303
+        assert answer.headers["location"] == f"/sign-in?next={page}&said=not-stored"
+        text = browser.get(answer.headers["location"]).text
+        assert "what you sent was not stored" in text
+        assert f'name="next" value="{page}"' in text
+
+
 def test_form_begins_a_session(desk: Server) -> None:
     """The right token gives a cookie that scripts and other sites do not get."""
     with open_browser(desk) as browser:
@@ -136,6 +159,16 @@ def test_error_is_a_page_for_a_browser(analyst: httpx.Client) -> None:
     assert "<script>" not in answer.text.replace("<script src", "")
     as_program = analyst.get("/nothing", headers={"Accept": "application/json"})
     assert as_program.headers["content-type"] == "application/problem+json"
+
+
+def test_error_page_speaks_plainly(analyst: httpx.Client) -> None:
+    """The page of an error has a heading in plain words, and leads to what it means."""
+    answer = analyst.post("/fails/selected", data={"do": "accept", "back": "/fails"})
+    assert answer.status_code == 422
+    assert "<h1>A value is not accepted</h1>" in answer.text
+    assert "The selection is 0 fails" in answer.text
+    assert 'href="/problems/wrong-value"' in answer.text
+    assert analyst.get("/problems/wrong-value").status_code == 200
 
 
 def test_today_counts_monday(analyst: httpx.Client) -> None:

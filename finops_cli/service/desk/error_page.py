@@ -9,12 +9,16 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 
 from finops_cli.service.desk.forms import local_path
+from finops_cli.service.desk.reference.problem_texts import PROBLEMS
 from finops_cli.service.desk.rendering import render
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.requests import facts_of
 
 _PROGRAM_PATHS = ("/v1/", "/metrics", "/openapi.json", "/healthz", "/readyz")
 SIGN_IN = "/sign-in"
+_FOLDERS = ("fails", "upload", "jobs")
+"""The forms below these stand on the page of one fail, file or job."""
+_PAGES = {"fails": "/fails", "views": "/fails", "upload": "/upload", "monitor": "/monitor"}
 
 
 def wants_page(connection: HTTPConnection) -> bool:
@@ -30,9 +34,18 @@ def answer_error(connection: HTTPConnection, error: ServiceError) -> Response:
     if error.status == HTTPStatus.UNAUTHORIZED and connection.url.path != SIGN_IN:
         return _ask_for_token(connection)
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
-    answer = render(connection, "error.html", status=int(error.status), error=error)
+    known = PROBLEMS.get(error.name)
+    answer = render(connection, "error.html", status=int(error.status), error=error, known=known)
     answer.headers.update(error.headers | headers)
     return answer
+
+
+def _page_of_form(path: str) -> str:
+    """Return the page that a form stands on, by the path that it is sent to."""
+    folder, _, rest = path.removeprefix("/").partition("/")
+    if folder in _FOLDERS and "/" in rest:
+        return f"/{folder}/{rest.partition('/')[0]}"
+    return _PAGES.get(folder, "/")
 
 
 def _ask_for_token(connection: HTTPConnection) -> Response:
@@ -42,8 +55,9 @@ def _ask_for_token(connection: HTTPConnection) -> Response:
     that asks again by itself: that second request is our own, and has the cookie.
     """
     here = connection.url.path + (f"?{connection.url.query}" if connection.url.query else "")
-    here = local_path(here if connection.scope["method"] == "GET" else "/")
-    target = f"{SIGN_IN}?next={quote(here, safe='/')}"
+    is_form = connection.scope["method"] not in ("GET", "HEAD")
+    here = local_path(_page_of_form(connection.url.path) if is_form else here)
+    target = f"{SIGN_IN}?next={quote(here, safe='/')}" + ("&said=not-stored" if is_form else "")
     if connection.headers.get("hx-request") == "true":
         return Response(status_code=401, headers={"HX-Redirect": target})
     if connection.headers.get("sec-fetch-site") == "cross-site":

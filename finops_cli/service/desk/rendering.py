@@ -5,6 +5,7 @@ The one exception is `render_svg` of `_macros.html`, for drawings that our own c
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,8 +26,16 @@ THEME_COOKIE = "finops-theme"
 KEYS_COOKIE = "finops-keys"
 THEMES = ("light", "dark")
 """The values of the switch; without one the page follows the system."""
+_STEERING = re.compile(
+    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Characters that nobody sees and that change what others see: one of them can turn the rest of a
+line around, so that a name reads as another one.
+"""
 NOTICES = {
     "signed-out": "You are signed out.",
+    "not-stored": "Your session had ended, so what you sent was not stored. Sign in, and send it"
+    " again.",
     "assigned": "The fails are assigned.",
     "accepted": "The answers of the selected fails are accepted.",
     "decided-accept": "The answer is accepted.",
@@ -99,6 +108,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        finalize=show_steering,
     )
     made.filters.update(
         label=wording.write_label,
@@ -119,6 +129,13 @@ def environment() -> Environment:
         tier_levels=wording.TIER_LEVELS,
     )
     return made
+
+
+def show_steering(value: Any) -> Any:
+    """Return a value for a page: a text with its steering characters written out, as `\\u202e`."""
+    if type(value) is not str or value.isprintable():
+        return value
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], value)
 
 
 def list_navigation(facts: RequestFacts, state: DeskState | None) -> list[NavigationEntry]:

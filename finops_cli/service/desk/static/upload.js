@@ -25,7 +25,7 @@ function send(file) {
   request.upload.addEventListener("progress", (event) => {
     const share = event.lengthComputable ? Math.floor((100 * event.loaded) / event.total) : 0;
     bar.value = share;
-    said.textContent = share < 100 ? `${share} % sent` : "Sent. Personal data is masked now.";
+    said.textContent = share < 100 ? `${share} % sent` : form.dataset.sent;
   });
   request.addEventListener("load", () => {
     let answer = {};
