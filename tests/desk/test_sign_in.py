@@ -42,7 +42,7 @@ def test_form_without_a_session_says_that_it_is_lost(desk: Server, sent_to: str,
         assert answer.status_code == 303
         assert answer.headers["location"] == f"/sign-in?next={page}&said=not-stored"
         text = browser.get(answer.headers["location"]).text
-        assert "what you sent was not stored" in text
+        assert '<p class="banner warn" role="status">Your session had ended, so what' in text
         assert f'name="next" value="{page}"' in text
 
 

@@ -51,6 +51,8 @@ NOTICES = {
     "view-deleted": "The view is deleted.",
 }
 """The notices of the parameter `said` of a page, after a form was processed."""
+_WARNINGS = frozenset({"not-stored"})
+"""The notices that something did not happen."""
 
 
 class NavigationEntry(NamedTuple):
@@ -152,6 +154,7 @@ def _shared_values(request: HTTPConnection) -> dict[str, Any]:
     state: DeskState | None = None if app is None else app.state.desk
     theme = request.cookies.get(THEME_COOKIE)
     query = request.url.query
+    said = request.query_params.get("said", "")
     return {
         "me": facts,
         "navigation": list_navigation(facts, state),
@@ -160,5 +163,6 @@ def _shared_values(request: HTTPConnection) -> dict[str, Any]:
         "theme": theme if theme in THEMES else "auto",
         "keys_off": request.cookies.get(KEYS_COOKIE) == "off",
         "is_unguarded": state is not None and not state.has_guard,
-        "notice": NOTICES.get(request.query_params.get("said", "")),
+        "notice": NOTICES.get(said),
+        "is_warning": said in _WARNINGS,
     }
