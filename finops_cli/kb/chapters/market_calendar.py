@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from calendar import monthrange
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
 
 from finops_cli.kb.compiler import Compiler, entry_fault, parse_date
 
+_DAYS_OF_WEEK = 7
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 _FIXED = re.compile(r"(0[1-9]|1[0-2])-([0-2][0-9]|3[01])")
 _FLOATING = re.compile(rf"(0[1-9]|1[0-2]) ({'|'.join(_WEEKDAYS)}) (-1|[1-4])")
@@ -106,15 +108,11 @@ class CalendarRules:
 def _place(holiday: YearlyDay, year: int) -> date:
     if isinstance(holiday, FixedDay):
         return date(year, holiday.month, holiday.day)
-    days = [day for day in _days_of_month(year, holiday.month) if day.weekday() == holiday.weekday]
-    return days[holiday.nth if holiday.nth < 0 else holiday.nth - 1]
-
-
-def _days_of_month(year: int, month: int) -> Iterator[date]:
-    day = date(year, month, 1)
-    while day.month == month:
-        yield day
-        day += timedelta(1)
+    last = monthrange(year, holiday.month)[1]
+    first = 1 + (holiday.weekday - date(year, holiday.month, 1).weekday()) % _DAYS_OF_WEEK
+    days = range(first, last + 1, _DAYS_OF_WEEK)
+    place = holiday.nth if holiday.nth < 0 else holiday.nth - 1
+    return date(year, holiday.month, days[place])
 
 
 def _observe(day: date, saturday_moves: bool) -> date | None:
