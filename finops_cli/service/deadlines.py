@@ -89,6 +89,13 @@ class JoinedWrites(asyncio.Transport):
         self._transport.close()
 
 
+class _NoTrailers(list[tuple[bytes, bytes]]):
+    """Keeps nothing: the doors have read the head, and a client may send trailers without end."""
+
+    def append(self, header: tuple[bytes, bytes], /) -> None:
+        """Forget a trailer."""
+
+
 class DeadlineProtocol(HttpToolsProtocol):
     """A connection whose head and body must come in time, and whose answers must be read."""
 
@@ -119,10 +126,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         if not self._is_reading:
             self._begin(is_head=True)
         self._received += len(data)
+        self._bodiless += len(data)
         if not self._is_head and self.cycle.response_complete:
             self._forget(len(data))
         super().data_received(data)
-        if self._is_head and self._received > self.settings.limits["head_bytes"]:
+        if self._is_reading and self._bodiless > self.settings.limits["head_bytes"]:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -139,8 +147,12 @@ class DeadlineProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._joined.holds_next = True
         super().on_headers_complete()
-        self.headers = []  # of the trailers: they are not what the doors have read
+        self.headers = _NoTrailers()
         self._begin(is_head=False)
+
+    def on_body(self, body: bytes) -> None:
+        self._bodiless = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -169,7 +181,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Begin to time a head or a body."""
         self._is_reading = True
         self._is_head = is_head
-        self._received = self._forgotten = 0
+        self._received = self._forgotten = self._bodiless = 0
         self._since = self.loop.time()
 
     def _look(self) -> None:

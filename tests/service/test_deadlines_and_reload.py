@@ -8,7 +8,7 @@ import socket
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -263,6 +263,40 @@ def test_slow_body_behind_its_answer_ends_at_once() -> None:
             return still_open
 
     assert asyncio.run(talk()) == 0
+
+
+@pytest.mark.parametrize(
+    ("begin", "part"),
+    [
+        (b"0\r\n", b"a: b\r\n" * 10_000),
+        (b"0\r\na: ", b"b" * 60_000),
+        (b"1;", b"c" * 60_000),
+    ],
+    ids=["trailers", "a trailer", "a chunk extension"],
+)
+def test_bytes_without_a_body_have_an_end(begin: bytes, part: bytes) -> None:
+    """Trailers and extensions of chunks are bounded as a head is: they would fill the memory."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    async def talk() -> int:
+        sent = 0
+        async with connected(app) as (reader, writer, _):
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            writer.write(b"2\r\n{}\r\n" + begin)
+            ended = asyncio.create_task(reader.read())
+            with suppress(ConnectionError):
+                while sent < 32 * 1024 * 1024 and not ended.done():
+                    writer.write(part)
+                    sent += len(part)
+                    await writer.drain()
+            await asyncio.gather(ended, return_exceptions=True)
+            writer.transport.abort()
+        return sent
+
+    assert asyncio.run(asyncio.wait_for(talk(), 300)) < 32 * 1024 * 1024
 
 
 def test_engine_has_no_model_to_reload() -> None:
