@@ -11,6 +11,7 @@ import typer
 
 from finops_cli.commands.run_options import ModelOptions, RunOptions
 from finops_cli.commands.run_summary import wrap_label
+from finops_cli.commands.run_view import FORMS_OF_LINES
 from finops_cli.errors import UsageError
 from finops_cli.models.backends import AUTO
 
@@ -104,10 +105,13 @@ def name_backend(
     return run
 
 
-def check_cluster(options: ClusterOptions | None, config: RunConfig, tone: str | None) -> None:
+def check_cluster(
+    options: ClusterOptions | None, config: RunConfig, tone: str | None, form: str
+) -> None:
     """Raise UsageError or MissingPiece where a run cannot go over several machines as asked.
 
-    `tone` is the backend that reads the tone of notes; None without one.
+    `tone` is the backend that reads the tone of notes; None without one. `form` is the format of
+    the output.
     """
     if options is None:
         return
@@ -119,6 +123,12 @@ def check_cluster(options: ClusterOptions | None, config: RunConfig, tone: str |
             raise UsageError(
                 f"--sentiment {tone}: only the baseline runs with --executor ray",
                 "give --sentiment baseline",
+            )
+        if form not in FORMS_OF_LINES:
+            raise UsageError(
+                f"--executor ray keeps lines of JSON, and the format of the output is {form}."
+                f" Expected {' or '.join(FORMS_OF_LINES)}.",
+                "give -o OUT.jsonl, then write the list with `finops list OUT.jsonl`",
             )
         refuse_unusable(config)
 

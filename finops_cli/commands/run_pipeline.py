@@ -90,7 +90,8 @@ def run_command(
         config = run_config(context, command, options, models, clock=moment, given=given)
         refuse_impossible(config)
         refuse_stats(options.stats_json, config)
-        check_cluster(cluster, config, tone_of(models))
+        form = choose_format(options, has_files=command != "resolve")
+        check_cluster(cluster, config, tone_of(models), form)
         view = stack.enter_context(open_view(options, kb_dir_of(context), command))
         result = run_pipeline(
             context,

@@ -106,7 +106,7 @@ def open_view(options: RunOptions, kb_dir: Path, command: Command) -> Iterator[R
     """
     has_facts = command != "resolve"  # a plan alone names neither security nor tier
     format_ = choose_format(options, has_files=has_facts)
-    if format_ in _OF_LINES:
+    if format_ in FORMS_OF_LINES:
         yield None
         return
     _refuse_impossible(format_, options)
@@ -122,7 +122,8 @@ def open_view(options: RunOptions, kb_dir: Path, command: Command) -> Iterator[R
         )
 
 
-_OF_LINES = ("jsonl", "parquet")
+FORMS_OF_LINES = ("jsonl", "parquet")
+"""The formats that have a line for each record, and no list for a person."""
 
 
 def choose_format(options: RunOptions, *, has_files: bool) -> str:

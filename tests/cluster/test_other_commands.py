@@ -67,6 +67,8 @@ def test_finished_run_is_resumed_without_ray(
         (("-o", "OUT", "--ray", "8.8.8.8:6379"), b"public"),
         (("-o", "OUT", "--sentiment", "ollama"), b"only the baseline runs with --executor ray"),
         (("-o", "OUT", "--gpus-per-model", "3"), b"--gpus-per-model"),
+        (("-o", "OUT", "--format", "csv"), b"the format of the output is csv"),
+        (("-o", "out.xlsx"), b"the format of the output is xlsx"),
     ],
 )
 def test_unusable_call_is_refused_before_anything_starts(
