@@ -84,6 +84,29 @@ def test_scroll_bar_is_dragged_to_any_row(visit: Visit, long_queue: Server) -> N
     api.expect(page.locator("#rows input[name=fail]").first).to_be_checked()
 
 
+def test_back_from_a_fail_returns_to_its_row(visit: Visit, long_queue: Server) -> None:
+    """Back, and a reload, show the rows that were left, and the keys go on from there; whoever
+    opens the queue anew begins with the first row.
+    """
+    api = pytest.importorskip("playwright.sync_api")
+    page = visit(server=long_queue).page
+    page.goto("/fails")
+    page.evaluate("document.getElementById('queue-box').scrollTop = 20_000")
+    first = page.locator("#rows tr").first
+    api.expect(first).not_to_have_attribute("aria-rowindex", "2", timeout=60_000)
+    name = page.locator("#rows a.open").nth(45).inner_text()
+    page.locator("#rows a.open", has_text=name).click()
+    page.wait_for_url("**/fails/job-2.*")
+    page.go_back()
+    again = page.locator("#rows a.open", has_text=name)
+    api.expect(again).to_be_in_viewport(timeout=60_000)
+    api.expect(again).to_be_focused()
+    page.reload()
+    api.expect(again).to_be_in_viewport(timeout=60_000)
+    page.goto("/fails")
+    api.expect(page.locator("#rows tr[aria-rowindex='2']")).to_be_in_viewport()
+
+
 def test_keys_move_select_and_accept(visit: Visit, long_queue: Server) -> None:
     """`j` and `k` move, `x` selects, `/` goes to the filter, `a` accepts, Enter opens."""
     api = pytest.importorskip("playwright.sync_api")

@@ -5,6 +5,8 @@ const NEAR = 600; // pixels from an end of the list at which the next rows are a
 const REST = 80; // milliseconds that a dragged scroll bar rests before rows are asked for
 const BEFORE = 20; // rows before those that can be seen, after a jump
 
+const PLACE = `place ${window.location.pathname}${window.location.search}`;
+
 const box = document.getElementById("queue-box");
 const body = document.getElementById("rows");
 const selection = document.getElementById("selection");
@@ -209,6 +211,24 @@ function focusRow(row) {
   row?.scrollIntoView({ block: "nearest" });
 }
 
+/** Keep the place in this tab, for Back and for a reload. */
+function keepPlace() {
+  const place = { top: box.scrollTop, row: currentRow()?.id ?? "" };
+  window.sessionStorage.setItem(PLACE, JSON.stringify(place));
+}
+
+/** Go to the place that was left; whoever opens the queue anew begins with the most urgent fail. */
+async function returnToPlace(rows) {
+  const { type } = performance.getEntriesByType("navigation")[0] ?? {};
+  const kept = window.sessionStorage.getItem(PLACE);
+  if (kept === null || (type !== "back_forward" && type !== "reload")) return;
+  const { top, row } = JSON.parse(kept);
+  box.scrollTop = top;
+  await rows.jump();
+  const link = row && document.getElementById(row)?.querySelector("a.open");
+  if (link) link.focus({ preventScroll: true });
+}
+
 function countSelected() {
   const count = new FormData(selection).getAll("fail").length;
   document.getElementById("selected").textContent =
@@ -251,6 +271,7 @@ function onKey(event) {
 if (box && body) {
   const rows = new RowWindow();
   window.addEventListener("resize", () => rows.resize());
+  window.addEventListener("pagehide", keepPlace);
   document.addEventListener("keydown", onKey, { capture: true });
   if (selection) {
     document.addEventListener("change", (event) => {
@@ -258,4 +279,5 @@ if (box && body) {
     });
     countSelected();
   }
+  returnToPlace(rows);
 }
