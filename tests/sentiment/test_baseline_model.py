@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from decimal import Decimal
@@ -15,6 +16,7 @@ from finops_cli.domain.sentiment import LABELS, Label, scores_of, sentiment_of
 from finops_cli.errors import UsageError
 from finops_cli.models.sentiment.calibration import (
     calibration_error,
+    fit_general_temperature,
     fit_temperature,
     softmax,
 )
@@ -90,6 +92,37 @@ def test_temperature_of_scaled_logits_is_found(scale: float, seed: int) -> None:
     )
     if 0.06 < one < 2:  # away from the ends of the search
         assert other == pytest.approx(one * scale, rel=0.01)
+
+
+def test_temperature_has_the_smallest_log_loss() -> None:
+    """Rule: no other temperature of a fine grid has a smaller log loss, also at the two ends."""
+
+    def measure(rows: list[tuple[list[float], int]], temperature: float) -> float:
+        return -sum(math.log(softmax(logits, temperature)[right]) for logits, right in rows)
+
+    mixed = [([2.0, 0.0, 0.5], 0)] * 6 + [([1.0, 3.0, 0.0], 0)] * 3 + [([0.1, 0.0, 4.0], 2)] * 2
+    grid = [0.05 * 400 ** (step / 2000) for step in range(2001)]
+    best = min(grid, key=lambda temperature: measure(mixed, temperature))
+    assert fit_temperature(mixed) == pytest.approx(best, rel=0.004)
+    assert fit_temperature([([5.0, 0.0, 0.0], 0)]) == 0.05
+    assert fit_temperature([([5.0, 0.0, 0.0], 1)]) == 20.0
+    assert fit_temperature([]) == 1.0
+
+
+def test_temperature_of_one_faulty_group_is_not_taken() -> None:
+    """Rule: a temperature that one group alone asks for is not that of the others: it is then 1.
+    One that every group asks for is the fitted one.
+    """
+    fine = [([2.0, 0.0, 0.0], 0)] * 39 + [([2.0, 0.0, 0.0], 1)] * 6 + [([2.0, 0.0, 0.0], 2)] * 5
+    bold = [([6.0, 0.0, 0.0], 0)] * 8 + [([6.0, 0.0, 0.0], 1)] * 2
+    groups = [f"group {number % 5}" for number in range(50)]
+    one = fine + bold
+    assert fit_temperature(one) > 1.05
+    assert fit_general_temperature(one, [*groups, *["faulty"] * 10]) == 1.0
+    every = bold * 6
+    spread = [f"group {number // 10}" for number in range(60)]
+    assert fit_general_temperature(every, spread) == fit_temperature(every) > 2
+    assert fit_general_temperature([], []) == 1.0
 
 
 def test_calibration_error_compares_confidence_with_accuracy() -> None:

@@ -22,7 +22,7 @@ from finops_cli.datasets.sentiment.variations import load_classes
 from finops_cli.domain.sentiment import LABELS
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.sentiment.calibration import fit_temperature
+from finops_cli.models.sentiment.calibration import fit_general_temperature
 from finops_cli.models.sentiment.features import build_lexicon, features
 from finops_cli.models.sentiment.tfidf import Tfidf, TfidfFile, TrainingNote, is_word
 from finops_cli.training.sentiment.examples import LabelledSource
@@ -40,6 +40,9 @@ def refuse_without_sklearn() -> None:
 
 def train_tfidf(source: LabelledSource, kb: KnowledgeBase) -> TfidfFile:
     """Train on the train split, and fit the temperature on the calibration split.
+
+    The temperature is 1 where the fitted one does not suit templates that have no part in it; texts
+    of a file have no template, so each is a group of its own.
 
     Raises MissingPiece without scikit-learn, UsageError if a label or a split is missing.
     """
@@ -72,7 +75,10 @@ def train_tfidf(source: LabelledSource, kb: KnowledgeBase) -> TfidfFile:
             for place, (name, idf) in enumerate(vocabulary.idf.items())
         },
     )
-    temperature = fit_temperature(list(_logits(Tfidf(file), source.rows["calibration"])))
+    held = source.rows["calibration"]
+    temperature = fit_general_temperature(
+        list(_logits(Tfidf(file), held)), [row.template or row.text for row in held]
+    )
     return msgspec.structs.replace(file, temperature=temperature)
 
 
