@@ -234,6 +234,12 @@ ALTER TABLE decisions ADD COLUMN person TEXT
 """
 """The person behind a name, where it is another; for overrides that wait for a second person."""
 
+_CUSIPS = """
+DROP INDEX fails_by_cusip;
+CREATE INDEX fails_by_cusip ON fails (job, cusip, by_score, by_rank, fail_id, id)
+"""
+"""One character of a CUSIP takes a thirty-sixth of a queue: the index alone puts it in order."""
+
 MIGRATIONS = (
     Migration(_AUDIT, sqlite=_SQLITE_GUARDS_AUDIT, postgres=_POSTGRES_GUARDS_AUDIT),
     Migration(_WORK),
@@ -242,5 +248,6 @@ MIGRATIONS = (
     Migration(_CHANGED),
     Migration(_TOKENS),
     Migration(_PERSONS),
+    Migration(_CUSIPS),
 )
 """Step N brings a database of version N-1 to version N."""

@@ -13,7 +13,7 @@ import pytest
 from finops_cli.service.fails.queue_index import QueueIndex
 from finops_cli.service.store.database import Connection
 from finops_cli.service.store.decisions import Content, Kind, NewDecision, decide
-from finops_cli.service.store.fail_query import ORDERS, FailFilter, read_page
+from finops_cli.service.store.fail_query import ORDERS, FailFilter, Order, read_page
 from finops_cli.service.store.fails import FailRow, NewFails, Place
 from finops_cli.service.store.jobs import Job, read_job, update_job
 from finops_cli.service.store.opening import open_database
@@ -147,3 +147,18 @@ def test_no_query_of_a_jump_skips_more_than_a_step(tmp_path: Path) -> None:
             assert skipped
             assert max(skipped) < STEP
         assert len(skipped) == 1
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_beginning_of_a_cusip_reads_an_index_alone(tmp_path: Path, order: Order) -> None:
+    """A filter by the beginning of a CUSIP finds and orders its fails by an index: of the rows,
+    which are long, only those of the page are read.
+    """
+    open_database(tmp_path, None).close()
+    with closing(connect(tmp_path / DATABASE_FILE)) as db:
+        job, asked = a_long_queue(db), []
+        db.set_trace_callback(asked.append)
+        read_page(db, job.id, FailFilter(cusip="0"), order=order)
+        db.set_trace_callback(None)
+        plan = [row["detail"] for row in db.execute(f"EXPLAIN QUERY PLAN {asked[0]}")]
+    assert any("COVERING INDEX fails_by_cusip" in each for each in plan), plan
