@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -203,3 +204,37 @@ def test_slow_head_is_closed(server: Server) -> None:
         with httpx.Client(base_url=server.url) as client:
             assert client.get("/healthz").status_code == 200
         assert slow.recv(100) == b""
+
+
+def test_lists_share_the_turns_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all lists and streams in work, one batch is answered in a turn of the event loop: health
+    and single records wait for one, not for one of each.
+    """
+    from finops_cli.models.engine import Engine
+    from finops_cli.service.records import answering as module
+
+    kb = load_kb(bundled_kb_dir())
+    answering = module.Answering(kb, Engine(kb), bundled_kb_dir(), "off")
+    pipeline = answering.pipeline("run", module.AnswerOptions())
+    turn = 0
+    seen: list[int] = []
+
+    async def answer_list() -> None:
+        async for _ in answering.answer(pipeline, module.batches_of([b"{}"] * 3, 1)):
+            pass
+
+    async def answer_lists() -> None:
+        loop = asyncio.get_running_loop()
+
+        def count() -> None:
+            nonlocal turn
+            turn += 1
+            loop.call_soon(count)
+
+        count()
+        await asyncio.gather(*(answer_list() for _ in range(4)))
+
+    monkeypatch.setattr(module, "process_batch", lambda *_: seen.append(turn))
+    asyncio.run(answer_lists())
+    answering.close()
+    assert len(set(seen)) == len(seen) == 12

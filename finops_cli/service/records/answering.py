@@ -84,6 +84,8 @@ class Answering:
         lanes = backend.concurrency + self.classifier.concurrency
         self._threads = ThreadPoolExecutor(max(1, lanes), "finops-answer")
         self._pipeline = lru_cache(_KEPT_PIPELINES)(self._open_pipeline)
+        self._turn = asyncio.Lock()
+        """Held by the batch that the rules answer in this turn of the event loop."""
 
     def batch_size(self, pipeline: LinePipeline) -> int:
         """Return the lines of a batch: one where models answer, else what takes some milliseconds,
@@ -120,7 +122,7 @@ class Answering:
 
         async def take() -> None:
             async for batch in batches:
-                await waiting.put(asyncio.ensure_future(self.answer_batch(pipeline, batch)))
+                await waiting.put(asyncio.ensure_future(self._in_turn(pipeline, batch)))
             await waiting.put(None)
 
         taking = asyncio.create_task(take())
@@ -135,6 +137,16 @@ class Answering:
                 left = waiting.get_nowait()
                 if left is not None:
                     left.cancel()
+
+    async def _in_turn(self, pipeline: LinePipeline, batch: Batch) -> BatchResult:
+        """Answer a batch, and no other in the same turn of the event loop: between two of them the
+        loop serves everybody else, however many lists and streams are in work.
+        """
+        if pipeline.backend.concurrency:
+            return await self.answer_batch(pipeline, batch)
+        async with self._turn:
+            await asyncio.sleep(0)
+            return await self.answer_batch(pipeline, batch)
 
     async def answer_batch(self, pipeline: LinePipeline, batch: Batch) -> BatchResult:
         """Answer one batch, on its own; the caller rejects repeated names."""
