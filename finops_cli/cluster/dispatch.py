@@ -48,6 +48,10 @@ class Watchdog:
         self._last = clock()
         self._seen = 0
 
+    def begin(self, size: int) -> None:
+        """Take note of what the folder has before a worker starts: that is no sign of life."""
+        self._seen = size
+
     def report(self, seconds: float) -> None:
         """Take note of a part that took `seconds`."""
         self._slowest = max(self._slowest, seconds)
@@ -130,6 +134,7 @@ def dispatch(
     Raises Unfinished where nothing has happened for too long, and where Ray gives up.
     """
     reports: SimpleQueue[str | Exception] = SimpleQueue()
+    watchdog.begin(_bytes_in(folder))
     Thread(target=_consume, args=(dataset, reports), daemon=True).start()
     looked = monotonic()
     while count:

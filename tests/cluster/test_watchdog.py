@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from finops_cli.cluster.connect import Needs, Node, count_workers
-from finops_cli.cluster.dispatch import Watchdog, pool_of, refuse_fixed
+from finops_cli.cluster.dispatch import Watchdog, dispatch, pool_of, refuse_fixed
+from finops_cli.cluster.part_worker import decode_report
+from finops_cli.errors import Unfinished
 
 
 class Clock:
@@ -29,6 +35,25 @@ def test_first_part_may_take_long() -> None:
     assert not watchdog.is_over
     clock.now = 901
     assert watchdog.is_over
+
+
+class NoRows:
+    """A dataset that ends before a part was answered."""
+
+    def iter_rows(self) -> Iterator[dict[str, Any]]:
+        return iter(())
+
+
+def test_files_of_the_driver_are_no_sign_of_life(tmp_path: Path) -> None:
+    """The driver copies lines into the folder first; workers have as long to open as without."""
+    (tmp_path / "000000.in").write_bytes(b"{}\n")
+    watchdog, clock = open_watchdog()
+    dataset: Any = NoRows()
+    with pytest.raises(Unfinished):
+        list(dispatch(dataset, 1, tmp_path, watchdog, decode_report))
+    watchdog.look(3)
+    clock.now = 900
+    assert not watchdog.is_over
 
 
 def test_limit_is_ten_times_the_slowest_part_and_a_minute() -> None:
