@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.service.conftest import TOKENS, Server, start, stop
+from tests.service.conftest import HAS_PACKAGES, TOKENS, Server, start, stop
 from tests.support.browsers import Visitor, open_chromium
 from tests.support.records import a_fail
 
-HAS_PACKAGES = find_spec("fastapi") is not None
 HERE = Path(__file__).parent
 collect_ignore = [] if HAS_PACKAGES else [each.name for each in HERE.glob("test_*.py")]
 """The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""

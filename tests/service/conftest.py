@@ -17,7 +17,7 @@ from finops_cli.service.auth.tokens import new_owner, token_entry, utc_now
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.program import ROOT, call_finops
 
-HAS_PACKAGES = find_spec("fastapi") is not None
+HAS_PACKAGES = find_spec("prometheus_client") is not None  # llama-cpp-python[server] brings fastapi
 _NEED_PACKAGES = (
     "contract",
     "deadlines_and_reload",
