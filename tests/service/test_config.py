@@ -53,3 +53,11 @@ def test_complete_settings_are_accepted() -> None:
         host="10.0.0.7", data=FILE, tokens=FILE, tls_certificate=FILE, tls_key=FILE
     ).refuse_open_doors()
     ServeConfig(host="::", data=FILE, tokens=FILE, behind_proxy="10.0.0.1").refuse_open_doors()
+
+
+def test_second_person_needs_a_token() -> None:
+    """`--four-eyes` is refused where the service makes the one token itself."""
+    with pytest.raises(UsageError, match="nobody could accept an override"):
+        ServeConfig(data=FILE, four_eyes=True).refuse_open_doors()
+    ServeConfig(data=FILE, four_eyes=True, tokens=FILE).refuse_open_doors()
+    ServeConfig(data=FILE, four_eyes=True, store="postgresql://db/finops").refuse_open_doors()

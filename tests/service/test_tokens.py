@@ -97,6 +97,8 @@ def _entries(*given: tuple[str, str]) -> str:
         ("", "no \\[\\[token\\]\\]"),
         ("[[token]]\n", "token 1: name is None"),
         ("x = 1\n[[token]]\nname = 'a'\n", "nothing else"),
+        ("[[token]]\nname = 'a'\nperson = 7\n", "person is 7. Expected a text of visible"),
+        ("[[token]]\nname = 'a'\nperson = ''\n", "person is . Expected a text of visible"),
         ("[[token]]\nname = 'a'\nrole = 'boss'\n", "role is boss. Expected reader, analyst"),
         ("[[token]]\nname = 'a'\nrole = 'admin'\nsha256 = 'x'\n", "sha256 is x"),
         ("[[token]]\nname = 'a'\ntoken = 'fop_x'\n", "no other field"),
