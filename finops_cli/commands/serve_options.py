@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -32,17 +32,23 @@ Data = Annotated[
         help="Folder of the service's data (default: finops-data in this folder).",
     ),
 ]
-Store = Annotated[
-    str | None,
-    typer.Option(
+
+
+def store_option(database: str, default: str) -> Any:
+    """Return the option --store of a command; the two texts say what it names, and else takes."""
+    return typer.Option(
         "--store",
         metavar="ADDRESS",
         envvar="FINOPS_STORE",
         show_envvar=False,
-        help="PostgreSQL database of the service, such as postgresql://finops@db.example/finops"
-        " (default: FINOPS_STORE, else SQLite in the folder of --data). libpq finds the password"
-        " in ~/.pgpass or PGPASSWORD.",
-    ),
+        help=f"PostgreSQL database of {database}, such as postgresql://finops@db.example/finops"
+        f" (default: {default}). libpq finds the password in ~/.pgpass or PGPASSWORD.",
+    )
+
+
+Store = Annotated[
+    str | None,
+    store_option("the service", "FINOPS_STORE, else SQLite in the folder of --data"),
 ]
 Tokens = Annotated[
     Path | None,

@@ -17,6 +17,7 @@ from finops_cli.commands.help_examples import (
     show_examples,
 )
 from finops_cli.commands.options import is_typed
+from finops_cli.commands.serve_options import store_option
 from finops_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,17 +30,7 @@ _NEEDS = "a database of PostgreSQL"
 _STORE = "--store postgresql://desk@db/finops"
 _IN_FILE = "finops token new --name anna --role analyst --days 90 -o tokens.toml"
 _IN_STORE = Example(f"finops token new --name anna --role admin {_STORE}", needs=_NEEDS)
-Store = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="ADDRESS",
-        envvar="FINOPS_STORE",
-        show_envvar=False,
-        help="PostgreSQL database of replicas, such as postgresql://finops@db.example/finops"
-        " (default: FINOPS_STORE). libpq finds the password in ~/.pgpass or PGPASSWORD.",
-    ),
-]
+Store = Annotated[str | None, store_option("replicas", "FINOPS_STORE")]
 Person = Annotated[
     str | None,
     typer.Option(
