@@ -49,7 +49,7 @@ class Watchdog:
         self._seen = 0
 
     def begin(self, size: int) -> None:
-        """Take note of what the folder has before a worker starts: that is no sign of life."""
+        """Leave out what the folder has before a worker starts: no worker wrote it."""
         self._seen = size
 
     def report(self, seconds: float) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class ChildAnswer(NamedTuple):
-    """What a process gave before it ended."""
+    """The output of a process that has ended."""
 
     status: int
     """The exit status; negative for a signal."""

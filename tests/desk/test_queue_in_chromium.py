@@ -85,8 +85,8 @@ def test_scroll_bar_is_dragged_to_any_row(visit: Visit, long_queue: Server) -> N
 
 
 def test_back_from_a_fail_returns_to_its_row(visit: Visit, long_queue: Server) -> None:
-    """Back, and a reload, show the rows that were left, and the keys go on from there; whoever
-    opens the queue anew begins with the first row.
+    """Back, and a reload, show the rows that were left, and the keys go on from there; a queue
+    that is opened by its address begins with the first row.
     """
     api = pytest.importorskip("playwright.sync_api")
     page = visit(server=long_queue).page

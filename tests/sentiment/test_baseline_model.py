@@ -110,8 +110,8 @@ def test_temperature_has_the_smallest_log_loss() -> None:
 
 
 def test_temperature_of_one_faulty_group_is_not_taken() -> None:
-    """Rule: a temperature that one group alone asks for is not that of the others: it is then 1.
-    One that every group asks for is the fitted one.
+    """Rule: where one group alone needs another temperature than 1, the result is 1. Where every
+    group needs it, the result is the fitted temperature.
     """
     fine = [([2.0, 0.0, 0.0], 0)] * 39 + [([2.0, 0.0, 0.0], 1)] * 6 + [([2.0, 0.0, 0.0], 2)] * 5
     bold = [([6.0, 0.0, 0.0], 0)] * 8 + [([6.0, 0.0, 0.0], 1)] * 2

@@ -377,7 +377,7 @@ def test_deleted_decision_gives_way_to_the_earlier(db: Connection) -> None:
 
 
 def test_request_with_a_key_is_done_once(db: Connection) -> None:
-    """The same key gives the kept answer; other content is refused; a day later the key is free."""
+    """The same key gives the kept answer; other content is refused; the key is free a day later."""
     done: list[int] = []
 
     def work(connection: Connection) -> KeptAnswer:

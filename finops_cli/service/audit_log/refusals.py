@@ -38,7 +38,7 @@ class Tally:
         return self.problems.total()
 
     def details(self) -> dict[str, Any]:
-        """Return the details of the entry that stands for them all."""
+        """Return the details of the one entry that is written for all of them."""
         return {
             "address": self.address,
             "count": self.count,
