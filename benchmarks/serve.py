@@ -1,4 +1,4 @@
-"""Measure `finops serve` beside echoes of Starlette and FastAPI: `python -m benchmarks.serve 5`.
+"""Measure `finops serve` beside echoes of Starlette and FastAPI: `python -m benchmarks.serve 3`.
 
 `python -m benchmarks.serve decisions 30000` measures only decisions, alone and beside an import
 that follows another queue: through HTTP, and in the store.
