@@ -72,6 +72,7 @@ def run_service(
             config = stack.enter_context(_own_folder(config))
             _refuse_strangers(database, config)
         source = known or StoredTokens(database, utc_now)
+        _keep_rules(config, answering)
         opened = Opened(
             answering=answering,
             source=source,
@@ -101,6 +102,18 @@ def _refuse_strangers(database: Database, config: ServeConfig) -> None:
 
     refuse_other_folder(database, config.data)
     refuse_other_rules(database, config.rules)
+
+
+def _keep_rules(config: ServeConfig, answering: Answering) -> None:
+    """Keep the rules of this start, which judge its lines after later rules came.
+
+    Raises KnowledgeError where their copy was changed.
+    """
+    from finops_cli.kb.store import save_rules
+    from finops_cli.service.auth.tokens import utc_now
+    from finops_cli.version import __version__
+
+    save_rules(answering.kb_dir, config.rules_folder, __version__, utc_now())
 
 
 def _name_rules(config: ServeConfig, answering: Answering) -> str:
@@ -256,6 +269,7 @@ def _job_settings(
     is_bundled = answering.kb_dir == bundled_kb_dir()
     return ServerSettings(
         kb_dir=None if is_bundled else answering.kb_dir.absolute(),
+        rules_folder=config.rules_folder.absolute(),
         calendar=None if config.calendar is None else config.calendar.absolute(),
         guard=config.guard,
         backend=answering.backend.origin.name if backend == "auto" else backend,

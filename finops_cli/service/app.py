@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from finops_cli.checking.other_rules import RuleSets, find_kept_rules
 from finops_cli.errors import FinopsError, Unfinished
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.failures import NoEndpointLeft
@@ -149,8 +150,9 @@ def build_service(
 
 
 class _Work(TypedDict):
-    """The parts that take files and jobs."""
+    """The parts that take files and jobs, and the rules that judge their lines."""
 
+    rules: RuleSets
     idempotency: Idempotency
     pool: MaskPool | None
     files: FileRoutes
@@ -171,6 +173,7 @@ def _open_work(
         kb_dir=answering.kb_dir,
     )
     return _Work(
+        rules=RuleSets(answering.kb, find_kept_rules(config.rules_folder)),
         idempotency=idempotency,
         pool=pool,
         files=FileRoutes(options, database, idempotency, pool),

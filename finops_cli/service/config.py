@@ -11,6 +11,9 @@ from typing import Literal
 from finops_cli.domain.enums import GuardMode
 from finops_cli.errors import UsageError
 
+RULES_FOLDER = "rules"
+"""The folder of kept rules, by their digest, in the data of a service."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig:
@@ -63,6 +66,11 @@ class ServeConfig:
     def own_folder(self) -> Path:
         """Return the folder of what no other replica touches."""
         return self.own or self.data
+
+    @property
+    def rules_folder(self) -> Path:
+        """Return the folder of the rules that the service was ever started with."""
+        return self.data / RULES_FOLDER
 
     @property
     def replica(self) -> str:

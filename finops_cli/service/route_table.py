@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from finops_cli.checking.other_rules import RuleSets
 from finops_cli.service.alarms.alarms import Alarms
 from finops_cli.service.alarms.routes import DriftRoutes
 from finops_cli.service.audit_log.routes import AuditLog
@@ -34,6 +35,8 @@ class Parts:
     """What the routes answer with."""
 
     answering: Answering
+    rules: RuleSets
+    """The rules of this start, and those of earlier ones, which judge the lines that they made."""
     streams: Streams
     system: SystemRoutes
     audit: AuditLog
@@ -69,7 +72,7 @@ def _data_routes(parts: Parts) -> list[NamedRoute]:
             )
             for command in get_args(RecordCommand)
         ),
-        NamedRoute("/v1/check", CheckEndpoint(answering, settings).answer, methods=["POST"]),
+        NamedRoute("/v1/check", CheckEndpoint(parts.rules, settings).answer, methods=["POST"]),
         NamedRoute("/v1/clock", ClockEndpoint(answering, settings).answer, methods=["POST"]),
         NamedRoute("/v1/net", NetEndpoint(answering.kb).answer, methods=["POST"]),
         NamedRoute(
@@ -86,7 +89,7 @@ def _work_routes(parts: Parts) -> list[NamedRoute]:
     fails = FailRoutes(
         FailOptions(
             data=parts.data,
-            kb=parts.answering.kb,
+            rules=parts.rules,
             redaction=parts.answering.redaction,
             four_eyes=parts.four_eyes,
             now=parts.now,

@@ -314,3 +314,12 @@ def test_each_rule_about_tests_finds_a_planted_defect() -> None:
     files = [f"tests/full/test_{number}.py" for number in range(21)]
     assert crowded_folders([*files, "tests/few/test_1.py"]) == {"tests/full"}
     assert crowded_folders(files[1:]) == set()
+
+
+def test_decisions_have_a_number_each() -> None:
+    """No two pages of decisions share a number, and each title begins with that of its file."""
+    pages = sorted((ROOT / "docs/decisions").glob("0*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
+    titles = [page.read_text("utf-8").partition(".")[0] for page in pages]
+    assert len(set(numbers)) == len(pages) > 30
+    assert titles == [f"# {number}" for number in numbers]

@@ -102,7 +102,7 @@ def test_models_that_become_slow_are_reported_once(tmp_path: Path) -> None:
             answering,
             SingleToken("x"),
             database,
-            jobs=ServerSettings(None, None, "off", "ollama", "baseline"),
+            jobs=ServerSettings(None, Path("rules"), None, "off", "ollama", "baseline"),
         )
         # the monitor belongs to the process: other tests in it may have lowered the health
         system_monitor().add_sink(
@@ -148,7 +148,7 @@ def test_job_whose_models_become_slow_is_reported(tmp_path: Path) -> None:
         request = BackendRequest(backend="ollama", hosts=(fake.url,), waits=False)
         backend = select_backend(request, KB).backend
         answering = Answering(KB, backend, bundled_kb_dir(), "off", timer=timer)
-        settings = ServerSettings(None, None, "off", "ollama", "baseline")
+        settings = ServerSettings(None, Path("rules"), None, "off", "ollama", "baseline")
         service = build_service(
             ServeConfig(data=tmp_path), answering, SingleToken("x"), database, jobs=settings
         )

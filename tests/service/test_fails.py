@@ -13,6 +13,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from finops_cli.checking.other_rules import RuleSets
 from finops_cli.domain.finding import Finding
 from finops_cli.guard.detector import installed
 from finops_cli.kb.load import bundled_kb_dir, load_kb
@@ -27,11 +28,13 @@ from finops_cli.service.store.sqlite import DATABASE_FILE, connect
 from finops_cli.views.answers import Answer, read_answer
 from tests.service.conftest import Server, start, stop
 from tests.service.test_jobs import MONDAY, begin, finish, upload
+from tests.support.own_kb import change_kb
 from tests.support.program import Finops, call_finops
 from tests.support.stores import LINES, a_job, add_file
 
 slow = pytest.mark.slow
 KB = load_kb(bundled_kb_dir())
+RULES = RuleSets(KB)
 OF_TIER = ["tier.band", "tier.escalation", "triage.lifecycle"]
 """The rules that a CRITICAL fail breaks as LOW."""
 BROKEN = MONDAY + b'{"fail_id": "F-BAD", "cusip": 1}\n'
@@ -45,7 +48,7 @@ def first_line() -> bytes:
 
 
 def broken(**change: Any) -> set[str]:
-    found: list[Finding] = find_broken_rules(first_line(), Change(**change), KB)
+    found: list[Finding] = find_broken_rules(first_line(), Change(**change), RULES)
     return {each.rule for each in found}
 
 
@@ -61,11 +64,11 @@ def test_line_that_cannot_be_checked_says_so() -> None:
     """An override of a line of another shape, or of other rules, is not taken as unbroken."""
     given = json.loads(first_line())
     old = {name: value for name, value in given.items() if name != "provenance"}
-    found = find_broken_rules(json.dumps(old).encode(), Change(tier="LOW"), KB)
+    found = find_broken_rules(json.dumps(old).encode(), Change(tier="LOW"), RULES)
     assert [each.rule for each in found] == ["schema.type"]
     given["provenance"]["kb"] = "0.0.9+aaaaaaaaaaaa"
     given["triage"]["escalation_level"] = "L4"
-    found = find_broken_rules(json.dumps(given).encode(), Change(tier="LOW"), KB)
+    found = find_broken_rules(json.dumps(given).encode(), Change(tier="LOW"), RULES)
     assert [each.rule for each in found] == ["check.rules"]
 
 
@@ -76,7 +79,7 @@ def test_texts_within_a_step_are_masked() -> None:
     asked = DecisionRequest(
         kind="override", reason="asked", steps=steps, acknowledge=sorted(broken(steps=steps))
     )
-    content = read_content(asked, first_line(), KB, redaction_policy("require", True, KB))
+    content = read_content(asked, first_line(), RULES, redaction_policy("require", True, KB))
     assert content.change is not None
     assert content.change.steps is not None
     assert content.change.steps[0]["qty"] == 100
@@ -105,7 +108,7 @@ def test_line_without_an_answer_is_not_overridden() -> None:
     """A rejected line has no answer that an override could stand beside."""
     line = b'{"fail_id": "F-1", "status": "rejected", "verification": {}, "triage": null}'
     with pytest.raises(ServiceError, match="no answer to override"):
-        find_broken_rules(line, Change(tier="LOW"), KB)
+        find_broken_rules(line, Change(tier="LOW"), RULES)
 
 
 @pytest.fixture(scope="module")
@@ -322,6 +325,28 @@ def test_decision_is_carried_to_a_later_job(desk: tuple[Server, str]) -> None:
     assert later["job"] != row["job"]
     assert later["is_carried"] is True
     assert [each["job"] for each in history["answers"]] == [later["job"], row["job"]]
+
+
+@slow
+def test_rules_of_an_earlier_start_judge_their_lines(tmp_path: Path) -> None:
+    """After a change of the rules, an override is held against those that made the line."""
+    kb = change_kb(tmp_path, "scoring.toml", "THRESHOLD = 1.20", "THRESHOLD = 1.30")
+    first = start(tmp_path, "--guard", "off", kb=kb)
+    with first.client("operator") as client:
+        job = finish(client, begin(client, "run", upload(client, MONDAY)))
+    stop(first)
+    second = start(tmp_path, "--guard", "off")
+    with second.client("operator") as client:
+        output = client.get(f"/v1/jobs/{job['id']}/output").content
+        line = json.loads(output.splitlines()[0])
+        refused = decide(client, line["fail_id"], kind="override", reason="asked", tier="LOW")
+        verdict = client.post("/v1/check", json=line).json()
+        check = finish(client, begin(client, "check", upload(client, output)))
+        checked = client.get(f"/v1/jobs/{check['id']}/output").text
+    stop(second)
+    assert {each["rule"] for each in refused.json()["problems"]} == set(OF_TIER)
+    assert [each["rule"] for each in verdict["notes"]] == ["check.made_with"]
+    assert [json.loads(each)["ok"] for each in checked.splitlines()] == [True] * 8
 
 
 @slow

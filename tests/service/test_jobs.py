@@ -282,7 +282,9 @@ def _parent_of(pid: int) -> int:
 @pytest.mark.parametrize("command", list(COMMANDS))
 def test_command_line_names_paths_and_guard(command: JobCommandName, tmp_path: Path) -> None:
     """A command line holds the input, the output and, where the command has one, the guard."""
-    settings = ServerSettings(None, None, "require", "engine", "baseline", (("--host", "x"),))
+    settings = ServerSettings(
+        None, Path("rules"), None, "require", "engine", "baseline", (("--host", "x"),)
+    )
     line = command_line(
         command,
         {},
@@ -315,7 +317,9 @@ def test_job_on_a_cluster_needs_a_service_with_one(server: Server) -> None:
 @pytest.mark.parametrize("address", [None, "10.0.0.1:6379"])
 def test_command_line_of_a_job_names_the_cluster(tmp_path: Path, address: str | None) -> None:
     """A job on a cluster names the address of the service; without one this machine answers."""
-    settings = ServerSettings(None, None, "require", "engine", "baseline", ray=address)
+    settings = ServerSettings(
+        None, Path("rules"), None, "require", "engine", "baseline", ray=address
+    )
     line = command_line(
         "run",
         {"executor": "ray"},

@@ -83,7 +83,7 @@ def test_openapi_document_has_every_route(tmp_path: Path) -> None:
     kb = load_kb(bundled_kb_dir())
     answering = Answering(kb, Engine(kb), bundled_kb_dir(), "off")
     database = SqliteDatabase(tmp_path)
-    jobs = ServerSettings(None, None, "off", "engine", "baseline")
+    jobs = ServerSettings(None, Path("rules"), None, "off", "engine", "baseline")
     service = build_service(
         ServeConfig(data=tmp_path), answering, SingleToken("x"), database, jobs=jobs
     )

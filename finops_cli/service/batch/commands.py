@@ -155,6 +155,8 @@ class ServerSettings(NamedTuple):
 
     kb_dir: Path | None
     """None: the rules that ship."""
+    rules_folder: Path
+    """The rules that the service was ever started with: `check` judges old lines by them."""
     calendar: Path | None
     guard: str
     backend: str
@@ -231,7 +233,8 @@ def command_line(
 ) -> list[str]:
     """Return the arguments of finops for a job whose output is in `folder`."""
     called = COMMANDS[command]
-    line = [] if settings.kb_dir is None else ["--kb", str(settings.kb_dir)]
+    line = ["--kb-store", str(settings.rules_folder)]
+    line += [] if settings.kb_dir is None else ["--kb", str(settings.kb_dir)]
     line += [*(called.verb or (command,)), str(source), "-o", str(folder / "out.jsonl"), "-q"]
     line += called.fixed
     line.append("--resume" if called.resumes and resumes else "--overwrite")

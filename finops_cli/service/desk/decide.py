@@ -102,7 +102,7 @@ class DecidePages:
                 HTTPStatus.CONFLICT, "no-output", f"the output of {found.row.job} is gone"
             )
         redaction = self._parts.answering.redaction
-        return asked, read_content(asked, line or b"", self._pages.kb, redaction)
+        return asked, read_content(asked, line or b"", self._parts.rules, redaction)
 
     async def _store(
         self,

@@ -140,7 +140,7 @@ class QueueActions:
         parts, form = self._parts, await read_form(request)
         selected = read_selection(form, parts.answering.kb.serve.limits["page"])
         asked = read_request(form)
-        content = read_content(asked, b"", parts.answering.kb, parts.answering.redaction)
+        content = read_content(asked, b"", parts.rules, parts.answering.redaction)
         actor, at = actor_of(request), parts.now()
         outcome = await parts.database.write(
             lambda db: decide_selected(db, selected, asked, content, actor, at)

@@ -9,11 +9,11 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
+from finops_cli.checking.other_rules import RuleSets
 from finops_cli.checking.outputs import check_lines
 from finops_cli.domain import exact_json
 from finops_cli.domain.enums import Action, Tier
 from finops_cli.domain.finding import Finding, Problem
-from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.redaction import RedactionPolicy
 from finops_cli.service.fails.views import describe_state, locate_fail
 from finops_cli.service.problems import ServiceError, not_found, wrong_value
@@ -83,7 +83,7 @@ class DecisionAnswer(Struct, frozen=True, kw_only=True):
 
 
 def read_content(
-    asked: DecisionRequest, line: bytes, kb: KnowledgeBase, redaction: RedactionPolicy | None
+    asked: DecisionRequest, line: bytes, rules: RuleSets, redaction: RedactionPolicy | None
 ) -> Content:
     """Return the words and values of a decision, without personal data.
 
@@ -97,7 +97,7 @@ def read_content(
     if asked.of is not None and asked.kind not in _ABOUT_PROPOSALS:
         raise wrong_value("of", f"{asked.of}", "nothing, for another kind than accept or decline")
     change = _read_change(asked, redaction)
-    broken = () if change is None else _refuse_unticked(asked, change, line, kb)
+    broken = () if change is None else _refuse_unticked(asked, change, line, rules)
     return Content(
         reason=_mask("reason", asked.reason, _MOST_CHARACTERS, redaction),
         comment=_mask("comment", asked.comment, _MOST_CHARACTERS, redaction),
@@ -173,11 +173,12 @@ def record_decision(
     return answer
 
 
-def find_broken_rules(line: bytes, change: Change, kb: KnowledgeBase) -> list[Finding]:
+def find_broken_rules(line: bytes, change: Change, rules: RuleSets) -> list[Finding]:
     """Return the rules that the answer of an output line breaks when `change` is made to it.
 
-    Where the line itself has a shape that the rules cannot read, nothing can be checked: that it
-    breaks the schema is then what has to be ticked.
+    Rules that were kept judge the lines that they made. Where the line itself has a shape that the
+    rules cannot read, nothing can be checked: that it breaks the schema is then what has to be
+    ticked.
 
     Raises ServiceError 422 for a line without an answer, or without the plan that is changed.
     """
@@ -193,8 +194,8 @@ def find_broken_rules(line: bytes, change: Change, kb: KnowledgeBase) -> list[Fi
         if not isinstance(plan, dict):
             raise wrong_value("steps", "given", "no steps: the fail has no plan")
         plan["resolution_steps"] = change.steps
-    known = {_identify(each) for each in next(check_lines([line], kb)).findings}
-    changed = next(check_lines([exact_json.encode(given)], kb)).findings
+    known = {_identify(each) for each in next(check_lines([line], rules)).findings}
+    changed = next(check_lines([exact_json.encode(given)], rules)).findings
     return [
         each
         for each in changed
@@ -227,17 +228,17 @@ def _read_change(asked: DecisionRequest, redaction: RedactionPolicy | None) -> C
 
 
 def _refuse_unticked(
-    asked: DecisionRequest, change: Change, line: bytes, kb: KnowledgeBase
+    asked: DecisionRequest, change: Change, line: bytes, rules: RuleSets
 ) -> tuple[str, ...]:
     """Return the rules that the change breaks. Raises ServiceError 422 unless each is ticked."""
-    found = find_broken_rules(line, change, kb)
+    found = find_broken_rules(line, change, rules)
     unticked = [each for each in found if each.rule not in asked.acknowledge]
     if unticked:
-        rules = ", ".join(sorted({each.rule for each in unticked}))
+        names = ", ".join(sorted({each.rule for each in unticked}))
         raise ServiceError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "broken-rules",
-            f"the override breaks {rules}; accepted: an override that names them in `acknowledge`",
+            f"the override breaks {names}; accepted: an override that names them in `acknowledge`",
             problems=[_as_problem(each) for each in unticked],
         )
     return tuple(sorted({each.rule for each in found}))

@@ -11,8 +11,8 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from finops_cli.checking.other_rules import RuleSets
 from finops_cli.domain import exact_json
-from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.redaction import RedactionPolicy
 from finops_cli.service.auth.tokens import Now
 from finops_cli.service.doors.access_door import require_right
@@ -49,7 +49,7 @@ class FailOptions(Struct, frozen=True, kw_only=True):
     """What decisions go by."""
 
     data: Path
-    kb: KnowledgeBase
+    rules: RuleSets
     redaction: RedactionPolicy | None
     four_eyes: bool
     """An override waits for a second person."""
@@ -66,7 +66,7 @@ class FailRoutes:
     async def fails(self, request: Request) -> Response:
         """Return a page of the queue. Raises ServiceError 404, 410 and 422."""
         require_right(request, "see")
-        asked = read_queue_query(request.query_params, self._options.kb.serve)
+        asked = read_queue_query(request.query_params, self._options.rules.kb.serve)
         return _json(await self._database.read(lambda db: view_queue(db, asked)))
 
     async def fail(self, request: Request) -> Response:
@@ -106,7 +106,7 @@ class FailRoutes:
                 raise ServiceError(
                     HTTPStatus.CONFLICT, "no-output", f"the output of {row.job} is gone"
                 )
-            content = read_content(asked, line, options.kb, options.redaction)
+            content = read_content(asked, line, options.rules, options.redaction)
             actor, at = actor_of(request), options.now()
 
             def work(connection: Connection) -> KeptAnswer:

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from finops_cli.checking.other_rules import RuleSets
 from finops_cli.checking.outputs import check_lines
 from finops_cli.domain import exact_json, limits
 from finops_cli.domain.exact_json import UNREADABLE
@@ -261,14 +262,14 @@ def unusable(line: Line | SentimentLine | ClockLine) -> ServiceError:
 class CheckEndpoint:
     """Answers `POST /v1/check`: one answer, or a list of answers."""
 
-    def __init__(self, answering: Answering, settings: ServeSettings) -> None:
-        self._answering = answering
+    def __init__(self, rules: RuleSets, settings: ServeSettings) -> None:
+        self._rules = rules
         self._settings = settings
 
     async def answer(self, request: Request) -> Response:
         require_right(request, "answer")
         given = await _read_json(request, self._settings)
-        verdicts = await _collect(check_lines(given.lines, self._answering.kb))
+        verdicts = await _collect(check_lines(given.lines, self._rules))
         return given.response(verdicts)
 
 

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from finops_cli.errors import UsageError
 from finops_cli.files.safe_io import for_owner_unlinked
+from finops_cli.service.config import RULES_FOLDER
 from finops_cli.service.store.audit import BrokenChain, verify
 from finops_cli.service.store.heads import HEADS_FILE
 from finops_cli.service.store.sqlite import DATABASE_FILE, open_to_read
 
-_FOLDERS = ("files", "jobs")
+_FOLDERS = ("files", "jobs", RULES_FOLDER)
 
 
 class Backup(NamedTuple):
