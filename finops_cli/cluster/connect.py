@@ -46,6 +46,8 @@ class Node(NamedTuple):
     address: str
     cpus: float
     gpus: float
+    memory: int = 0
+    """The bytes that Ray lends to workers; 0: unknown."""
 
     def can_run(self, needs: Needs) -> bool:
         """Return true where the machine has the resources of a worker."""
@@ -153,6 +155,7 @@ def list_nodes() -> list[Node]:
             address=node["NodeManagerAddress"],
             cpus=node["Resources"].get("CPU", 0.0),
             gpus=node["Resources"].get("GPU", 0.0),
+            memory=int(node["Resources"].get("memory", 0)),
         )
         for node in ray.nodes()
         if node["Alive"]

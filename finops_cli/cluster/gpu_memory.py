@@ -1,4 +1,4 @@
-"""The memory of the GPUs of a cluster, and that which models need of it.
+"""The memory of the GPUs of a cluster.
 
 Ray counts fractions of a GPU. It does not divide its memory: two workers of half a GPU see the same
 device.
@@ -12,23 +12,8 @@ import subprocess
 from collections.abc import Sequence
 
 from finops_cli.cluster.connect import Node
-from finops_cli.errors import UsageError
-from finops_cli.models.backend_request import BackendRequest
 
 _MIB = 1024 * 1024
-
-
-def models_bytes(models: BackendRequest) -> int:
-    """Return the memory in bytes that the models of one worker need: 0 where a server has them.
-
-    Model files need their contexts too. Of folders the weights are counted.
-    """
-    if models.backend == "llama-cpp":
-        from finops_cli.models.llama_cpp.connect import needed_bytes
-
-        return needed_bytes(models.or_bundled().files)
-    folders = [*models.folders.values(), *models.adapters.values()]
-    return sum(file.stat().st_size for each in folders for file in each.glob("*.safetensors"))
 
 
 def gpu_bytes() -> list[int]:
@@ -64,31 +49,3 @@ def ask_gpus(nodes: Sequence[Node], seconds: float) -> list[int]:
         if node.gpus
     ]
     return [size for sizes in ray.get(asked, timeout=seconds) for size in sizes]
-
-
-def refuse_small_gpus(
-    found: Sequence[int], models: BackendRequest, gpus: float, share_pct: int
-) -> None:
-    """Raise UsageError where the workers of one GPU need more memory than it has.
-
-    `found` is the memory of each GPU in bytes, `gpus` the part of a GPU that a worker takes,
-    `share_pct` the kb entry model.memory_pct.
-    """
-    need = models_bytes(models)
-    if not found or not need:
-        return
-    on_one, room = max(1, int(1 / gpus)), min(found) * share_pct // 100
-    if on_one * need <= room:
-        return
-    fitting, stages = room // need, max(1, len(models.stages))
-    cure = (
-        f"give --gpus-per-model {1 / fitting / stages:.2g}"
-        if fitting
-        else "use smaller model files, or ask one stage after the other: finops triage, handoff,"
-        " resolve"
-    )
-    raise UsageError(
-        f"{on_one} workers of {need / _MIB:,.0f} MiB do not fit a GPU of {min(found) / _MIB:,.0f}"
-        f" MiB (kb entry model.memory_pct: {share_pct} %)",
-        cure,
-    )

@@ -43,8 +43,11 @@ class PartSource:
         """The blank lines so far."""
         return 0 if self._lines is None else self._lines.blank
 
-    def cut(self) -> Iterator[CutPart]:
-        """Yield the parts in order."""
+    def cut(self, skip: int = 0) -> Iterator[CutPart]:
+        """Yield the parts that have lines after the first `skip`, in order."""
+        return (cut for cut in self._cut_all() if cut.part.end > skip + 1)
+
+    def _cut_all(self) -> Iterator[CutPart]:
         path = self.path
         if path is not None:
             with path.open("rb") as file:

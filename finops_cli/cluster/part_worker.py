@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from finops_cli.cluster.line_stages import STAGES
 from finops_cli.cluster.part_facts import collect_facts, join_results
 from finops_cli.cluster.part_files import Attempt, FinishedPart
 from finops_cli.cluster.parts import Part, decode_part, open_part
@@ -22,8 +23,8 @@ from finops_cli.cluster.worker_setup import WorkerSetup
 from finops_cli.domain.fault import fault_place
 from finops_cli.errors import FinopsError, MissingPiece, Unfinished
 from finops_cli.files.jsonl import BATCH_LINES, Batch, Batches
-from finops_cli.pipeline.line_pipeline import LinePipeline
-from finops_cli.pipeline.scheduler import BatchResult, process_batch, process_with_models
+from finops_cli.pipeline.pipeline import Pipeline
+from finops_cli.pipeline.scheduler import BatchResult
 
 _GO_ON = "mend that, then run the same command with --resume"
 
@@ -87,7 +88,7 @@ class PartWorker:
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
-        self._pipeline: LinePipeline | None = None
+        self._pipeline: Pipeline | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Answer the parts of a batch of Ray Data, and report each. Nothing is raised."""
@@ -121,11 +122,12 @@ class PartWorker:
             result = self._write_lines(part, attempt, self._pipeline)
             return files.publish(part, attempt, collect_facts(result))
 
-    def _write_lines(self, part: Part, attempt: Attempt, pipeline: LinePipeline) -> BatchResult:
+    def _write_lines(self, part: Part, attempt: Attempt, pipeline: Pipeline) -> BatchResult:
         lines = open_part(part, self._setup.files.source_of(part, self._setup.source))
         results = []
         at_most = 1 if pipeline.backend.concurrency else BATCH_LINES
-        for result in _process(_Numbered(Batches(lines, 0, at_most), part), pipeline):
+        process = STAGES[self._setup.stages].process
+        for result in process(_Numbered(Batches(lines, 0, at_most), part), pipeline):
             attempt.file.write(b"".join(result.lines))
             attempt.file.flush()  # the driver sees that the worker lives
             result.lines.clear()
@@ -144,9 +146,3 @@ class _Numbered(Iterator[Batch]):
         batch = next(self._batches)
         first = batch.first + self._part.first - 1
         return batch._replace(first=first, place=self._part.place_of(first))
-
-
-def _process(batches: Iterator[Batch], pipeline: LinePipeline) -> Iterator[BatchResult]:
-    if pipeline.backend.concurrency:
-        return process_with_models(batches, pipeline)
-    return (process_batch(pipeline, batch) for batch in batches)

@@ -160,20 +160,20 @@ def cut_batches(batches: Iterable[Batch], size: PartSize) -> Iterator[CutPart]:
     place: FilePlace | None = None
     for batch in batches:
         if found and _is_another_file(place, batch.place):
-            yield _cut_copy(found, f"{number:06}", first, end, place)
+            yield cut_copy(found, f"{number:06}", first, end, place)
             first += len(found)
             found, length, number = [], 0, number + 1
         place = place if found else batch.place
         for line in batch.lines:
-            found.append(_copy_line(line))
+            found.append(copy_line(line))
             length += len(found[-1])
         end = batch.end
         if length >= size.bytes or (size.lines is not None and len(found) >= size.lines):
-            yield _cut_copy(found, f"{number:06}", first, end, place)
+            yield cut_copy(found, f"{number:06}", first, end, place)
             first += len(found)
             found, length, number = [], 0, number + 1
     if found:
-        yield _cut_copy(found, f"{number:06}", first, end, place)
+        yield cut_copy(found, f"{number:06}", first, end, place)
 
 
 def _is_another_file(before: FilePlace | None, now: FilePlace | None) -> bool:
@@ -181,15 +181,17 @@ def _is_another_file(before: FilePlace | None, now: FilePlace | None) -> bool:
     return before is not None and now is not None and before.file != now.file
 
 
-def _copy_line(line: InputLine) -> bytes:
+def copy_line(line: InputLine) -> bytes:
+    """Write a line for the file of its own that a part has."""
     if isinstance(line, Damage):
         return _DAMAGE + msgspec.json.encode(line) + b"\n"
     return _LINE + line + b"\n"
 
 
-def _cut_copy(
+def cut_copy(
     lines: list[bytes], name: str, first: int, end: int, place: FilePlace | None
 ) -> CutPart:
+    """Make a part of lines that `copy_line` wrote; the first one has the number `first`."""
     content = b"".join(lines)
     part = Part(
         name=name,
@@ -210,7 +212,7 @@ def _split_copy(part: Part, source: Path, at_most: int) -> list[CutPart]:
         lines = list(BytesIO(read_part(file, part)))
     places = range(0, len(lines), at_most)
     return [
-        _cut_copy(
+        cut_copy(
             lines[at : at + at_most],
             f"{part.name}-{n}",
             part.first + at,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from math import ceil
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from finops_cli.cluster.connect import (
-    Needs,
     Node,
     choose_nodes,
     connected,
@@ -24,18 +23,22 @@ from finops_cli.cluster.connect import (
 )
 from finops_cli.cluster.dispatch import Watchdog, dispatch, make_dataset, pool_of
 from finops_cli.cluster.executor import PartsExecutor
-from finops_cli.cluster.gpu_memory import ask_gpus, refuse_small_gpus
+from finops_cli.cluster.gpu_memory import ask_gpus
+from finops_cli.cluster.line_stages import StagesName
 from finops_cli.cluster.nodes import Expectation, ExpectedFile, check_nodes
 from finops_cli.cluster.part_files import PartFiles, delete_parts, parts_root
 from finops_cli.cluster.part_source import PartSource
+from finops_cli.cluster.part_stage import CutSource, HalfDoneSource, PartStage
 from finops_cli.cluster.part_worker import PartReport, PartWorker, decode_report
 from finops_cli.cluster.parts import Part, choose_size, encode_part
+from finops_cli.cluster.placement import Demand, Placement, place, split_by_gpu, split_by_memory
 from finops_cli.cluster.worker_setup import (
     WorkerSetup,
     absolute,
     absolute_request,
     is_bundled,
 )
+from finops_cli.domain.stage_names import StageName
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.models.backend_request import BackendRequest
 from finops_cli.pipeline import resume
@@ -131,19 +134,19 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
         self._models = absolute_request(models, pipeline.backend.origin.name)
         self._kb = pipeline.kb
         self._connection = ExitStack()
-        self._workers = 0
-        self._needs = Needs(1.0)
+        self._nodes: list[Node] = []
+        self._placement: Placement | None = None
         self._folder: Path | None = None
-        parts = self._kb.cluster.parts
-        self.executor = PartsExecutor(
-            source=PartSource(
-                config.input, choose_size(parts, self._bytes, has_models=self._asks_models)
-            ),
-            pipeline=pipeline,
-            files=self._files_of_note,
-            answer=self._answer,
-            attempts=parts["attempts"],
+        self._source = PartSource(
+            config.input,
+            choose_size(self._kb.cluster.parts, self._bytes, has_models=self._asks_models),
         )
+        self.executor = PartsExecutor(self._open_stages)
+
+    @property
+    def models(self) -> tuple[StageName, ...]:
+        """The models that read a record, in order."""
+        return self._pipeline.models
 
     @property
     def _asks_models(self) -> bool:
@@ -166,42 +169,36 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
         if not _is_continued(self._config):
             self._connect()
 
-    def _connect(self) -> None:
+    def _connect(self, begun: bool | None = None) -> Placement:
+        """Connect, and choose what a worker takes. `begun`: as in `split_by_gpu`."""
         refuse_unreachable(self._request.address, self._kb)
         self._connection.enter_context(connected(self._request.address))
         nodes = list_nodes()
-        self._needs = self._choose_needs(nodes)
-        fitting = choose_nodes(nodes, self._needs)
-        self._check(fitting)
-        most = count_workers(self._needs, fitting)
-        self._workers = min(most, self._request.workers or most)
-
-    def _choose_needs(self, nodes: Sequence[Node]) -> Needs:
-        """Choose what a worker takes: a processor; with models of its own, its share of them."""
-        request, stages = self._request, len(self._pipeline.models)
-        if request.gpus_per_model is not None:
-            if not any(node.gpus for node in nodes):
-                raise UsageError(
-                    f"--gpus-per-model {request.gpus_per_model:g}: no machine of the cluster has a"
-                    " GPU",
-                    "leave it out",
-                )
-            return Needs(1.0, min(1.0, request.gpus_per_model * stages))
-        if self._models.backend not in ("llama-cpp", "transformers"):
-            return Needs(1.0)
-        if any(node.gpus for node in nodes):
-            return Needs(1.0, 1.0)
-        cpus = [node.cpus for node in nodes if node.cpus]
-        if not cpus:
-            return Needs(1.0)
-        on_one = ceil((request.workers or len(cpus)) / len(cpus))
-        return Needs(float(max(1, int(min(cpus) / on_one))))
+        demand = Demand(
+            models=self._models,
+            stages=self._pipeline.models,
+            gpus_per_model=self._request.gpus_per_model,
+            workers=self._request.workers,
+        )
+        placement = place(demand, nodes)
+        self._nodes = choose_nodes(nodes, placement.needs)
+        self._check(self._nodes)
+        needed = list(demand.needed().values()) if demand.loads_models else []
+        share_pct = self._kb.models.memory_pct
+        if placement.needs.gpus:
+            seconds = float(self._kb.cluster.watch["node"])
+            found = ask_gpus(self._nodes, seconds) if needed else []
+            placement = split_by_gpu(placement, found, needed, share_pct, begun=begun)
+        elif begun is None:
+            placement = split_by_memory(placement, self._nodes, needed, share_pct)
+        self._placement = placement if begun is None else placement._replace(is_split=begun)
+        return self._placement
 
     def _check(self, nodes: list[Node]) -> None:
         """Check what each machine has, and that the models of its workers fit its GPUs."""
         files = PartFiles(self._target, "0" * 64)
         seconds = float(self._kb.cluster.watch["node"])
-        plain = self.executor.source.path
+        plain = self._source.path
         own = [*([] if plain is None else [plain]), *self._models.files.values()]
         kb_dir = self._settings.kb_dir
         files.make()
@@ -219,30 +216,63 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
             )
         finally:
             files.discard()
-        if self._needs.gpus:
-            refuse_small_gpus(
-                ask_gpus(nodes, seconds), self._models, self._needs.gpus, self._kb.models.memory_pct
-            )
 
     # parts
 
-    def _files_of_note(self) -> PartFiles:
-        """Return the folder of the parts of the run whose note is beside the output.
+    def _open_stages(self, skip: int) -> tuple[PartStage, ...]:
+        """Open the stages of the parts of the run whose note is beside the output.
 
         Parts of an earlier output that the call replaces are deleted.
         """
         if not self._config.resume:
             delete_parts(self._target)
-        fingerprint = resume.made_from(self._output)
-        digest = hashlib.sha256(msgspec.json.encode(fingerprint)).hexdigest()
-        files = PartFiles(self._target, digest)
-        self._folder = files.folder
-        return files
+        fingerprint = msgspec.json.encode(resume.made_from(self._output))
+        whole, first = self._files("all", fingerprint), self._files("first", fingerprint)
+        stages: tuple[PartStage, ...]
+        if self._is_split(whole, first, skip):
+            begin = self._open_stage("first", self._source, first)
+            files = self._files("later", fingerprint)
+            stages = begin, self._open_stage("later", HalfDoneSource(begin), files)
+        else:
+            stages = (self._open_stage("all", self._source, whole),)
+        self._folder = stages[-1].files.folder
+        return stages
 
-    def _answer(self, files: PartFiles, parts: list[Part]) -> Iterator[PartReport]:
+    def _is_split(self, whole: PartFiles, first: PartFiles, skip: int) -> bool:
+        """Return true where each model has workers of its own.
+
+        A run that is continued keeps what it was begun with. Where no part is finished, the
+        machines decide; where no line is missing, nobody asks them.
+        """
+        if self._placement is not None:
+            return self._placement.is_split
+        if first.folder.is_dir():
+            return True
+        has_parts = any(whole.folder.glob("[0-9]*.jsonl"))
+        if has_parts or next(self._source.cut(skip), None) is None:
+            return False
+        return self._connect().is_split
+
+    def _files(self, stages: StagesName, fingerprint: bytes) -> PartFiles:
+        """Return the folder of the parts that pass these stages."""
+        depends = fingerprint if stages == "all" else fingerprint + stages.encode()
+        return PartFiles(self._target, hashlib.sha256(depends).hexdigest())
+
+    def _open_stage(self, stages: StagesName, source: CutSource, files: PartFiles) -> PartStage:
+        return PartStage(
+            stages=stages,
+            source=source,
+            pipeline=self._pipeline,
+            files=files,
+            answer=partial(self._answer, stages, source),
+            attempts=self._kb.cluster.parts["attempts"],
+        )
+
+    def _answer(
+        self, stages: StagesName, source: CutSource, files: PartFiles, parts: list[Part]
+    ) -> Iterator[PartReport]:
         """Answer parts on the cluster."""
-        if not self._workers:
-            self._connect()
+        needs = (self._placement or self._connect(begun=stages != "all")).needs
         watch = self._kb.cluster.watch
         record = max(self._kb.models.timeouts.values()) if self._asks_models else 0
         watchdog = Watchdog(
@@ -250,15 +280,16 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
             factor=watch["factor"],
             more_seconds=watch["more"] + record,
         )
-        workers = min(self._workers, len(parts))
+        most = count_workers(needs, self._nodes)
+        pool = pool_of(min(most, self._request.workers or most, len(parts)))
         texts = [encode_part(part) for part in parts]
-        setup = self._setup(files)
-        dataset = make_dataset(texts, PartWorker, setup, pool_of(workers), self._needs)
+        setup = self._setup(stages, source, files)
+        dataset = make_dataset(texts, PartWorker, setup, pool, needs)
         return dispatch(dataset, len(parts), files.folder, watchdog, decode_report)
 
-    def _setup(self, files: PartFiles) -> WorkerSetup:
+    def _setup(self, stages: StagesName, source: CutSource, files: PartFiles) -> WorkerSetup:
         return WorkerSetup(
-            source=self.executor.source.path,
+            source=source.path,
             files=files,
             pipeline=absolute(self._settings),
             request=self._models,
@@ -267,6 +298,7 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
             has_bundled_rules=is_bundled(self._settings.kb_dir),
             kb_sha256=self._kb.sha256,
             attempts=self._kb.cluster.parts["attempts"],
+            stages=stages,
         )
 
     # before and after
@@ -293,6 +325,8 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
         """Delete the parts, whose lines the output has; return their folder where they stay."""
         folder = self._folder
         if self._request.keep_parts and folder is not None and any(folder.glob("[0-9]*.jsonl")):
+            for stage in self.executor.stages[:-1]:
+                stage.files.discard()  # half-done lines show the input
             return folder
         delete_parts(self._target)
         return None

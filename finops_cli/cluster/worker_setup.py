@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from pathlib import Path
 
+from finops_cli.cluster.line_stages import StagesName
 from finops_cli.cluster.part_files import PartFiles
 from finops_cli.errors import FinopsError, Unfinished
 from finops_cli.kb.load import bundled_kb_dir, load_kb
@@ -34,6 +35,8 @@ class WorkerSetup:
     kb_sha256: str
     attempts: int
     """Attempts at a part of which no worker may have survived."""
+    stages: StagesName = "all"
+    """The stages that its lines pass here."""
 
     def open(self) -> Pipeline:
         """Open the pipeline with its backend, on the machine of the worker.

@@ -16,6 +16,7 @@ from finops_cli.errors import UsageError
 from finops_cli.models.backends import AUTO
 
 if TYPE_CHECKING:
+    from finops_cli.cluster.part_stage import PartStage
     from finops_cli.cluster.session import ClusterRun
     from finops_cli.models.backend_request import BackendRequest
     from finops_cli.pipeline.pipeline import Pipeline
@@ -170,14 +171,23 @@ def on_cluster(
 
 def describe_work(cluster: ClusterRun) -> str:
     """Say which workers finished how many parts."""
-    executor = cluster.executor
-    shares = [f"{place} {count:,}" for place, count in sorted(executor.places.items())]
-    parts = executor.places.total() + executor.reused
-    text = f"ray: {parts:,} {'part' if parts == 1 else 'parts'}"
-    if executor.reused:
-        text += f", {executor.reused:,} of them from an earlier run"
-    if executor.split:
-        text += f", {executor.split:,} times a part lost all its workers and was split"
+    stages = cluster.executor.stages
+    if len(stages) == 1:
+        return f"ray: {_describe_stage(stages[0])}"
+    texts = [
+        f"{name} {_describe_stage(each)}" for name, each in zip(cluster.models, stages, strict=True)
+    ]
+    return f"ray, one model after the other: {'; '.join(texts)}"
+
+
+def _describe_stage(stage: PartStage) -> str:
+    shares = [f"{place} {count:,}" for place, count in sorted(stage.places.items())]
+    parts = stage.places.total() + stage.reused
+    text = f"{parts:,} {'part' if parts == 1 else 'parts'}"
+    if stage.reused:
+        text += f", {stage.reused:,} of them from an earlier run"
+    if stage.split:
+        text += f", {stage.split:,} times a part lost all its workers and was split"
     return text + (f" ({', '.join(shares)})" if shares else "")
 
 

@@ -16,6 +16,7 @@ from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.fault import fault_finding
 from finops_cli.domain.finding import Damage, Finding, Problem
 from finops_cli.domain.headline import Headline
+from finops_cli.domain.triage import Triage
 from finops_cli.errors import FinopsError
 from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -132,10 +133,11 @@ class Pipeline:
         held = held_of(value) if self.sequence.plans_alone else None
         return InputShares(self.sequence.shares_owed(value), held)
 
-    def _first_stage(self, line: InputLine) -> StageOutcome:
+    def _first_stage(self, line: InputLine, triaged: Answer[Triage] | None = None) -> StageOutcome:
         if isinstance(line, Damage):
             return damage_stage(line, self._context)
-        outcome = self.sequence.first(line, self._context)
+        context = self._context if triaged is None else self._context._replace(triaged=triaged)
+        outcome = self.sequence.first(line, context)
         if self._has_rows and outcome.problems is not None:
             return outcome._replace(row=row_of(line))
         return outcome
@@ -168,11 +170,16 @@ class Pipeline:
             outcome = outcome._replace(row=row_of(line))
         return outcome
 
-    def begin(self, number: int, line: InputLine) -> PartialResult:
-        """Run only the first stage, for models that alternate."""
+    def begin(
+        self, number: int, line: InputLine, triaged: Answer[Triage] | None = None
+    ) -> PartialResult:
+        """Run only the first stage, for models that alternate.
+
+        `triaged`: the answer that another process has for the record; None: the model is asked.
+        """
         started = perf_counter_ns() if self._timed else 0
         try:
-            outcome = self._first_stage(line)
+            outcome = self._first_stage(line, triaged)
         except _ENDING:
             raise
         except Exception as error:  # noqa: BLE001 - any fault; the line reports it

@@ -107,6 +107,8 @@ class StageContext(NamedTuple):
     """Computes the clock of each record; None for commands that do not show it."""
     tone: ToneReader | None = None
     """Labels the notes of each record; None where nobody asks for it."""
+    triaged: Answer[Triage] | None = None
+    """The answer that another process has for the record; None: the backend is asked."""
 
 
 FirstStage = Callable[[bytes, StageContext], StageOutcome]
@@ -134,7 +136,7 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
     return StageOutcome(
         given_id,
         fail.qty,
-        context.backend.triage(fail),
+        context.triaged or context.backend.triage(fail),
         fail=fail,
         masks=masks,
         clock=clock,

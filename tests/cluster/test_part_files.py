@@ -95,7 +95,7 @@ def test_finished_parts_are_not_answered_again(
     begin(given, output)
     done = run_in_parts(given, output, answer=refuse_work, resumes=True)
     assert done.executor is not None
-    assert done.executor.reused == len(cut(given))
+    assert done.executor.stages[-1].reused == len(cut(given))
     assert output.read_bytes() == local
 
 
@@ -132,7 +132,7 @@ def test_torn_part_is_answered_again(
                 facts.write_bytes(facts.read_bytes()[:-20])
     done = run_in_parts(given, output, resumes=True)
     assert done.executor is not None
-    assert done.executor.reused == len(cut(given)[0::2])
+    assert done.executor.stages[-1].reused == len(cut(given)[0::2])
     assert output.read_bytes() == local
 
 
@@ -265,7 +265,7 @@ def test_full_disk_ends_the_run_and_it_goes_on(
         signal.signal(signal.SIGXFSZ, handler)
     done = run_in_parts(given, output, resumes=True)
     assert done.executor is not None
-    assert done.executor.reused == 2
+    assert done.executor.stages[-1].reused == 2
     assert output.read_bytes() == local
 
 
