@@ -249,7 +249,7 @@ def _add_doors(
     hosts = allowed_hosts(config.host, config.port, config.allow_hosts)
     app: ASGIApp = AccessDoor(load, parts.access)
     app = OriginDoor(app, hosts, is_socket=config.socket is not None)
-    return IdentityDoor(app, log, parts.audit)
+    return IdentityDoor(app, load, log, parts.audit)
 
 
 def _make_application(kb: KnowledgeBase, audit: AuditLog) -> tuple[FastAPI, HotRoutes]:

@@ -158,6 +158,20 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._is_reading = False
 
+    def end_answer(self) -> None:
+        """Close the connection behind the parts of its answer that are sent: whole lines.
+
+        A stream ends as it does at its deadline; an answer with a length is too short for it.
+        """
+        answered = self._answered
+        if answered is None or not answered.response_started or answered.response_complete:
+            return
+        if answered.chunked_encoding:
+            self.transport.write(b"0\r\n\r\n")
+        answered.disconnected = True  # what is sent now goes nowhere
+        answered.message_event.set()
+        self.transport.close()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
         super()._start_asgi_task(cycle, app)

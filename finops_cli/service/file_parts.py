@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
+from typing import BinaryIO
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -55,14 +56,25 @@ class FilePart(Response):
         )
         place = self._start if scope["method"] != "HEAD" else self._end
         with self._path.open("rb") as file:
-            file.seek(place)
             while place < self._end:
-                piece = await asyncio.to_thread(file.read, min(_PIECE, self._end - place))
+                piece = await asyncio.to_thread(read_lines, file, place, self._end)
                 if not piece:  # the connection is closed, so that nobody takes it for the whole
                     raise EOFError(f"{self._path.name} has {place:,} bytes, and not {self._end:,}")
                 place += len(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def read_lines(file: BinaryIO, place: int, end: int) -> bytes:
+    """Return a piece of a file from `place` on, up to `end`. It ends behind a whole line: a service
+    that stops cuts an answer after a piece.
+    """
+    file.seek(place)
+    left = end - place
+    piece = file.read(min(_PIECE, left))
+    if len(piece) < min(_PIECE, left) or len(piece) == left:
+        return piece
+    return piece[: piece.rfind(b"\n") + 1] or piece + file.readline(left - len(piece))
 
 
 def answer_part(

@@ -17,10 +17,12 @@ from finops_cli.errors import UsageError
 from finops_cli.kb.chapters.serve import ServeSettings
 from finops_cli.service.app import Service
 from finops_cli.service.config import ServeConfig
-from finops_cli.service.deadlines import deadline_protocol
+from finops_cli.service.deadlines import DeadlineProtocol, deadline_protocol
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 1024
+_FLUSH_SECONDS = 5
+"""How long the clients may read the rest of answers that the end of a stop has cut."""
 
 
 class SecondInterrupt(Exception):
@@ -91,6 +93,13 @@ async def _serve(
         server.should_exit = True
         if stops > 1 and task is not None:
             task.cancel()
+        elif stops == 1:
+            loop.call_later(settings.times["drain"], end)
+
+    def end() -> None:
+        service.load.is_ending = True
+        server.end_answers()
+        loop.call_later(_FLUSH_SECONDS, server.drop_connections)
 
     for each in _SIGNALS:
         loop.add_signal_handler(each, stop)
@@ -122,6 +131,20 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    def end_answers(self) -> None:
+        """End what is in work: an answer that has begun after a whole line, others with 503."""
+        for each in list(self.server_state.connections):
+            if isinstance(each, DeadlineProtocol):
+                each.end_answer()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+
+    def drop_connections(self) -> None:
+        """Close the connections of clients that do not read the end of their answers."""
+        for each in list(self.server_state.connections):
+            if each.transport is not None:
+                each.transport.abort()
+
 
 def _uvicorn_config(
     service: Service, config: ServeConfig, settings: ServeSettings
@@ -138,7 +161,7 @@ def _uvicorn_config(
         server_header=False,
         date_header=True,
         timeout_keep_alive=times["keep_alive"],
-        timeout_graceful_shutdown=times["drain"],
+        timeout_graceful_shutdown=times["drain"] + 2 * _FLUSH_SECONDS,  # `end` comes before
         proxy_headers=config.behind_proxy is not None,
         forwarded_allow_ips=config.behind_proxy or "",
         ssl_certfile=config.tls_certificate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http import HTTPStatus
 
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from finops_cli.service.audit_log.routes import AuditLog
 from finops_cli.service.desk.error_page import answer_error
+from finops_cli.service.doors.load import LoadDoor
 from finops_cli.service.log import ServiceLog
 from finops_cli.service.problems import ServiceError, database_lost
 from finops_cli.service.requests import RequestFacts, RequestHeaders, keep_facts, new_request_id
@@ -37,8 +39,9 @@ _NAME = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 class IdentityDoor:
     """The outermost door."""
 
-    def __init__(self, app: ASGIApp, log: ServiceLog, audit: AuditLog) -> None:
+    def __init__(self, app: ASGIApp, load: LoadDoor, log: ServiceLog, audit: AuditLog) -> None:
         self._app = app
+        self._load = load
         self._log = log
         self._audit = audit
 
@@ -81,6 +84,12 @@ class IdentityDoor:
             await answer(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass  # nobody is there to answer
+        except asyncio.CancelledError:
+            if not self._load.is_ending:
+                raise
+            if not status:  # else the server has closed the connection behind a whole line
+                answer = answer_error(HTTPConnection(scope), self._load.stopping())
+                await answer(scope, receive, send_with_headers)
         finally:
             self._log.request(scope, request_id, status, self._log.now() - began)
 

@@ -25,6 +25,8 @@ class LoadDoor:
         """Requests of all clients."""
         self.is_stopping = False
         """True from the first signal on: nothing new is begun."""
+        self.is_ending = False
+        """True once the time for the requests in work is over: they are cancelled."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         facts = facts_in(scope) if scope["type"] == "http" else None
@@ -46,16 +48,20 @@ class LoadDoor:
             if count:
                 self._clients[client] = count
 
+    def stopping(self) -> ServiceError:
+        """Return the refusal of a service that stops."""
+        return ServiceError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "stopping",
+            "the service is stopping",
+            retry_after=self._settings.times["drain"],
+        )
+
     def _refuse_more(self, count: int) -> None:
         """Refuse a request of a client that has `count` in work. Raises ServiceError 429, 503."""
         limits, wait = self._settings.limits, self._settings.times["busy"]
         if self.is_stopping:
-            raise ServiceError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "stopping",
-                "the service is stopping",
-                retry_after=self._settings.times["drain"],
-            )
+            raise self.stopping()
         if count >= limits["client_requests"]:
             raise ServiceError(
                 HTTPStatus.TOO_MANY_REQUESTS,

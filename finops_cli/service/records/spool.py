@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-_PIECE = 64 * 1024
+from finops_cli.service.file_parts import read_lines
 
 
 class SpoolBudget:
@@ -65,8 +65,7 @@ class Spool:
                 return b""
             self._changed.clear()
             await self._changed.wait()
-        self._file.seek(self._read)
-        piece = self._file.read(min(_PIECE, self._written - self._read))
+        piece = read_lines(self._file, self._read, self._written)
         self._read += len(piece)
         self._budget.free(len(piece))
         if self._read == self._written:  # nothing waits: the file need not grow for ever
