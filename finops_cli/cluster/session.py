@@ -248,8 +248,9 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
             return self._placement.is_split
         if first.folder.is_dir():
             return True
-        has_parts = any(whole.folder.glob("[0-9]*.jsonl"))
-        if has_parts or next(self._source.cut(skip), None) is None:
+        if any(whole.folder.glob("[0-9]*.jsonl")) or resume.is_whole(self._output, skip):
+            return False
+        if next(self._source.cut(skip), None) is None:
             return False
         return self._connect().is_split
 

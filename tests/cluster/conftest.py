@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from finops_cli.devtools.fake_ollama import FakeOllama
+from tests.support.own_kb import change_kb
+
 collect_ignore = [] if find_spec("fastapi") else ["test_serve_jobs.py"]
+PACE = 0.06
+"""Seconds of the fake server for an answer: a run lasts some seconds."""
 STORE = 80 * 1024 * 1024
 
 
@@ -46,3 +52,21 @@ def nodes(cluster: Any) -> Iterator[list[Any]]:
     for node in added:
         if node in cluster.list_all_nodes():
             cluster.remove_node(node)
+
+
+@pytest.fixture(scope="module")
+def kb_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rules by which parts are small."""
+    return change_kb(
+        tmp_path_factory.mktemp("rules"),
+        "cluster.toml",
+        "bytes = 8388608, records = 256",
+        "bytes = 4000, records = 4",
+    )
+
+
+@pytest.fixture
+def paced() -> Iterator[FakeOllama]:
+    """A server with both models that answers at a model's pace."""
+    with FakeOllama(token_seconds=PACE / 100) as running:
+        yield running

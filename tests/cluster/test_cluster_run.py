@@ -18,33 +18,11 @@ from finops_cli.cluster.part_files import parts_root
 from finops_cli.devtools.fake_ollama import FakeOllama
 from tests.cluster.local_parts import PATIENCE, start_patiently
 from tests.cluster.test_parts import blotter
-from tests.support.own_kb import change_kb
 from tests.support.program import EXAMPLES
 from tests.support.records import a_fail, jsonl
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
-
-PACE = 0.06
-"""Seconds of the fake server for an answer: a run lasts some seconds."""
-
-
-@pytest.fixture(scope="module")
-def kb_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rules by which parts are small."""
-    return change_kb(
-        tmp_path_factory.mktemp("rules"),
-        "cluster.toml",
-        "bytes = 8388608, records = 256",
-        "bytes = 4000, records = 4",
-    )
-
-
-@pytest.fixture
-def paced() -> Iterator[FakeOllama]:
-    """A server with both models that answers at a model's pace."""
-    with FakeOllama(token_seconds=PACE / 100) as running:
-        yield running
 
 
 def fails(count: int) -> bytes:
