@@ -24,6 +24,8 @@ TOML_LINE_DOTS: Final = 500
 """The most full stops in a line of TOML: each may separate two parts of a key."""
 PIPE_SECONDS: Final = 10
 """How long finops waits for the writer of a pipe that is given as a file of settings."""
+YAML_LEVELS: Final = 64
+"""The deepest nesting of brackets in a YAML file: PyYAML takes the square of it."""
 YAML_NODES: Final = 100_000
 """The most values of a YAML file, where an alias counts as the values that it repeats."""
 STEPS: Final = 1_000

@@ -104,8 +104,13 @@ def json_schema(model_class: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-class _UniqueKeys(yaml.composer.Composer, yaml.constructor.BaseConstructor):
-    """Refuses a key that is given twice, and aliases that make a small file a large one."""
+class _Strict(yaml.scanner.Scanner, yaml.composer.Composer, yaml.constructor.BaseConstructor):
+    """Refuses a key that is given twice, and brackets and aliases that cost more than they show."""
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        if self.flow_level >= limits.YAML_LEVELS:
+            raise RecursionError
+        super().fetch_flow_collection_start(token)
 
     def get_single_node(self) -> Any:
         root = super().get_single_node()
@@ -120,11 +125,11 @@ class _UniqueKeys(yaml.composer.Composer, yaml.constructor.BaseConstructor):
         return super().construct_mapping(node, deep)
 
 
-class _TextLoader(_UniqueKeys, yaml.BaseLoader):
+class _TextLoader(_Strict, yaml.BaseLoader):
     """Reads every scalar as text."""
 
 
-class _ValueLoader(_UniqueKeys, yaml.SafeLoader):
+class _ValueLoader(_Strict, yaml.SafeLoader):
     """Reads numbers and booleans as such."""
 
 
