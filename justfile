@@ -32,11 +32,12 @@ docs:
 pictures:
     python -m tools.desk_pictures
 
-# the long tests of finops serve, some hours: 10,000 requests of schemathesis, 20 kills of each kind, 1 GiB masked, 1,000,000 requests, a clock that is set
+# the long tests, some hours: 10,000 requests of schemathesis, 20 kills of each kind, 1 GiB masked, 1,000,000 requests, a clock that is set, 10,000 damaged answers
 soak:
     FINOPS_SOAK=1 pytest -m slow tests/service/test_contract.py tests/service/test_reliability.py tests/service/endurance tests/service/replicas
     FINOPS_SOAK=1 pytest -m slow tests/service/test_jobs.py -k kills
-    FINOPS_SOAK=1 pytest -m slow tests/pipeline/test_mutated_lines.py tests/importers/test_mutated_files.py tests/ollama/test_create_trial.py
+    FINOPS_SOAK=1 pytest -m slow tests/pipeline/test_mutated_lines.py tests/importers tests/ollama/test_create_trial.py
+    FINOPS_SOAK=1 pytest -m slow tests/checking tests/models tests/book/test_parts_are_plans.py
 
 examples:
     bash examples/expect.sh

@@ -117,23 +117,20 @@ def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
     A few rows do not meet every requirement of a data set.
     """
-    folder = tmp_path_factory.mktemp("data")
-    command = [
-        sys.executable,
-        "-m",
-        "finops_cli",
-        "generate",
-        "--seed",
-        SEED,
-        "-n",
-        str(request.param),
-        "-o",
-        str(folder),
-        "-q",
-        "--json",
-    ]
+    return _generate(tmp_path_factory.mktemp("data"), request.param)
+
+
+@pytest.fixture(scope="session")
+def few_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a few rows of triage and of the resolver."""
+    return _generate(tmp_path_factory.mktemp("few"), FEW_ROWS)
+
+
+def _generate(folder: Path, count: int) -> Path:
+    command = [sys.executable, "-m", "finops_cli", "generate", "--seed", SEED, "-n", str(count)]
+    command += ["-o", str(folder), "-q", "--json"]
     done = subprocess.run(command, capture_output=True, check=False)
-    assert done.returncode == 0 or request.param == FEW_ROWS, done.stderr
+    assert done.returncode == 0 or count == FEW_ROWS, done.stderr
     (folder / "report.json").write_bytes(done.stdout)
     return folder
 

@@ -12,6 +12,7 @@ import pytest
 from tests.support.oracle.random_fails import cusip, random_fail
 from tests.support.program import Finops
 from tests.support.records import rows
+from tests.support.soak import scaled
 
 pytest.importorskip("networkx")
 
@@ -55,7 +56,7 @@ def without_rationale(plan: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "count"), [(1, 250), pytest.param(2, 5000, marks=pytest.mark.slow)]
+    ("seed", "count"), [(1, 250), pytest.param(2, scaled(1_500, 5_000), marks=pytest.mark.slow)]
 )
 def test_lone_fails_have_the_plans_of_run(
     seed: int, count: int, finops: Finops, tmp_path: Path
@@ -98,7 +99,7 @@ def test_uncontended_fails_have_the_plans_of_run(finops: Finops, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("seed", "count"), [(3, 300), pytest.param(4, 6000, marks=pytest.mark.slow)]
+    ("seed", "count"), [(3, 300), pytest.param(4, scaled(2_000, 6_000), marks=pytest.mark.slow)]
 )
 def test_steps_take_exactly_the_allotment(
     seed: int, count: int, finops: Finops, tmp_path: Path

@@ -23,10 +23,11 @@ from tests.support.oracle.corruptions import (
     some_record_gives,
 )
 from tests.support.oracle.random_fails import random_case, random_fail
+from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 
-SEED, GOOD_ONES = 20260201, 2_000
+SEED, GOOD_ONES = 20260201, scaled(1_000, 2_000)
 Line = dict[str, Any]
 CheckedCorruption = tuple[Corruption, list[str]]
 

@@ -20,6 +20,7 @@ from finops_cli.verify.codecs import triage_codec
 from finops_cli.verify.schemas import accepted_by, make_validator
 from tests.support.program import ROOT
 from tests.support.records import a_fail
+from tests.support.soak import scaled
 
 CODECS = FIXED_CODECS | {"triage": triage_codec(load_kb(bundled_kb_dir()).scoring.components)}
 """The codecs by the bundled rules, which decide the factors that a triage shows."""
@@ -202,7 +203,7 @@ def test_fail_without_a_field_that_is_filled_in_is_valid(path: tuple[Any, ...]) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CODECS)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=scaled(400, 1_500), deadline=None)
 @given(data=st.data())
 def test_changed_object_is_accepted_by_type_and_schema_alike(
     name: str, data: st.DataObject

@@ -311,6 +311,7 @@ def test_run_reads_a_named_pipe_without_a_run_note(tmp_path: Path) -> None:
     assert not output.with_name("out.jsonl.run.json").exists()
 
 
+@pytest.mark.slow
 def test_progress_bar_on_a_terminal_shows_rate_and_time(tmp_path: Path) -> None:
     """On a terminal the progress bar shows records, rate and time left on stderr. The summary
     follows it.

@@ -91,10 +91,10 @@ def add_column(row: dict[str, Any]) -> None:
     ],
 )
 def test_dataset_report_names_a_changed_row(
-    change: Callable[[dict[str, Any]], None], data: Path, finops: Finops, tmp_path: Path
+    change: Callable[[dict[str, Any]], None], few_rows: Path, finops: Finops, tmp_path: Path
 ) -> None:
     """One changed row among many gives exit 1, and the report names its file and line."""
-    lines = (data / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:30]
+    lines = (few_rows / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:30]
     lines[17] = json.dumps(edit(json.loads(lines[17]), change)).encode() + b"\n"
     (tmp_path / "triage.jsonl").write_bytes(b"".join(lines))
     done = finops("dataset-report", tmp_path / "triage.jsonl")
@@ -102,12 +102,12 @@ def test_dataset_report_names_a_changed_row(
 
 
 def test_dataset_report_finds_leaked_and_repeated_rows(
-    data: Path, finops: Finops, tmp_path: Path
+    few_rows: Path, finops: Finops, tmp_path: Path
 ) -> None:
     """A training row in the evaluation file and a repeated row are reported, whatever their `id`
     says.
     """
-    lines = (data / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:20]
+    lines = (few_rows / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:20]
     (tmp_path / "triage-eval.jsonl").write_bytes(lines[0])
     (tmp_path / "triage.jsonl").write_bytes(
         b"".join(lines) + lines[3] + lines[4].replace(b"-00000005", b"-99999999")
@@ -120,12 +120,12 @@ def test_dataset_report_finds_leaked_and_repeated_rows(
 
 
 def test_dataset_report_finds_reasoning_without_its_steps(
-    data: Path, finops: Finops, tmp_path: Path
+    few_rows: Path, finops: Finops, tmp_path: Path
 ) -> None:
     """A reasoning section without its steps contains nothing false, but is reported because finops
     does not write it.
     """
-    lines = (data / "resolver-train.jsonl").read_bytes().splitlines(keepends=True)[:5]
+    lines = (few_rows / "resolver-train.jsonl").read_bytes().splitlines(keepends=True)[:5]
     row = json.loads(lines[1])
     head, _, rest = row["completion"][0]["content"].partition("4 Chase walk-through\n")
     row["completion"][0]["content"] = (
@@ -137,10 +137,10 @@ def test_dataset_report_finds_reasoning_without_its_steps(
 
 
 def test_dataset_report_finds_a_wrong_number_in_reasoning(
-    data: Path, finops: Finops, tmp_path: Path
+    few_rows: Path, finops: Finops, tmp_path: Path
 ) -> None:
     """A wrong number in the reasoning of a row is reported with file, line and rule."""
-    lines = (data / "resolver-train.jsonl").read_bytes().splitlines(keepends=True)[:5]
+    lines = (few_rows / "resolver-train.jsonl").read_bytes().splitlines(keepends=True)[:5]
     row = json.loads(lines[2])
     row["completion"][0]["content"] = row["completion"][0]["content"].replace("=", "=1", 1)
     lines[2] = json.dumps(row).encode() + b"\n"
@@ -149,12 +149,11 @@ def test_dataset_report_finds_a_wrong_number_in_reasoning(
     assert (done.returncode, b"resolver.jsonl:3: trace." in done.stdout) == (1, True)
 
 
-@pytest.mark.parametrize("data", [pytest.param(10_000, marks=pytest.mark.slow)], indirect=True)
 def test_dataset_report_finds_a_requirement_not_met(
-    data: Path, finops: Finops, tmp_path: Path
+    few_rows: Path, finops: Finops, tmp_path: Path
 ) -> None:
     """A set without one of the categories of the card is reported as NOT MET, with exit 1."""
-    lines = (data / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:2000]
+    lines = (few_rows / "triage-train.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "triage.jsonl").write_bytes(
         b"".join(line for line in lines if b"B2B_PENDING" not in line)
     )

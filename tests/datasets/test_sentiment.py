@@ -156,6 +156,7 @@ def test_grammar_has_enough_templates_for_each_cell() -> None:
     )
 
 
+@pytest.mark.slow
 def test_sentence_texts_are_well_formed_ascii() -> None:
     """A sentence is one line of ASCII with capital and full stop, without an open slot or a word
     like a CUSIP.

@@ -12,12 +12,11 @@ from tests.desk.test_decide import done
 from tests.desk.test_fail_page import CRAFTED, book
 from tests.desk.test_fail_values import LINES, RECORDS
 from tests.service.conftest import Server, start, stop
-from tests.support.browsers import SCHEMES, is_too_wide, list_violations
+from tests.support.browsers import AUDITED_WIDTHS, SCHEMES, is_too_wide, list_violations
 from tests.support.crafted_jobs import craft_job
 
 pytestmark = pytest.mark.slow
 __all__ = ["book"]
-WIDTHS = (1440, 420)
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def test_pages_of_a_fail_are_accessible(visit: Visit, fresh: Server, scheme: str
         done(other, "F-1002", **fields, acknowledge=["triage.action"])
     page = visit("operator", server=fresh, color_scheme=scheme).page
     for path in ("job-1.4", "C-STEPS", "C-FALLBACK", "C-FAILED", "C-OLD", "F-1002"):
-        for width in WIDTHS:
+        for width in AUDITED_WIDTHS[scheme]:
             page.set_viewport_size({"width": width, "height": 900})
             page.goto(f"/fails/{path}")
             assert list_violations(page) == [], f"{path} at {width}"
@@ -54,7 +53,7 @@ def test_pool_and_queue_of_a_book_are_accessible(visit: Visit, book: Server, sch
     """The picture of a pool, and the queue on the page of its fail."""
     page = visit("reader", server=book, color_scheme=scheme).page
     for path in ("/pools/594918104", "/fails/B-3"):
-        for width in WIDTHS:
+        for width in AUDITED_WIDTHS[scheme]:
             page.set_viewport_size({"width": width, "height": 900})
             page.goto(path)
             assert list_violations(page) == [], f"{path} at {width}"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.desk.conftest import Visit
 from tests.service.conftest import Server
-from tests.support.browsers import SCHEMES, is_too_wide, list_violations
+from tests.support.browsers import AUDITED_WIDTHS, SCHEMES, is_too_wide, list_violations
 
 pytestmark = pytest.mark.slow
 PAGES = (
@@ -34,7 +34,7 @@ PAGES = (
 def test_page_is_accessible(visit: Visit, path: str, scheme: str) -> None:
     """A page breaks no rule of axe, wide and narrow, and does not scroll sideways on a phone."""
     page = visit("admin", color_scheme=scheme).page
-    for width in (1440, 420):
+    for width in AUDITED_WIDTHS[scheme]:
         page.set_viewport_size({"width": width, "height": 900})
         page.goto(path)
         assert list_violations(page) == [], f"{path} at {width}"

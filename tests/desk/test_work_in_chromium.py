@@ -16,7 +16,7 @@ import pytest
 from tests.desk.conftest import Visit, open_browser, sign_in
 from tests.desk.test_work_pages import DAMAGED, EUROPEAN, send, start_job
 from tests.service.conftest import Server, start, stop
-from tests.support.browsers import SCHEMES, is_too_wide, list_violations
+from tests.support.browsers import AUDITED_WIDTHS, SCHEMES, is_too_wide, list_violations
 from tests.support.own_kb import change_kb
 from tests.support.program import ROOT
 from tests.support.records import a_fail, jsonl
@@ -76,7 +76,7 @@ def test_preview_is_accessible(visit: Visit, desk: Server, scheme: str) -> None:
         ]
     page = visit("operator", color_scheme=scheme).page
     for place in places:
-        for width in (1440, 420):
+        for width in AUDITED_WIDTHS[scheme]:
             page.set_viewport_size({"width": width, "height": 900})
             page.goto(place)
             assert list_violations(page) == [], f"{place} at {width}"
@@ -102,7 +102,7 @@ def test_job_that_is_killed_goes_on_before_the_eyes(visit: Visit, desk: Server) 
     """
     from playwright.sync_api import expect
 
-    lines = b"".join(jsonl(a_fail(fail_id=f"K-{n}")) for n in range(60_000))
+    lines = b"".join(jsonl(a_fail(fail_id=f"K-{n}")) for n in range(20_000))
     with sign_in(desk, "operator") as browser:
         place = send(browser, lines).headers["location"]
         job = start_job(browser, place).headers["location"].rpartition("/")[2]
@@ -110,10 +110,10 @@ def test_job_that_is_killed_goes_on_before_the_eyes(visit: Visit, desk: Server) 
         page.goto(f"/jobs/{job}")
         kill_process_of(job)
         expect(page.locator(".state-completed")).to_be_visible(timeout=120_000)
-        expect(page.get_by_text("60,000 lines done")).to_be_visible()
+        expect(page.get_by_text("20,000 lines done")).to_be_visible()
         output = browser.get(f"/v1/jobs/{job}/output").content
-    assert output.count(b"\n") == 60_000
-    assert b'"K-59999"' in output.splitlines()[-1]
+    assert output.count(b"\n") == 20_000
+    assert b'"K-19999"' in output.splitlines()[-1]
 
 
 def kill_process_of(job: str) -> None:

@@ -1,5 +1,5 @@
-"""Ten thousand corrupted answers: every line passes the checker or is marked, and no wrong first
-answer is taken for right.
+"""Corrupted answers (ten thousand in `just soak`): every line passes the checker or is marked, and
+no wrong first answer is taken for right.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.pipeline.sequences import SEQUENCES
 from tests.support.corruption import Corrupted, corrupt_answer
 from tests.support.oracle.random_fails import random_fail
+from tests.support.soak import scaled
 from tests.support.text_models import ScriptedModel, correct_answer
 
-COUNT = 5_000
+COUNT = scaled(1_500, 5_000)
 
 
 @pytest.mark.slow

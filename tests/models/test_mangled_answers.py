@@ -1,5 +1,5 @@
-"""Ten thousand mangled answers: an accepted answer is correct, and it is marked unless it was
-correct at first.
+"""Mangled answers (ten thousand in `just soak`): an accepted answer is correct, and it is marked
+unless it was correct at first.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from finops_cli.pipeline.sequences import SEQUENCES
 from tests.support.mangling import mangle_answer
 from tests.support.oracle.random_fails import random_fail
 from tests.support.records import a_fail
+from tests.support.soak import scaled
 from tests.support.text_models import ScriptedModel, correct_answer
 
 
@@ -41,7 +42,7 @@ def test_mangled_answers_are_accepted_only_corrected_and_marked(
     )
     lines = lines or [json.dumps(fail, default=float).encode() for fail in fails]
     counts: dict[str, int] = {}
-    count = 5000
+    count = scaled(1_500, 5_000)
     for number in range(count):
         line = lines[number % len(lines)]
         ways = Random(number)

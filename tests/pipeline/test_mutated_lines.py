@@ -91,7 +91,7 @@ def test_many_mutated_lines_give_as_many(
     command: str, options: tuple[str, ...], finops: Finops, tmp_path: Path
 ) -> None:
     """Of many mutated lines (10,000 in `just soak`), each gives one line, guarded or not."""
-    run_mutated(finops, command, options, scaled(1_500, 10_000), 29, tmp_path)
+    run_mutated(finops, command, options, scaled(600, 10_000), 29, tmp_path)
 
 
 def test_every_mutation_changes_some_line() -> None:

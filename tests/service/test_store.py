@@ -149,7 +149,7 @@ def test_comparison_reads_few_rows_of_the_queue_before(tmp_path: Path) -> None:
     """A chunk is compared by the keys of its fails: the work does not grow with the queue before,
     or an import would read that queue whole for each chunk, and decisions wait for it.
     """
-    few, many = (steps_of_comparison(tmp_path / f"{n}", n) for n in (200, 4_000))
+    few, many = (steps_of_comparison(tmp_path / f"{n}", n) for n in (200, 2_000))
     assert many < 1.5 * few
 
 

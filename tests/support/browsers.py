@@ -16,6 +16,8 @@ import pytest
 
 CHROMIUM = shutil.which("chromium")
 SCHEMES = ("light", "dark")
+AUDITED_WIDTHS = {"light": (1440, 420), "dark": (1440,)}
+"""Widths at which axe looks at a page, by scheme: dark pages differ in their colours alone."""
 WIDTHS = (1440, 1024, 420)
 _HEIGHT = 900
 _STATUS = re.compile(r"status of (\d+)")

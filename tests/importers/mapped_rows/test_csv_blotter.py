@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from finops_cli.cli import app
 from tests.support.program import EXAMPLES
+from tests.support.soak import scaled
 
 CSV_EXAMPLES = EXAMPLES / "csv"
 HEADER = "Ref,Security,Side,Shares,Contra,Days,Value,CNS Pos,CNS,Threshold,Coverage,Rate"
@@ -286,7 +287,7 @@ def test_csv_delimiter_and_encoding_follow_the_mapping(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(60, 200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 260), noise=st.binary(min_size=1, max_size=5))
 def test_csv_damage_never_stops_the_rows_after_it(
     tmp_path: Path, position: int, noise: bytes

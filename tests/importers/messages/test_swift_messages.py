@@ -24,6 +24,7 @@ from tests.support.market_messages import (
     wrap,
 )
 from tests.support.program import EXAMPLES, Finops
+from tests.support.soak import scaled
 
 ONE, TWO = Instruction(), Instruction(reference="ORDER-2", movement="RECE", quantity=70)
 SHAPES = {
@@ -327,7 +328,9 @@ def test_noise_in_a_message_never_ends_the_import(
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from Linux")
 @pytest.mark.parametrize("kind", ["mt", "mx", "mx by transaction"])
 def test_large_statement_is_read_in_flat_memory(kind: str, tmp_path: Path) -> None:
-    """A statement of 40,000 instructions needs about as much memory as one of 4,000."""
+    """A statement of many instructions (40,000 in `just soak`) needs about as much memory as one of
+    2,000.
+    """
     program = (
         "import sys\n"
         "from finops_cli.cli import main\n"
@@ -338,7 +341,7 @@ def test_large_statement_is_read_in_flat_memory(kind: str, tmp_path: Path) -> No
         "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))\n"
     )
     peaks = []  # VmHWM: ru_maxrss of a child begins with the peak of its parent
-    for count in (4_000, 40_000):
+    for count in (2_000, scaled(14_000, 40_000)):
         given = [ONE.but(reference=f"R{number}") for number in range(count)]
         path = tmp_path / f"{count}.txt"
         path.write_text(

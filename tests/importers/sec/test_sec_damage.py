@@ -24,6 +24,7 @@ from tests.importers.sec.test_sec_fails import (
     row,
     write,
 )
+from tests.support.soak import scaled
 
 
 def trailers(count: int, shares: int) -> tuple[str, str]:
@@ -223,7 +224,7 @@ def test_sec_undefined_byte_damages_only_a_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(50, 150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 700), noise=st.binary(max_size=4))
 def test_sec_overwritten_bytes_never_cause_a_crash(
     tmp_path: Path, position: int, noise: bytes
