@@ -3,14 +3,17 @@
     python -m benchmarks.cluster [RECORDS] [MODEL_RECORDS]      # RECORDS 0: models only
 
 It needs the extra `ray`. The cluster is within this machine: a head without processors and two
-machines of two. Start-up (Ray, the checks of the machines) is reported apart. Model-bound runs ask
-a fake server of OpenAI's API at a model's pace, as a process of its own.
+machines of two. Start-up (Ray, the checks of the machines) is reported apart. Processor time is
+that of the command, its workers and Ray itself; the time of a quarter of the records is subtracted,
+so that start-up does not count, and other work on the machine hardly does. Model-bound runs ask a
+fake server of OpenAI's API at a model's pace, as a process of its own.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -38,6 +41,8 @@ class Timed(NamedTuple):
 
     seconds: float
     answering: float
+    cpu: float
+    """Seconds of processor of the command and its workers."""
     peak_mb: float
     parts_s: float
     """Parts a second, from the first one that was finished to the last."""
@@ -63,8 +68,10 @@ def measure_engine(folder: Path, records: int, address: str) -> None:
     write_blotter(given, records, seed=1)
     write_blotter(few, records // 4, seed=1)
     local = run(given, folder / "local.jsonl", "--workers", 2)
-    ray = run(given, folder / "ray.jsonl", "--workers", 2, *on(address))
+    local_few = run(few, folder / "few.out.jsonl", "--workers", 2)
+    run(few, folder / "first.jsonl", "--workers", 2, *on(address))  # the first run costs more
     less = run(few, folder / "few-ray.jsonl", "--workers", 2, *on(address))
+    ray = run(given, folder / "ray.jsonl", "--workers", 2, *on(address))
     again = run(given, folder / "ray.jsonl", *on(address), "--resume")
     same = (folder / "local.jsonl").read_bytes() == (folder / "ray.jsonl").read_bytes()
     print(f"engine, {records:,} records: equal bytes {same}")
@@ -73,6 +80,11 @@ def measure_engine(folder: Path, records: int, address: str) -> None:
         f" answering {ray.answering:.1f} s"
     )
     print(f"  answering to --workers 2: {ray.answering / local.seconds:.2f} x")
+    more, local_more = ray.cpu - less.cpu, local.cpu - local_few.cpu
+    print(
+        f"  processor time of three quarters of the records: {local_more:.1f} s, ray {more:.1f} s:"
+        f" {more / local_more:.2f} x"
+    )
     print(f"  resume of the finished run: {again.seconds:.1f} s")
     print(f"  peak of the driver: {less.peak_mb:.0f} MB for {records // 4:,}, {ray.peak_mb:.0f} MB")
 
@@ -118,6 +130,7 @@ def run(
     if "--backend" not in command:
         command += ["--backend", "engine"]
     started, began, peak = time.monotonic(), 0.0, 0.0
+    cpu = _WorkersTime()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         lists = list(parts_root(output).glob("*/.*.1")) or list(
@@ -125,14 +138,58 @@ def run(
         )
         began = began or (time.monotonic() if lists else 0.0)
         peak = max(peak, _peak_of(process.pid))
+        cpu.look()
         if after_parts and sum(1 for _ in parts_root(output).glob("*/0*.jsonl")) >= 4:
             after_parts()
             after_parts = None
-        time.sleep(0.02)
+        time.sleep(0.05)
     if process.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     ended = time.monotonic()
-    return Timed(ended - started, ended - (began or started), peak, _parts_a_second(output))
+    return Timed(
+        seconds=ended - started,
+        answering=ended - (began or started),
+        cpu=cpu.seconds,
+        peak_mb=peak,
+        parts_s=_parts_a_second(output),
+    )
+
+
+class _WorkersTime:
+    """The processor time of the children of this process that end, and of all processes of Ray."""
+
+    def __init__(self) -> None:
+        self._begun, self._children = self._of_ray(), self._of_children()
+        self._last: dict[int, float] = {}
+
+    def look(self) -> None:
+        """Look at the processes of Ray: one that ends cannot be asked later."""
+        self._last |= self._of_ray()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds of processor since this was made."""
+        self.look()
+        of_ray = (seconds - self._begun.get(pid, 0.0) for pid, seconds in self._last.items())
+        return self._of_children() - self._children + sum(of_ray)
+
+    @staticmethod
+    def _of_children() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
+    @staticmethod
+    def _of_ray() -> dict[int, float]:
+        ticks, found = os.sysconf("SC_CLK_TCK"), {}
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                name = path.read_bytes()
+                fields = (path.parent / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has just ended
+                continue
+            if name.startswith(b"ray::") or b"raylet" in name or b"ray/_private" in name:
+                found[int(path.parent.name)] = (int(fields[11]) + int(fields[12])) / ticks
+        return found
 
 
 def _parts_a_second(output: Path) -> float:

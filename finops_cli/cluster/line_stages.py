@@ -75,8 +75,10 @@ def _process_first(batches: Iterator[Batch], pipeline: Pipeline) -> Iterator[Bat
 
 def _begin(result: BatchResult, number: int, line: InputLine, pipeline: Pipeline) -> None:
     partial = pipeline.begin(number, line)
-    outcome = partial.outcome
-    _append_half(result, HalfDoneLine(line, outcome.triage, outcome.fault, partial.took_ns))
+    outcome, answer = partial.outcome, partial.outcome.triage
+    if answer is not None and answer.status != "failed" and not pipeline.keeps_raw:
+        answer = answer._replace(attempt_log=())  # no line shows it
+    _append_half(result, HalfDoneLine(line, answer, outcome.fault, partial.took_ns))
 
 
 def _fail_first(

@@ -149,6 +149,11 @@ class ClusterRun(AbstractContextManager["ClusterRun"]):
         return self._pipeline.models
 
     @property
+    def is_split(self) -> bool:
+        """Return true where each model has workers of its own. It is known once connected."""
+        return self._placement is not None and self._placement.is_split
+
+    @property
     def _asks_models(self) -> bool:
         return self._pipeline.backend.origin.is_model
 

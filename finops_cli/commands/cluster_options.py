@@ -161,6 +161,8 @@ def on_cluster(
                 " faster"
             )
         cluster.prepare()
+        if cluster.is_split and not run.quiet:
+            _say(f"the models do not fit a worker together: {', then '.join(cluster.models)}")
         yield replace(config, executor=cluster.executor)
         kept = cluster.complete()
         if not run.quiet:

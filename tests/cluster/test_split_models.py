@@ -11,6 +11,7 @@ from finops_cli.cluster.line_stages import StagesName
 from finops_cli.cluster.part_files import parts_root
 from finops_cli.cluster.part_worker import PartReport, PartWorker
 from finops_cli.cluster.parts import Part, PartSize
+from finops_cli.commands.table_options import open_several
 from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.devtools.fake_ollama.faults import faulty
 from finops_cli.pipeline.input_source import JsonLines
@@ -83,6 +84,20 @@ def test_split_models_keep_faults_masks_and_raw_text(tmp_path: Path) -> None:
     assert b'"attempt_errors"' in outputs[0]
     assert b'"raw"' in outputs[0]
     assert b"jo@example.com" not in outputs[0]
+
+
+def test_split_lines_of_several_files_keep_their_places(tmp_path: Path) -> None:
+    """The second pool names the file of a line and its number there, as a local run does."""
+    folder = tmp_path / "day"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(blotter(20))
+    (folder / "b.jsonl").write_bytes(blotter(30))
+    given = open_several(folder)
+    assert given is not None
+    local = run_locally(given, tmp_path / "local.jsonl")
+    parts = run_in_parts(given, tmp_path / "parts.jsonl", is_split=True)
+    assert (tmp_path / "parts.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
+    assert parts.summary == local.summary
 
 
 @pytest.mark.parametrize("stages", ["first", "later"])
