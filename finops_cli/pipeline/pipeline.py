@@ -107,7 +107,7 @@ class Pipeline:
         self._inventory = inventory
         self._timed = timed
         self._has_rows = has_rows
-        self._no_findings = self._verification(StageOutcome(None))
+        self._no_findings = self._verification(StageOutcome(given_id=None))
 
     line_type = LineType(read_line, _name_of, count_line, ("fail_id",))
 
@@ -139,7 +139,7 @@ class Pipeline:
         context = self._context if triaged is None else self._context._replace(triaged=triaged)
         outcome = self.sequence.first(line, context)
         if self._has_rows and outcome.problems is not None:
-            return outcome._replace(row=row_of(line))
+            return replace(outcome, row=row_of(line))
         return outcome
 
     def process(
@@ -163,11 +163,11 @@ class Pipeline:
     def _run_stages(self, line: InputLine, part: AttachedPart | None) -> StageOutcome:
         outcome = self._first_stage(line)
         if part is not None:
-            outcome = outcome._replace(part=part)
+            outcome = replace(outcome, part=part)
         for stage in self.sequence.later:
             outcome = stage.run(outcome, self._context)
         if part is not None and self._has_rows and outcome.problems and isinstance(line, bytes):
-            outcome = outcome._replace(row=row_of(line))
+            outcome = replace(outcome, row=row_of(line))
         return outcome
 
     def begin(
@@ -194,7 +194,7 @@ class Pipeline:
         except _ENDING:
             raise
         except Exception as error:  # noqa: BLE001 - any fault; the line reports it
-            outcome = StageOutcome(partial.outcome.given_id, fault=fault_finding(error))
+            outcome = StageOutcome(given_id=partial.outcome.given_id, fault=fault_finding(error))
         took_ns = perf_counter_ns() - started if self._timed else 0
         return PartialResult(partial.number, outcome, partial.took_ns + took_ns)
 
@@ -205,7 +205,7 @@ class Pipeline:
         except _ENDING:
             raise
         except Exception as error:  # noqa: BLE001 - any fault; the line reports it
-            fault = StageOutcome(partial.outcome.given_id, fault=fault_finding(error))
+            fault = StageOutcome(given_id=partial.outcome.given_id, fault=fault_finding(error))
             return self._finish(partial._replace(outcome=fault))
 
     def _finish(self, partial: PartialResult) -> ProcessedLine[Line]:
@@ -216,14 +216,14 @@ class Pipeline:
     def reject(self, number: int, fail_id: str, problem: Problem) -> Line:
         """Return the output of a line that repeats the `fail_id` of another line."""
         if self.redaction is None:
-            return self._line(number, StageOutcome(fail_id, problems=[problem]), 0)
+            return self._line(number, StageOutcome(given_id=fail_id, problems=[problem]), 0)
         problems, masks = self.redaction.redact_problems(None, fail_id, [problem], None)
-        return self._line(number, StageOutcome(fail_id, problems=problems, masks=masks), 0)
+        return self._line(number, StageOutcome(given_id=fail_id, problems=problems, masks=masks), 0)
 
     def fail(self, number: int, line: InputLine, finding: Finding) -> ProcessedLine[Line]:
         """Return the output of a line that could not be processed, for the reason `finding`."""
         given_id = line.fail_id if isinstance(line, Damage) else _read_fail_id(line)
-        return self.finish(PartialResult(number, StageOutcome(given_id, fault=finding), 0))
+        return self.finish(PartialResult(number, StageOutcome(given_id=given_id, fault=finding), 0))
 
     def name(self, given_id: str) -> str:
         """Return the `fail_id` that the output gives to a record named `given_id`."""
@@ -326,7 +326,7 @@ _ENDING = (FinopsError, OSError, MemoryError)
 def _faulty(error: Exception, line: InputLine) -> StageOutcome:
     """Return the outcome of a line that caused a fault of the program."""
     given = line.fail_id if isinstance(line, Damage) else _read_fail_id(line)
-    return StageOutcome(given, fault=fault_finding(error))
+    return StageOutcome(given_id=given, fault=fault_finding(error))
 
 
 def _read_fail_id(line: bytes) -> str | None:

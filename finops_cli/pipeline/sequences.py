@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from finops_cli.domain.allotment import AllottedShares, BookPlace
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord
@@ -54,7 +57,7 @@ AnswerName = Literal["triage", "resolution"]
 """The fields of an output line that hold an answer."""
 
 
-class StageOutcome(NamedTuple):
+class StageOutcome(Struct, frozen=True, kw_only=True):
     """The result of one input line so far."""
 
     given_id: str | None
@@ -134,9 +137,9 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
     if refused:
         return _rejected(None, given_id, refused, redaction, None)
     return StageOutcome(
-        given_id,
-        fail.qty,
-        context.triaged or context.backend.triage(fail),
+        given_id=given_id,
+        owed=fail.qty,
+        triage=context.triaged or context.backend.triage(fail),
         fail=fail,
         masks=masks,
         clock=clock,
@@ -183,12 +186,13 @@ def resolve_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:
     if fail is None or first is None:
         return outcome
     if first.value is None:
-        return outcome._replace(fail=None, skipped="the triage does not stand")
+        return replace(outcome, fail=None, skipped="the triage does not stand")
     case = handoff(fail, first.value, context.kb)
     if isinstance(case, NotApplicable):
-        return outcome._replace(fail=None, skipped=case.reason)
+        return replace(outcome, fail=None, skipped=case.reason)
     case = _add_days(outcome, context, case)
-    return outcome._replace(
+    return replace(
+        outcome,
         fail=None,
         resolution=context.backend.resolve(case),
         held=count_held(case.inventory, case.ftrs),
@@ -198,21 +202,21 @@ def resolve_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:
 def part_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:
     """Resolve a fail with its part of a plan of the whole book."""
     fail, first, attached = outcome.fail, outcome.triage, outcome.part
-    outcome = outcome._replace(fail=None, part=None)
+    outcome = replace(outcome, fail=None, part=None)
     if fail is None or first is None or attached is None:
         return outcome
     planned = read_part(attached)
     if planned.problems:
         return _rejected(None, outcome.given_id, list(planned.problems), context.redaction, None)
     if first.value is None:
-        return outcome._replace(skipped="the triage does not stand")
+        return replace(outcome, skipped="the triage does not stand")
     gridlock = None if attached.gridlock is None else read_gridlock(attached.gridlock)
     found = resolve_part(
         fail, first.value, planned, gridlock, partial(_add_days, outcome, context), context.kb
     )
     if isinstance(found, NotApplicable):
-        return outcome._replace(skipped=found.reason)
-    return outcome._replace(resolution=found, allotment=planned.allotment, place=planned.place)
+        return replace(outcome, skipped=found.reason)
+    return replace(outcome, resolution=found, allotment=planned.allotment, place=planned.place)
 
 
 def _add_days(outcome: StageOutcome, context: StageContext, case: ResolverInput) -> ResolverInput:
@@ -239,8 +243,8 @@ def case_stage(line: bytes, context: StageContext) -> StageOutcome:
         case, masks = redaction.case(case)
     obstacle = find_obstacle(case)
     return StageOutcome(
-        given_id,
-        case.ftd_qty,
+        given_id=given_id,
+        owed=case.ftd_qty,
         resolution=backend.resolve(case) if obstacle is None else None,
         skipped=None if obstacle is None else obstacle.reason,
         masks=masks,
@@ -252,14 +256,14 @@ def _pass_on(line: NoCase, redaction: RedactionPolicy | None) -> StageOutcome:
     """Pass on why a fail has no case, as `finops handoff` says it."""
     if line.status == "rejected":
         return _rejected(None, line.fail_id, [line.problem()], redaction, None)
-    return StageOutcome(line.fail_id, skipped=line.no_case, warnings=[])
+    return StageOutcome(given_id=line.fail_id, skipped=line.no_case, warnings=[])
 
 
 def damage_stage(damage: Damage, context: StageContext) -> StageOutcome:
     """Reject a row that gave no record."""
     problems = list(damage.problems)
     outcome = _rejected(None, damage.fail_id, problems, context.redaction, None)
-    return outcome._replace(row=damage.line)
+    return replace(outcome, row=damage.line)
 
 
 def _rejected(
@@ -270,9 +274,9 @@ def _rejected(
     parse: Parse | None,
 ) -> StageOutcome:
     if redaction is None:
-        return StageOutcome(given_id, problems=problems)
+        return StageOutcome(given_id=given_id, problems=problems)
     shown, masks = redaction.redact_problems(line, given_id, problems, parse)
-    return StageOutcome(given_id, problems=shown, masks=masks)
+    return StageOutcome(given_id=given_id, problems=shown, masks=masks)
 
 
 class NextStage(NamedTuple):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from finops_cli.kb.load import bundled_kb_dir
@@ -35,7 +36,7 @@ def keep_critical_plans(outcome: StageOutcome, _: StageContext) -> StageOutcome:
     triage = outcome.triage
     if triage is None or triage.value is None or triage.value.priority_tier == "CRITICAL":
         return outcome
-    return outcome._replace(resolution=None, skipped=REASON)
+    return msgspec.structs.replace(outcome, resolution=None, skipped=REASON)
 
 
 TOY = replace(
