@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from msgspec import UnsetType
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from finops_cli.domain.enums import RegShoStatus
@@ -38,8 +38,9 @@ def days_left(case: ResolverInput, age: int) -> int | None:
 
     A case with `deadline_days` has the days of the law, else those of the card.
     """
-    if not isinstance(case.deadline_days, UnsetType):
-        return case.deadline_days
+    given = case.deadline_days
+    if given is not UNSET:
+        return given
     deadline = case.triage.deadline
     return None if deadline is None else int(deadline[2:]) - age
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from finops_cli.domain.fail import Ftr
 from finops_cli.domain.resolution import ResolverInput
@@ -12,7 +14,7 @@ from finops_cli.kb.chapters.waterfall import WaterfallRules
 Extent = Literal["none", "partial", "full"]
 
 
-class Gridlock(NamedTuple):
+class Gridlock(Struct, frozen=True):
     """The number of signals in a row that said yes (0-4), and its consequences."""
 
     signals: int

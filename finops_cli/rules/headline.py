@@ -6,13 +6,12 @@ Domain specification, section 10. The first row that fits decides.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from finops_cli.domain.clock import Clock, Obligation
 from finops_cli.domain.headline import By, FailSummary, Headline
-from finops_cli.domain.resolution import Resolution, Step
+from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.chapters.wording.headline import HeadlineRow, HeadlineRules
 
@@ -22,28 +21,21 @@ _REG_SHO = "SHO-"
 _PURCHASE = ("purchase",)
 
 
-class _Cover(NamedTuple):
+class _Cover(Struct, frozen=True, kw_only=True):
     """The shares of a plan by the way that they come."""
 
     box: int
     netted: int
-    chased: tuple[Step, ...]
+    in_hand: int
+    """From the box and netted."""
+    chased: int
+    """Asked of counterparties, or proposed to them for netting."""
+    has_chase: bool
+    is_gridlock: bool
     depot: int
     cash: int
     left: int
     """The shares that the steps leave; recall and borrow in parallel exceed them together."""
-
-    @property
-    def in_hand(self) -> int:
-        return self.box + self.netted
-
-    @property
-    def is_gridlock(self) -> bool:
-        return any(step.action == "NET_GRIDLOCK" for step in self.chased)
-
-    @property
-    def receipts(self) -> int:
-        return sum(step.qty for step in self.chased)
 
 
 def make_headline(
@@ -79,8 +71,8 @@ def _of_plan(sentence: _Sentence, plan: Resolution) -> Headline:
         return sentence.say(
             rules.rows["deliver_part"],
             cover.in_hand,
-            part=cover.in_hand,
-            rest=owed - cover.in_hand,
+            part=_shares(cover.in_hand),
+            rest=_shares(owed - cover.in_hand),
             hand=_hand(cover, rules),
             next=next(_name_sources(cover, plan, rules)),
         )
@@ -89,10 +81,10 @@ def _of_plan(sentence: _Sentence, plan: Resolution) -> Headline:
         return sentence.say(rules.rows[name], owed)
     if cover.is_gridlock:
         parties = _parties(plan.gridlock_parties, rules)
-        part = cover.receipts
-        return sentence.say(rules.rows["net"], part, part=part, parties=parties)
-    if cover.receipts >= owed:
-        parties = _chased_parties(cover.chased, plan, rules)
+        part = cover.chased
+        return sentence.say(rules.rows["net"], part, part=_shares(part), parties=parties)
+    if cover.chased >= owed:
+        parties = _chased_parties(plan, rules)
         return sentence.say(rules.rows["chase"], owed, parties=parties)
     sources = list(_name_sources(cover, plan, rules))
     if plan.residual_short == 0:
@@ -102,7 +94,7 @@ def _of_plan(sentence: _Sentence, plan: Resolution) -> Headline:
     known = sources[:-1]
     meanwhile = rules.phrases["meanwhile"].format(sources=", then ".join(known)) if known else ""
     rest = plan.residual_short
-    return sentence.say(rules.rows["escalate"], rest, rest=rest, meanwhile=meanwhile)
+    return sentence.say(rules.rows["escalate"], rest, rest=_shares(rest), meanwhile=meanwhile)
 
 
 class _Sentence:
@@ -119,20 +111,16 @@ class _Sentence:
         self.fail, self.triage, self.by, self.clock, self.rules = fail, triage, by, clock, rules
         self.must_close_out = _must_close_out(triage, clock)
 
-    def say(self, row: HeadlineRow, qty: int, **places: int | str) -> Headline:
-        """Return the headline of `row`; numbers of `places` are shares."""
+    def say(self, row: HeadlineRow, qty: int, **places: str) -> Headline:
+        """Return the headline of `row`. `places`: texts of places that the fail does not fill."""
         fail, phrases = self.fail, self.rules.phrases
-        texts = {
-            name: _shares(value) if isinstance(value, int) else value
-            for name, value in places.items()
-        }
         text = row.text.format(
             security=self._security(),
             qty=_shares(fail.qty),
             counterparty=fail.counterparty_name or fail.counterparty,
             tail=phrases["tail"] if self.must_close_out else "",
             by=self._by(),
-            **texts,
+            **places,
         )
         return Headline(row.action, qty, self.by, text)
 
@@ -146,17 +134,19 @@ class _Sentence:
         return phrases["security_new"].format(security=security, new=fail.new_cusip)
 
     def _by(self) -> str:
-        by, phrases = self.by, self.rules.phrases
-        if by is None:
-            return ""
-        name = "overdue" if self._is_late(by) else "by"
-        name += "_clock" if by.basis == "clock" else "_card" if by.date is None else "_card_date"
-        return phrases[name].format(date=by.date, rule=by.rule)
+        by = self.by
+        return "" if by is None else _write_by(by, self._is_late(by), self.rules)
 
     def _is_late(self, by: By) -> bool:
         if by.date is None:
             return self.fail.age_days > int(by.rule.removeprefix("T+"))
         return self.clock is not None and by.date < self.clock.as_of[:10]
+
+
+def _write_by(by: By, is_late: bool, rules: HeadlineRules) -> str:
+    name = "overdue" if is_late else "by"
+    name += "_clock" if by.basis == "clock" else "_card" if by.date is None else "_card_date"
+    return rules.phrases[name].format(date=by.date, rule=by.rule)
 
 
 def _shares(qty: int) -> str:
@@ -175,17 +165,17 @@ def _due(triage: Triage, clock: Clock | None) -> By | None:
 def _must_close_out(triage: Triage, clock: Clock | None) -> bool:
     if "REG_SHO_CLOSEOUT" in triage.flags:
         return True
-    return any(_close_outs(clock))
+    return clock is not None and any(_close_outs(clock))
 
 
 def _must_buy(clock: Clock | None) -> bool:
     """Return true where a borrow does not close out: a duty that is due takes a purchase alone."""
-    return any(each.remedy == _PURCHASE for each in _close_outs(clock))
+    return clock is not None and any(each.remedy == _PURCHASE for each in _close_outs(clock))
 
 
-def _close_outs(clock: Clock | None) -> Iterator[Obligation]:
+def _close_outs(clock: Clock) -> Iterator[Obligation]:
     """Yield the duties of Regulation SHO that are due today or breached."""
-    for each in () if clock is None else clock.obligations:
+    for each in clock.obligations:
         if each.kind == "duty" and each.state in _DUE and each.rule.startswith(_REG_SHO):
             yield each
 
@@ -203,20 +193,22 @@ def _may_buy_in(triage: Triage, clock: Clock | None) -> bool:
 
 
 def _cover(plan: Resolution, owed: int) -> _Cover:
-    shares = dict.fromkeys(("APPLY_BOX", "OFFSET_FTR", "DEPOT_MOVEMENT", "SPO_SETTLEMENT"), 0)
-    chased = []
+    shares: dict[str, int] = {}
+    covered = 0
     for step in plan.resolution_steps:
-        if step.action in shares:
-            shares[step.action] += step.qty
-        elif step.action in _RECEIPTS:
-            chased.append(step)
+        shares[step.action] = shares.get(step.action, 0) + step.qty
+        covered += step.qty
+    box, netted = shares.get("APPLY_BOX", 0), shares.get("OFFSET_FTR", 0)
     return _Cover(
-        box=shares["APPLY_BOX"],
-        netted=shares["OFFSET_FTR"],
-        chased=tuple(chased),
-        depot=shares["DEPOT_MOVEMENT"],
-        cash=shares["SPO_SETTLEMENT"],
-        left=owed - sum(step.qty for step in plan.resolution_steps),
+        box=box,
+        netted=netted,
+        in_hand=box + netted,
+        chased=shares.get("CHASE_FTR", 0) + shares.get("NET_GRIDLOCK", 0),
+        has_chase="CHASE_FTR" in shares,
+        is_gridlock="NET_GRIDLOCK" in shares,
+        depot=shares.get("DEPOT_MOVEMENT", 0),
+        cash=shares.get("SPO_SETTLEMENT", 0),
+        left=owed - covered,
     )
 
 
@@ -229,10 +221,10 @@ def _name_sources(cover: _Cover, plan: Resolution, rules: HeadlineRules) -> Iter
     """Name the sources behind what is in hand, in the order of the plan; last what has none."""
     phrases = rules.phrases
     if cover.is_gridlock:
-        yield phrases["net"].format(qty=_shares(cover.receipts))
-    elif cover.chased:
-        party = _chased_parties(cover.chased, plan, rules)
-        yield phrases["chase"].format(party=party, qty=_shares(cover.receipts))
+        yield phrases["net"].format(qty=_shares(cover.chased))
+    elif cover.has_chase:
+        party = _chased_parties(plan, rules)
+        yield phrases["chase"].format(party=party, qty=_shares(cover.chased))
     if cover.depot:
         yield phrases["depot"].format(qty=_shares(cover.depot))
     words = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
@@ -255,9 +247,10 @@ def _first_own_source(cover: _Cover, plan: Resolution) -> tuple[str, int]:
     return "borrow", plan.fallback_qty
 
 
-def _chased_parties(chased: Sequence[Step], plan: Resolution, rules: HeadlineRules) -> str:
+def _chased_parties(plan: Resolution, rules: HeadlineRules) -> str:
     """Name the counterparties of the chase steps; an aggregated step has several."""
-    named = list(dict.fromkeys(step.dtc for step in chased if step.dtc is not None))
+    chased = [step.dtc for step in plan.resolution_steps if step.action in _RECEIPTS]
+    named = list(dict.fromkeys([dtc for dtc in chased if dtc is not None]))
     return _parties(named, rules, plan.additional_ftrs_chased)
 
 

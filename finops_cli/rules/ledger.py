@@ -12,11 +12,12 @@ from finops_cli.domain.resolution import Step
 def coverage_pct(covered: int, owed: int, decimals: int) -> Decimal:
     """The covered part of the shares owed, in percent, rounded half-up. kb: `plan.coverage`."""
     scale: int = 10**decimals
-    return _percentage((covered * 200 * scale + owed) // (2 * owed), decimals)
+    return scale_down((covered * 200 * scale + owed) // (2 * owed), decimals)
 
 
 @lru_cache(maxsize=2048)
-def _percentage(units: int, decimals: int) -> Decimal:
+def scale_down(units: int, decimals: int) -> Decimal:
+    """Return `units` of the last of `decimals` places: 125 with one place is 12.5."""
     return Decimal(units).scaleb(-decimals)
 
 
@@ -45,7 +46,8 @@ class Ledger:
         settlement_date: str | None = None,
     ) -> None:
         """Add a step that covers `qty` shares (0 for a notice)."""
-        self.remaining -= qty
+        owed = self._owed
+        self.remaining = remaining = self.remaining - qty
         self.steps.append(
             Step(
                 step=len(self.steps) + 1,
@@ -55,7 +57,7 @@ class Ledger:
                 settlement_type=settlement_type,
                 settlement_date=settlement_date,
                 rationale=rationale,
-                coverage_after_step_pct=coverage_pct(self.covered, self._owed, self._decimals),
-                remaining_short=self.remaining,
+                coverage_after_step_pct=coverage_pct(owed - remaining, owed, self._decimals),
+                remaining_short=remaining,
             )
         )

@@ -25,7 +25,7 @@ def narrative(
     residual: int,
 ) -> str:
     """Describe the steps of a plan in their order."""
-    parts = _receipts(steps)
+    parts = _receipts([step for step in steps if step.action in _RECEIPTS])
     parts += [_TOLD[step.action](step) for step in steps if step.action in _TOLD]
     if sources.first != "NONE":
         parts.append(_sourcing(sources))
@@ -42,15 +42,14 @@ def narrative(
     return f"{text[0].upper()}{text[1:]}.{_corporate_action(case)}"
 
 
-def _receipts(steps: Sequence[Step]) -> list[str]:
-    receipts = [step for step in steps if step.action in _RECEIPTS]
+def _receipts(receipts: Sequence[Step]) -> list[str]:
     told = [
         f"{_RECEIPTS[step.action]} {step.dtc or 'the further counterparties'} for {step.qty:,}"
         " shares"
         for step in receipts[:_FULL_SENTENCES]
     ]
-    rest = receipts[_FULL_SENTENCES:]
-    if rest:
+    if len(receipts) > _FULL_SENTENCES:
+        rest = receipts[_FULL_SENTENCES:]
         what = "1 more receipt" if len(rest) == 1 else f"{len(rest)} more receipts"
         told.append(f"{what} for {sum(step.qty for step in rest):,} shares")
     return told

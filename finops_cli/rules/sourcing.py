@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from msgspec import Struct
 
 from finops_cli.domain.enums import Fallback
 from finops_cli.domain.fail import Inventory
@@ -14,7 +16,9 @@ from finops_cli.kb.chapters.waterfall import WaterfallRules
 CorporateActionOption = Literal["A", "B", "C"]
 
 
-class Fallbacks(NamedTuple):
+class Fallbacks(Struct, frozen=True, kw_only=True):
+    """The two sources beyond the steps of a plan."""
+
     first: Fallback = "NONE"
     first_qty: int = 0
     second: Fallback = "NONE"

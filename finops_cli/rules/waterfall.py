@@ -76,9 +76,10 @@ def _describe_days(days: int) -> str:
 def _complete(
     case: ResolverInput, ledger: Ledger, aggregated: int, gridlock: Gridlock, sources: Fallbacks
 ) -> Resolution:
+    owed = case.ftd_qty
     total = ledger.covered + sources.first_qty + sources.second_qty
-    residual = max(0, case.ftd_qty - total)
-    escalation = f"Residual {residual:,} of {case.ftd_qty:,} shares has no source"
+    residual = owed - total if owed > total else 0
+    escalation = f"Residual {residual:,} of {owed:,} shares has no source" if residual else ""
     return Resolution(
         resolution_steps=tuple(ledger.steps),
         additional_ftrs_chased=aggregated,
@@ -92,6 +93,6 @@ def _complete(
         gridlock_detected=gridlock.extent != "none",
         gridlock_parties=gridlock.parties,
         escalation_required=residual > 0,
-        escalation_reason=escalation if residual else "",
+        escalation_reason=escalation,
         narrative=narrative(case, ledger.steps, gridlock, sources, residual),
     )

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from difflib import SequenceMatcher
+from typing import Any
 
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, Step
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules.ledger import scale_down
 from finops_cli.verify.comparison import compare, equal_within, mismatch
 
 _RECEIPTS = frozenset(("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK"))
@@ -136,12 +138,15 @@ def own_findings(plan: Resolution, owed: int | None, kb: KnowledgeBase) -> list[
     """
     if owed is None:
         owed = _owed_as_stated(plan)
-    return [
-        *_steps_add_up(plan, owed, kb),
-        *_totals_add_up(plan, owed),
-        *_fields_agree(plan),
-        *steps_make_sense(plan),
-    ]
+    found: list[Finding] = []
+    _steps_add_up(plan, owed, kb, found)
+    _totals_add_up(plan, owed, found)
+    _fields_agree(plan, found)
+    _fallbacks_agree(plan, found)
+    _aggregates_agree(plan, found)
+    _steps_make_sense(plan, found)
+    _gridlock_makes_sense(plan, found)
+    return found
 
 
 def _owed_as_stated(plan: Resolution) -> int | None:
@@ -156,44 +161,37 @@ def _owed_as_stated(plan: Resolution) -> int | None:
     return told.most_common(1)[0][0] if told else None
 
 
-def _steps_add_up(plan: Resolution, owed: int | None, kb: KnowledgeBase) -> Iterator[Finding]:
-    covered = 0
-    decimals = kb.waterfall.coverage_decimals
-    for number, step in enumerate(plan.resolution_steps, start=1):
+def _at_plan(field: str, expected: Any, actual: Any, because: str = "") -> Finding:
+    """Return the finding that a field of a plan is not as expected."""
+    return mismatch(_PLAN_RULES[field], f"/{field}", expected, actual, because)
+
+
+def _at_step(i: int, field: str, expected: Any, actual: Any, because: str = "") -> Finding:
+    """Return the finding that a field of step `i` (from 0) is not as expected."""
+    path = f"/resolution_steps/{i}/{field}"
+    return mismatch(_STEP_RULES[field], path, expected, actual, because)
+
+
+def _steps_add_up(
+    plan: Resolution, owed: int | None, kb: KnowledgeBase, found: list[Finding]
+) -> None:
+    covered, decimals = 0, kb.waterfall.coverage_decimals
+    for i, step in enumerate(plan.resolution_steps):
         covered += step.qty
-        path = f"/resolution_steps/{number - 1}"
-        if step.step != number:
-            yield mismatch("plan.numbering", f"{path}/step", number, step.step)
+        if step.step != i + 1:
+            found.append(_at_step(i, "step", i + 1, step.step))
         if not owed:
             continue
         if covered > owed:
-            yield mismatch(
-                "waterfall.quantity",
-                f"{path}/qty",
-                step.qty - (covered - owed),
-                step.qty,
-                because=f"{owed} shares are owed",
-            )
-        if step.remaining_short != owed - covered:
-            yield mismatch(
-                "plan.remaining",
-                f"{path}/remaining_short",
-                max(0, owed - covered),
-                step.remaining_short,
-            )
-        if (
-            coverage := half_up_pct(covered, owed, decimals)
-        ) != step.coverage_after_step_pct and not equal_within(
-            coverage, step.coverage_after_step_pct, kb.tolerance
-        ):
+            most, because = step.qty - (covered - owed), f"{owed} shares are owed"
+            found.append(_at_step(i, "qty", most, step.qty, because))
+        remaining = step.remaining_short
+        if remaining != owed - covered:
+            found.append(_at_step(i, "remaining_short", max(0, owed - covered), remaining))
+        coverage, stated = half_up_pct(covered, owed, decimals), step.coverage_after_step_pct
+        if coverage != stated and not equal_within(coverage, stated, kb.tolerance):
             because = f"{covered} of {owed} shares"
-            yield mismatch(
-                "plan.coverage",
-                f"{path}/coverage_after_step_pct",
-                coverage,
-                step.coverage_after_step_pct,
-                because=because,
-            )
+            found.append(_at_step(i, "coverage_after_step_pct", coverage, stated, because))
 
 
 def half_up_pct(covered: int, owed: int, decimals: int) -> Decimal:
@@ -202,183 +200,103 @@ def half_up_pct(covered: int, owed: int, decimals: int) -> Decimal:
     The plan computes it in another way.
     """
     units, rest = divmod(covered * 100 * 10**decimals, owed)
-    return Decimal(units + (2 * rest >= owed)).scaleb(-decimals)
+    return scale_down(units + (2 * rest >= owed), decimals)
 
 
-def _totals_add_up(plan: Resolution, owed: int | None) -> Iterator[Finding]:
-    total = (
-        sum(step.qty for step in plan.resolution_steps)
-        + plan.fallback_qty
-        + plan.secondary_fallback_qty
-    )
-    if plan.total_coverable != total:
-        yield mismatch(
-            "plan.total",
-            "/total_coverable",
-            total,
-            plan.total_coverable,
-            because="sum of steps and fallbacks",
-        )
-    if owed is not None and plan.residual_short != max(0, owed - plan.total_coverable):
-        because = f"{owed} owed, {plan.total_coverable} coverable"
-        yield mismatch(
-            "plan.residual",
-            "/residual_short",
-            max(0, owed - plan.total_coverable),
-            plan.residual_short,
-            because=because,
-        )
+def _totals_add_up(plan: Resolution, owed: int | None, found: list[Finding]) -> None:
+    steps = sum([step.qty for step in plan.resolution_steps])
+    total = steps + plan.fallback_qty + plan.secondary_fallback_qty
+    stated = plan.total_coverable
+    if stated != total:
+        because = "sum of steps and fallbacks"
+        found.append(_at_plan("total_coverable", total, stated, because))
+    if owed is None:
+        return
+    residual = owed - stated if owed > stated else 0
+    if plan.residual_short != residual:
+        because = f"{owed} owed, {stated} coverable"
+        found.append(_at_plan("residual_short", residual, plan.residual_short, because))
 
 
-def _fields_agree(plan: Resolution) -> Iterator[Finding]:
+def _fields_agree(plan: Resolution, found: list[Finding]) -> None:
     short = plan.residual_short > 0
-    if plan.residual_action != ("ESCALATE" if short else "NONE"):
-        yield mismatch(
-            "plan.residual",
-            "/residual_action",
-            "ESCALATE" if short else "NONE",
-            plan.residual_action,
-        )
+    action = "ESCALATE" if short else "NONE"
+    if plan.residual_action != action:
+        found.append(_at_plan("residual_action", action, plan.residual_action))
     if plan.escalation_required != short:
-        yield mismatch("plan.escalation", "/escalation_required", short, plan.escalation_required)
+        found.append(_at_plan("escalation_required", short, plan.escalation_required))
     if bool(plan.escalation_reason) != short:
-        yield mismatch(
-            "plan.escalation",
-            "/escalation_reason",
-            "a reason" if short else "",
-            plan.escalation_reason,
-        )
-    in_gridlock = bool(plan.gridlock_parties)
-    if plan.gridlock_detected != in_gridlock:
-        yield mismatch(
-            "gridlock.detected",
-            "/gridlock_detected",
-            in_gridlock,
-            plan.gridlock_detected,
-            because="as its parties say",
-        )
-    yield from _fallbacks_agree(plan)
-    aggregated = any(step.dtc is None and step.action in _CHASES for step in plan.resolution_steps)
-    if (plan.additional_ftrs_chased > 0) != aggregated:
-        count = "more than 0" if aggregated else 0
-        because = "counts what the aggregated step holds"
-        yield mismatch(
-            "waterfall.chase",
-            "/additional_ftrs_chased",
-            count,
-            plan.additional_ftrs_chased,
-            because=because,
-        )
+        reason, path = "a reason" if short else "", "/escalation_reason"
+        found.append(mismatch("plan.escalation", path, reason, plan.escalation_reason))
+    has_parties = bool(plan.gridlock_parties)
+    if plan.gridlock_detected != has_parties:
+        because = "as its parties say"
+        found.append(_at_plan("gridlock_detected", has_parties, plan.gridlock_detected, because))
 
 
-def _fallbacks_agree(plan: Resolution) -> Iterator[Finding]:
+def _fallbacks_agree(plan: Resolution, found: list[Finding]) -> None:
     first, second = plan.fallback_strategy, plan.secondary_fallback
     if (first == "NONE") != (plan.fallback_qty == 0):
-        yield mismatch(
-            "waterfall.fallback", "/fallback_qty", _quantity_for(first), plan.fallback_qty
-        )
+        found.append(_at_plan("fallback_qty", _quantity_for(first), plan.fallback_qty))
     if (second == "NONE") != (plan.secondary_fallback_qty == 0):
-        yield mismatch(
-            "waterfall.fallback",
-            "/secondary_fallback_qty",
-            _quantity_for(second),
-            plan.secondary_fallback_qty,
-        )
+        stated = plan.secondary_fallback_qty
+        found.append(_at_plan("secondary_fallback_qty", _quantity_for(second), stated))
     if second == "INITIATE_RECALL":
-        yield mismatch(
-            "waterfall.fallback",
-            "/secondary_fallback",
-            "SOURCE_BORROW",
-            second,
-            because="borrow is the last resort",
-        )
+        because = "borrow is the last resort"
+        found.append(_at_plan("secondary_fallback", "SOURCE_BORROW", second, because))
     elif second == "SOURCE_BORROW" and first != "INITIATE_RECALL":
-        yield mismatch(
-            "waterfall.fallback",
-            "/fallback_strategy",
-            "INITIATE_RECALL",
-            first,
-            because="recall comes before borrow",
-        )
+        because = "recall comes before borrow"
+        found.append(_at_plan("fallback_strategy", "INITIATE_RECALL", first, because))
 
 
 def _quantity_for(strategy: str) -> str | int:
     return 0 if strategy == "NONE" else "more than 0"
 
 
-def steps_make_sense(plan: Resolution) -> Iterator[Finding]:
-    """Check each step against its own action, and the gridlock fields against the steps."""
-    nets = False
+def _aggregates_agree(plan: Resolution, found: list[Finding]) -> None:
+    parties = [step.dtc for step in plan.resolution_steps if step.action in _CHASES]
+    is_aggregated, stated = None in parties, plan.additional_ftrs_chased
+    if (stated > 0) != is_aggregated:
+        count = "more than 0" if is_aggregated else 0
+        because = "counts what the aggregated step holds"
+        found.append(_at_plan("additional_ftrs_chased", count, stated, because))
+
+
+def _steps_make_sense(plan: Resolution, found: list[Finding]) -> None:
+    """Check each step against its own action."""
     for i, step in enumerate(plan.resolution_steps):
-        nets = nets or step.action == "NET_GRIDLOCK"
-        yield from _step_makes_sense(step, f"/resolution_steps/{i}")
-    if nets and not plan.gridlock_detected:
-        yield mismatch(
-            "gridlock.detected",
-            "/gridlock_detected",
-            True,
-            False,
-            because="its steps net a gridlock",
-        )
-    parties = plan.gridlock_parties
-    if parties:
-        netted = {
-            step.dtc
-            for step in plan.resolution_steps
-            if step.action == "NET_GRIDLOCK" and step.dtc is not None
-        }
-        expected = tuple(sorted(netted.union(parties)))
-        if parties != expected:
-            yield mismatch(
-                "gridlock.parties",
-                "/gridlock_parties",
-                expected,
-                parties,
-                because="every party netted with, once, sorted",
-            )
+        action, has_party = step.action, step.dtc is not None
+        if action in _IN_FIELDS:
+            accepted = tuple(sorted(_RECEIPTS | _STOCK | _NOTICES))
+            because = "the plan has its own fields for this action"
+            found.append(_at_step(i, "action", accepted, action, because))
+            continue
+        if (step.qty == 0) != (action in _NOTICES):
+            expected = 0 if action in _NOTICES else "more than 0"
+            because = "a notice covers nothing" if action in _NOTICES else "a step covers something"
+            found.append(_at_step(i, "qty", expected, step.qty, because))
+        if has_party and action in _STOCK:
+            found.append(_at_step(i, "dtc", None, step.dtc, "stock has no counterparty"))
+        elif not has_party and action == "OFFSET_FTR":
+            because = "it is netted with a counterparty"
+            found.append(_at_step(i, "dtc", "DTC-NNNN", None, because))
+        settles = has_party and action in _RECEIPTS
+        receipt = "the value of the receipt" if settles else None
+        if (step.settlement_type is not None) != settles:
+            found.append(_at_step(i, "settlement_type", receipt, step.settlement_type))
+        if (step.settlement_date is not None) != settles:
+            found.append(_at_step(i, "settlement_date", receipt, step.settlement_date))
 
 
-def _step_makes_sense(step: Step, path: str) -> Iterator[Finding]:
-    action = step.action
-    if action in _IN_FIELDS:
-        accepted = tuple(sorted(_RECEIPTS | _STOCK | _NOTICES))
-        yield mismatch(
-            "waterfall.action",
-            f"{path}/action",
-            accepted,
-            action,
-            because="the plan has its own fields for this action",
-        )
+def _gridlock_makes_sense(plan: Resolution, found: list[Finding]) -> None:
+    """Check the gridlock fields against the steps."""
+    netted = [step.dtc for step in plan.resolution_steps if step.action == "NET_GRIDLOCK"]
+    if netted and not plan.gridlock_detected:
+        found.append(_at_plan("gridlock_detected", True, False, "its steps net a gridlock"))
+    stated = plan.gridlock_parties
+    if not stated:
         return
-    if (step.qty == 0) != (action in _NOTICES):
-        expected = 0 if action in _NOTICES else "more than 0"
-        because = "a notice covers nothing" if action in _NOTICES else "a step covers something"
-        yield mismatch("waterfall.quantity", f"{path}/qty", expected, step.qty, because=because)
-    if action in _STOCK and step.dtc is not None:
-        yield mismatch(
-            "waterfall.counterparty",
-            f"{path}/dtc",
-            None,
-            step.dtc,
-            because="stock has no counterparty",
-        )
-    elif action == "OFFSET_FTR" and step.dtc is None:
-        yield mismatch(
-            "waterfall.counterparty",
-            f"{path}/dtc",
-            "DTC-NNNN",
-            None,
-            because="it is netted with a counterparty",
-        )
-    settles = action in _RECEIPTS and step.dtc is not None
-    for field, value in (
-        ("settlement_type", step.settlement_type),
-        ("settlement_date", step.settlement_date),
-    ):
-        if (value is not None) != settles:
-            yield mismatch(
-                "waterfall.settlement",
-                f"{path}/{field}",
-                "the value of the receipt" if settles else None,
-                value,
-            )
+    expected = tuple(sorted({*stated, *[dtc for dtc in netted if dtc is not None]}))
+    if stated != expected:
+        because = "every party netted with, once, sorted"
+        found.append(_at_plan("gridlock_parties", expected, stated, because))
