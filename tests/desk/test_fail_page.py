@@ -198,7 +198,7 @@ def test_same_name_in_an_older_job_is_another_page(tmp_path: Path) -> None:
             assert "Same security" not in text
             text = get(browser, f"/fails/{older}.1")
             assert f'<a href="/fails/{newer}.1">{newer}</a>' in text
-            assert f'<a href="/fails/{older}.2">F-1008</a>' in text
+            assert f'href="/fails/{older}.2" title="F-1008">F-1008</a>' in text
     finally:
         stop(running)
 
@@ -211,7 +211,7 @@ def test_fail_of_a_book_shows_its_queue(book: Server) -> None:
             "Place <strong>3</strong> of 3 in the queue of",
             "alone it would lack 0",
             "B-1, B-2 and B-3 owe 16,000. What reaches them in time holds 11,000",
-            '<a href="/fails/job-1.1">B-1</a>',
+            'href="/fails/job-1.1" title="B-1">B-1</a>',
             "depot London 5,000",
             'href="/pools/594918104?job=job-1"',
             "It gets <strong>nothing</strong>.",
@@ -227,7 +227,7 @@ def test_pool_shows_sources_fails_and_what_is_missing(book: Server) -> None:
         text = get(browser, "/pools/594918104?job=job-1")
         assert "<title>3 fails owe 16,000 shares of 594918104; 5,000 stay uncovered</title>" in text
         assert "B-1 owes 9,000. What reaches it in time holds 6,000 (box 6,000)." in text
-        assert '<a href="/fails/job-1.2">B-2</a>' in text
+        assert 'href="/fails/job-1.2" title="B-2">B-2</a>' in text
         assert "3 days away" in text
         assert " style=" not in text
         assert 'href="/pools/594918104?job=job-1"' in get(browser, "/fails")

@@ -233,6 +233,7 @@ def test_reader_that_takes_no_answer_is_closed(tmp_path: Path) -> None:
     records = [a_fail(fail_id=f"F-{number}") for number in range(1_000)]
     body = json.dumps(records).encode()
     with ExitStack() as stack, server.client("operator") as client:
+        client.timeout = scaled(30, 300)
         for _ in range(scaled(4, 200)):
             connection = socket.socket()
             stack.enter_context(connection)
@@ -244,7 +245,7 @@ def test_reader_that_takes_no_answer_is_closed(tmp_path: Path) -> None:
                 f"Content-Length: {len(body)}\r\n\r\n".encode()
                 + body
             )
-        until = time.monotonic() + 120
+        until = time.monotonic() + scaled(120, 900)
         while time.monotonic() < until and in_work(client) != 1:
             time.sleep(0.2)
         assert in_work(client) == 1

@@ -26,13 +26,14 @@ from finops_cli.service.route_table import Parts
 from finops_cli.service.routes import NamedRoute
 from finops_cli.service.store.audit import Actor, append
 from finops_cli.service.store.database import Connection
-from finops_cli.service.store.decisions import Content
+from finops_cli.service.store.decisions import Content, read_state
 from finops_cli.service.store.saved_views import SavedView, delete_view, save_view
 from finops_cli.views.wording import clean
 
 _MOST_VIEWS, _MOST_NAME = 100, 60
 _DONE = {"accept": "accepted", "assign": "assigned"}
 """The notice of the page after a complete success."""
+_WAITS = "an override waits for a second person; open the fail to accept or decline it"
 
 
 class Selected(Struct, frozen=True):
@@ -95,6 +96,9 @@ def decide_selected(
     for each in selected:
         try:
             row = locate_fail(connection, each.id)
+            if asked.kind == "accept" and read_state(connection, row.key).has_proposal:
+                refused.append(Refusal(row.id, row.answer.fail_id, _WAITS))
+                continue
             request = DecisionRequest(
                 kind=asked.kind, assignee=asked.assignee, expected_version=each.version
             )

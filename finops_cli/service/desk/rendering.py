@@ -19,6 +19,7 @@ from finops_cli.service.auth.roles import Right
 from finops_cli.service.desk import wording
 from finops_cli.service.desk.static_files import static_url
 from finops_cli.service.requests import RequestFacts, facts_of
+from finops_cli.service.store.decisions import is_same_person
 from finops_cli.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -129,6 +130,7 @@ def environment() -> Environment:
         nothing=wording.NOTHING,
         plural=wording.write_plural,
         tier_levels=wording.TIER_LEVELS,
+        is_same_person=is_same_person,
     )
     return made
 

@@ -108,6 +108,8 @@ def describe_decision(state: State) -> str | None:
         if change is not None and change.steps is not None:
             said.append(f"{len(change.steps)} steps")
         words.append(f"{state.outcome}: {', '.join(said)}" if said else state.outcome)
+    if state.accepted_by is not None:
+        words.append(f"accepted by {state.accepted_by}")
     if state.has_proposal:
         words.append("an override is proposed")
     if state.is_closed:

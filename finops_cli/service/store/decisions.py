@@ -66,6 +66,8 @@ class State(Struct, frozen=True, kw_only=True, omit_defaults=True):
     change: Change | None = None
     """The values of the override that stands."""
     decided_by: str | None = None
+    accepted_by: str | None = None
+    """The second person, who accepted the override that `decided_by` proposed."""
     decided_at: str | None = None
     decided_in: str | None = None
     """The job whose line was decided about: the same fail of a later job carries it over."""
@@ -236,6 +238,7 @@ def fold(decisions: Sequence[Decision], version: int) -> State:
             facts |= _outcome("overridden", each, content.change)
         elif each.kind == "accept" and content.of in known:
             facts |= _outcome("overridden", known[content.of], known[content.of].content.change)
+            facts["accepted_by"] = each.by
         if content.comment is not None:
             facts["comments"] = facts.get("comments", 0) + 1
             facts["comment"] = content.comment
@@ -248,6 +251,7 @@ def _outcome(outcome: Outcome, decision: Decision, change: Change | None) -> dic
         "outcome": outcome,
         "change": change,
         "decided_by": decision.by,
+        "accepted_by": None,
         "decided_at": decision.at,
         "decided_in": decision.job,
         "reason": decision.content.reason,

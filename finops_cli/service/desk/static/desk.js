@@ -20,11 +20,33 @@ function isTyping(target) {
   return target.closest?.("input:not([type=checkbox]), textarea, select") != null;
 }
 
-/** Press the button, or go to the field, that a template gives to a key: data-key="a". */
+/** Return the first field of another form with words that are not sent: typed, or come back. */
+function findUnsent(form) {
+  const fields = document.querySelectorAll("form[method=post] :is(textarea, input:not([type]))");
+  return [...fields].find((each) => {
+    const isUnsent = each.value !== each.defaultValue || ("unsent" in each.form.dataset && each.value);
+    return isUnsent && each.form !== form && each.checkVisibility();
+  });
+}
+
+/** Leave a field, or close the list of choices of a filter, so that the keys of the page work. */
+function leave(target) {
+  const list = target.closest?.("details.choice[open]") ?? document.querySelector("details.choice[open]");
+  if (list) {
+    list.open = false;
+    if (list.contains(target)) list.querySelector("summary").focus();
+  } else if (isTyping(target)) {
+    target.blur();
+  }
+}
+
+/** Press the button, or go to the field, that a template gives to a key: data-key="a". A button
+ * sends its form: while other words wait to be sent, the key shows them and sends nothing. */
 function useKey(key) {
-  const target = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  let target = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
   if (!target) return false;
-  if (target.matches("input, textarea, select")) {
+  if (target.matches("button")) target = findUnsent(target.form) ?? target;
+  if (target.matches("input, textarea, select, [data-key-focus]")) {
     target.focus();
     target.select?.();
   } else {
@@ -36,6 +58,7 @@ function useKey(key) {
 /** Go to the page of `g` and a second key, show the list of keys, use the keys of the page. */
 function onKey(event) {
   const { keys, going } = document.body.dataset;
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) leave(event.target);
   if (keys === "off" || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
   const list = document.getElementById("keys");
   if (document.querySelector("dialog[open]")) return;

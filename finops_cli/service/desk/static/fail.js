@@ -24,7 +24,7 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
 const override = document.getElementById("override");
 override?.addEventListener("toggle", () => {
   if (override.open) {
-    override.querySelector("select, textarea")?.focus();
+    (override.querySelector("[autofocus]") ?? override.querySelector("select, textarea"))?.focus();
   }
 });
 
@@ -32,4 +32,9 @@ if (window.location.hash === "#override" && override) {
   override.open = true;
 } else if (window.location.hash === "#comment") {
   document.getElementById("comment")?.focus();
+}
+
+// a form that came back with faults is the answer to a POST: Back would ask to send it again
+if (window.location.pathname.endsWith("/decide")) {
+  window.history.replaceState(null, "", window.location.pathname.replace(/\/decide$/, ""));
 }

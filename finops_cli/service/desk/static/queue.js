@@ -5,7 +5,10 @@ const NEAR = 600; // pixels from an end of the list at which the next rows are a
 const REST = 80; // milliseconds that a dragged scroll bar rests before rows are asked for
 const BEFORE = 20; // rows before those that can be seen, after a jump
 
-const PLACE = `place ${window.location.pathname}${window.location.search}`;
+const QUERY = new URLSearchParams(window.location.search);
+const IS_AFTER_ACTION = QUERY.has("said"); // the page that follows an accept or an assignment
+QUERY.delete("said");
+const PLACE = `place ${window.location.pathname}?${QUERY}`;
 
 const box = document.getElementById("queue-box");
 const body = document.getElementById("rows");
@@ -202,6 +205,8 @@ function restoreSelected(rows) {
   }
 }
 
+let left = null; // the row from which the keyboard went to the form of the selected fails
+
 function currentRow() {
   return document.activeElement?.closest?.("#rows tr") ?? null;
 }
@@ -213,20 +218,24 @@ function focusRow(row) {
 
 /** Keep the place in this tab, for Back and for a reload. */
 function keepPlace() {
-  const place = { top: box.scrollTop, row: currentRow()?.id ?? "" };
+  const row = currentRow() ?? left;
+  const place = { top: box.scrollTop, row: row?.id ?? "", index: row?.getAttribute("aria-rowindex") };
   window.sessionStorage.setItem(PLACE, JSON.stringify(place));
 }
 
-/** Go to the place that was left; whoever opens the queue anew begins with the most urgent fail. */
+/** Go to the place that was left, and where its row is gone, to the one that took its place; whoever
+ * opens the queue anew begins with the most urgent fail. */
 async function returnToPlace(rows) {
   const { type } = performance.getEntriesByType("navigation")[0] ?? {};
   const kept = window.sessionStorage.getItem(PLACE);
-  if (kept === null || (type !== "back_forward" && type !== "reload")) return;
-  const { top, row } = JSON.parse(kept);
+  if (kept === null || (type !== "back_forward" && type !== "reload" && !IS_AFTER_ACTION)) return;
+  const { top, row, index } = JSON.parse(kept);
   box.scrollTop = top;
   await rows.jump();
-  const link = row && document.getElementById(row)?.querySelector("a.open");
-  if (link) link.focus({ preventScroll: true });
+  if (!row) return;
+  const next = () => body.querySelector(`tr[aria-rowindex="${CSS.escape(index)}"]`);
+  const found = document.getElementById(row) ?? next() ?? body.rows[body.rows.length - 1];
+  found?.querySelector("a.open").focus({ preventScroll: true });
 }
 
 function countSelected() {
@@ -254,12 +263,15 @@ function onKey(event) {
   const row = currentRow();
   if (event.key === "j" || event.key === "k") {
     move(event.key === "j" ? 1 : -1);
+  } else if (event.key === "Enter" && event.target.matches("#rows input")) {
+    row.querySelector("a.open").click(); // without this, Enter sends the form of the selected fails
   } else if (event.key === "x" && row && selection) {
     row.querySelector("input[name=fail]").click();
   } else if ((event.key === "o" || event.key === "c") && row) {
     window.location.assign(`${row.querySelector("a.open").href}#${event.key === "o" ? "override" : "comment"}`);
-  } else if ((event.key === "a" || event.key === "s") && row && selection && countSelected() === 0) {
-    row.querySelector("input[name=fail]").click();
+  } else if ((event.key === "a" || event.key === "s") && row && selection) {
+    if (countSelected() === 0) row.querySelector("input[name=fail]").click();
+    left = row;
     return; // desk.js presses the button, or goes to the field
   } else {
     return;
