@@ -18,6 +18,7 @@ _AMOUNT = re.compile(AMOUNT_PATTERN)
 _PERCENT = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*%?")
 _SCALE = {"": Decimal(1), "K": Decimal(10) ** 3, "M": Decimal(10) ** 6, "B": Decimal(10) ** 9}
 
+_ZERO = Decimal(0)
 _SANE_DIGITS = 60
 _CENT_DIGITS = 2
 
@@ -66,6 +67,8 @@ class Exact(Decimal):
     """A number from 0 to `high`, both included."""
 
     high: ClassVar[int]
+    highest: ClassVar[Decimal]
+    """`high`, for a comparison with a Decimal."""
     schema: ClassVar[dict[str, Any]]
 
 
@@ -73,6 +76,7 @@ class Usd(Exact):
     """US dollars; in JSON a number, or text as desks write it."""
 
     high = limits.USD
+    highest = Decimal(high)
     schema: ClassVar[dict[str, Any]] = {
         "type": ["number", "string"],
         "minimum": 0,
@@ -86,6 +90,7 @@ class Percent(Exact):
     """A percentage that may exceed 100."""
 
     high = limits.PERCENT
+    highest = Decimal(high)
     schema: ClassVar[dict[str, Any]] = {"type": "number", "minimum": 0, "maximum": limits.PERCENT}
 
 
@@ -93,6 +98,7 @@ class RatePercent(Exact):
     """A proportion in percent, from 0 to 100."""
 
     high = 100
+    highest = Decimal(high)
     schema: ClassVar[dict[str, Any]] = {"type": "number", "minimum": 0, "maximum": 100}
 
 
@@ -103,8 +109,12 @@ def exact(kind: type[Exact], given: object) -> Exact:
     """
     if type(given) is str and kind is Usd:
         given = parse_usd(given)
-    if type(given) is not int and not isinstance(given, Decimal):
+    if isinstance(given, Decimal):
+        fits = _ZERO <= given <= kind.highest  # two Decimals are compared in half the time
+    elif type(given) is int:
+        fits = 0 <= given <= kind.high
+    else:
         raise ValueError("not a number")
-    if 0 <= given <= kind.high:
+    if fits:
         return kind(given)
     raise ValueError("out of bounds")

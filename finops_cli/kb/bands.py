@@ -49,7 +49,11 @@ class BandTable(Generic[V]):
         return i
 
     def of(self, x: Decimal | int) -> V:
-        return self.values[self.index(x)]
+        """What the band of `x` is worth."""
+        i = bisect_right(self._edges, x)  # type: ignore[type-var]
+        if i and self._closed[i - 1] and self._edges[i - 1] == x:
+            i -= 1
+        return self.values[i]
 
     def upper_edge(self, i: int) -> tuple[Decimal, bool] | None:
         """The edge above band `i` and whether it belongs to the band; None for the last one."""

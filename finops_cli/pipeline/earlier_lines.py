@@ -115,25 +115,34 @@ def held_of(record: FailRecord) -> Shares | None:
 class Promises:
     """Remembers the shares that the lines of a run have promised, by security.
 
-    It keeps them in a temporary database, about 60 bytes for a security, which is deleted at the
-    end of the run.
+    It keeps them in a temporary database, about 60 bytes for a security, which is made for the
+    first draw and deleted at the end of the run.
     """
 
     def __init__(self) -> None:
-        self._table = TemporaryTable(
-            "CREATE TABLE promised (cusip TEXT PRIMARY KEY, ftr INTEGER, box INTEGER,"
-            " depot INTEGER, recall INTEGER, borrow INTEGER, shared INTEGER) WITHOUT ROWID"
-        )
+        self._opened: TemporaryTable | None = None
+
+    @property
+    def _table(self) -> TemporaryTable:
+        if self._opened is None:
+            self._opened = TemporaryTable(
+                "CREATE TABLE promised (cusip TEXT PRIMARY KEY, ftr INTEGER, box INTEGER,"
+                " depot INTEGER, recall INTEGER, borrow INTEGER, shared INTEGER) WITHOUT ROWID"
+            )
+        return self._opened
 
     def close(self) -> None:
         """Delete the database."""
-        self._table.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def add(self, draws: Sequence[Draw]) -> list[Promised | None]:
         """Remember draws in the order of their lines.
 
         Returns for each what it shares with earlier lines; None for one that shares nothing.
         """
+        if not draws:
+            return []
         known = self._read({draw.cusip for draw in draws})
         found = [_take(known.setdefault(draw.cusip, [0] * _NUMBERS), draw) for draw in draws]
         self._table.insert_many(

@@ -19,7 +19,7 @@ from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.headline import FailSummary, Headline
 from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.sentiment import Tone
-from finops_cli.domain.triage import Triage
+from finops_cli.domain.triage import ScoreComponents, Triage
 from finops_cli.files.jsonl import FilePlace
 from finops_cli.models.protocol import AttemptError, ModelNames
 from finops_cli.pipeline.clock import ClockProvenance
@@ -141,10 +141,11 @@ def line_origin(fail: FailRecord, as_of: AsOf | None, warnings: list[Finding]) -
 
     `as_of` is the moment of `--as-of`.
     """
-    if fail.origin is None and not warnings:
+    warns_of_dates = any(each.rule == DATES for each in warnings)
+    if fail.origin is None and not warns_of_dates:
         return None
     derived, assumed = names_in(fail.origin, "derived"), names_in(fail.origin, "assumed")
-    has_counted = "age_days" in derived or any(each.rule == DATES for each in warnings)
+    has_counted = "age_days" in derived or warns_of_dates
     stated = _stated_words(fail.origin)
     if not derived and not assumed and not has_counted and not stated:
         return None
@@ -180,7 +181,36 @@ def name_place(line: Line, place: FilePlace) -> Line:
 
 def encode(line: Struct) -> bytes:
     """Encode `line` as JSON with a newline. Exact numbers become JSON numbers."""
+    if isinstance(line, Line) and isinstance(line.triage, Triage):
+        written = _COMPONENTS.write(line.triage.score_components)
+        line = replace(line, triage=replace(line.triage, score_components=written))
     return exact_json.encode(line) + b"\n"
+
+
+class _WrittenComponents:
+    """Score components in JSON. The rules give one object to all records with equal scores.
+
+    Seven exact numbers take msgspec longer than the rest of a line. An object is known by its
+    identity, because 1.0 and 1.00 are equal and written differently.
+    """
+
+    _MOST = 4096
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ScoreComponents, msgspec.Raw]] = {}
+
+    def write(self, components: ScoreComponents) -> msgspec.Raw:
+        """Return `components` in JSON."""
+        known = self._known.get(id(components))
+        if known is None:  # an object that is kept here keeps its id
+            known = components, msgspec.Raw(exact_json.encode(components))
+            if len(self._known) >= self._MOST:
+                self._known.clear()
+            self._known[id(components)] = known
+        return known[1]
+
+
+_COMPONENTS = _WrittenComponents()
 
 
 class _Written(Struct):

@@ -20,7 +20,7 @@ from finops_cli.domain.triage import Triage
 from finops_cli.errors import FinopsError
 from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.models.protocol import Answer, Backend
+from finops_cli.models.protocol import Answer, Backend, Origin
 from finops_cli.pipeline.book_parts import AttachedPart
 from finops_cli.pipeline.clock import ClockPolicy
 from finops_cli.pipeline.earlier_lines import held_of
@@ -104,10 +104,13 @@ class Pipeline:
         self._has_triage = "triage" in sequence.answers
         self._has_resolution = "resolution" in sequence.answers
         self._has_headline = self._has_triage and self._has_resolution
-        self._inventory = inventory
         self._timed = timed
         self._has_rows = has_rows
-        self._no_findings = self._verification(StageOutcome(given_id=None))
+        self._provenance_of_none = _provenance_of_none(backend.origin, kb, inventory)
+        self._no_findings = Verification(
+            triage=[] if self._has_triage else UNSET,
+            resolution=[] if self._has_resolution else UNSET,
+        )
 
     line_type = LineType(read_line, _name_of, count_line, ("fail_id",))
 
@@ -158,7 +161,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - any fault; the line reports it
             outcome = _faulty(error, line)
         took_ns = perf_counter_ns() - started if self._timed else 0
-        return self.finish(PartialResult(number, outcome, took_ns))
+        return self._finish(number, outcome, took_ns)
 
     def _run_stages(self, line: InputLine, part: AttachedPart | None) -> StageOutcome:
         outcome = self._first_stage(line)
@@ -200,17 +203,16 @@ class Pipeline:
 
     def finish(self, partial: PartialResult) -> ProcessedLine[Line]:
         """Write the output line of a record that has passed every stage."""
+        return self._finish(partial.number, partial.outcome, partial.took_ns)
+
+    def _finish(self, number: int, outcome: StageOutcome, took_ns: int) -> ProcessedLine[Line]:
         try:
-            return self._finish(partial)
+            line = self._line(number, outcome, took_ns)
         except _ENDING:
             raise
         except Exception as error:  # noqa: BLE001 - any fault; the line reports it
-            fault = StageOutcome(given_id=partial.outcome.given_id, fault=fault_finding(error))
-            return self._finish(partial._replace(outcome=fault))
-
-    def _finish(self, partial: PartialResult) -> ProcessedLine[Line]:
-        outcome = partial.outcome
-        line = self._line(partial.number, outcome, partial.took_ns)
+            outcome = StageOutcome(given_id=outcome.given_id, fault=fault_finding(error))
+            line = self._line(number, outcome, took_ns)
         return ProcessedLine(line, outcome.given_id, outcome.owed, outcome.held)
 
     def reject(self, number: int, fail_id: str, problem: Problem) -> Line:
@@ -223,7 +225,7 @@ class Pipeline:
     def fail(self, number: int, line: InputLine, finding: Finding) -> ProcessedLine[Line]:
         """Return the output of a line that could not be processed, for the reason `finding`."""
         given_id = line.fail_id if isinstance(line, Damage) else _read_fail_id(line)
-        return self.finish(PartialResult(number, StageOutcome(given_id=given_id, fault=finding), 0))
+        return self._finish(number, StageOutcome(given_id=given_id, fault=finding), 0)
 
     def name(self, given_id: str) -> str:
         """Return the `fail_id` that the output gives to a record named `given_id`."""
@@ -232,32 +234,31 @@ class Pipeline:
     def _line(self, number: int, outcome: StageOutcome, took_ns: int) -> Line:
         given_id, problems = outcome.given_id, outcome.problems
         place = number if outcome.row is None else outcome.row
-        status = "rejected" if problems is not None else _worst_status(outcome)
+        answers = _answers(outcome)
+        status = "rejected" if problems is not None else _worst_status(answers)
         if outcome.fault is not None:
             status = "failed"
         keeps_raw = self.keeps_raw or status == "failed"
-        return Line(
+        line = Line(  # with more than 15 keywords, a call of CPython takes four times as long
             fail_id=default_fail_id(place) if not given_id else self.name(given_id),
             status=status,
             fail=outcome.summary if self._has_triage else UNSET,
             headline=self._headline(outcome, status) if self._has_headline else UNSET,
             triage=_accepted(outcome.triage) if self._has_triage else UNSET,
             resolution=_accepted(outcome.resolution) if self._has_resolution else UNSET,
-            verification=(
-                self._no_findings if status == "rejected" else self._verification(outcome)
-            ),
-            provenance=self._provenance(outcome, took_ns),
+            verification=self._verification(outcome, answers),
+            provenance=self._provenance(outcome, answers, took_ns),
             resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
-            allotment=outcome.allotment if self.sequence.shows_book else UNSET,
-            book=outcome.place if self.sequence.shows_book else UNSET,
             tone=UNSET if self.tone is None else outcome.tone,
             clock=UNSET if self.clock is None else outcome.clock,
             clock_skipped=UNSET if outcome.clock_skipped is None else outcome.clock_skipped,
             warnings=outcome.warnings or [],
             origin=UNSET if outcome.origin is None else outcome.origin,
             error=UNSET if problems is None else rejection(place, problems),
-            raw=self._raw(outcome) if keeps_raw else UNSET,
         )
+        if self.sequence.shows_book:
+            line = replace(line, allotment=outcome.allotment, book=outcome.place)
+        return replace(line, raw=self._raw(outcome)) if keeps_raw else line
 
     def _headline(self, outcome: StageOutcome, status: Status) -> Headline | None:
         """Return the one thing to do; None for a line without an answer that stands."""
@@ -267,7 +268,9 @@ class Pipeline:
         accepted = None if plan is None else plan.value
         return make_headline(fail, triage.value, accepted, outcome.clock, self.kb.headline)
 
-    def _verification(self, outcome: StageOutcome) -> Verification:
+    def _verification(self, outcome: StageOutcome, answers: list[Answer[Any]]) -> Verification:
+        if outcome.fault is None and not [each for each in answers if each.findings]:
+            return self._no_findings
         fault = [] if outcome.fault is None else [outcome.fault]
         return Verification(
             triage=[*fault, *_findings(outcome.triage)] if self._has_triage else UNSET,
@@ -278,22 +281,19 @@ class Pipeline:
             ),
         )
 
-    def _provenance(self, outcome: StageOutcome, took_ns: int) -> Provenance:
-        origin, answers = self.backend.origin, _answers(outcome)
-        provenance = Provenance(
-            backend=origin.name,
-            models=origin.models,
-            kb=self.kb.version,
-            prompt_sha256=origin.prompt_sha256,
-            attempts=max((answer.attempts for answer in answers), default=0),
+    def _provenance(
+        self, outcome: StageOutcome, answers: list[Answer[Any]], took_ns: int
+    ) -> Provenance:
+        origin = self.backend.origin
+        provenance = replace(
+            self._provenance_of_none,
+            attempts=max([answer.attempts for answer in answers], default=0),
             latency_ms=round(took_ns / 1e6, 3) if self._timed else None,
         )
         if outcome.masks is not None:
             provenance.masked = outcome.masks
         if outcome.clock is not None and self.clock is not None:
             provenance.clock = self.clock.provenance(outcome.clock)
-        if self._inventory is not None:
-            provenance.inventory = self._inventory
         if not origin.is_model:
             return provenance
         warnings = {rule for answer in answers for rule in answer.format_warnings}
@@ -341,6 +341,21 @@ class _Named(msgspec.Struct):
     fail_id: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.ID_CHARS)] | None = None
 
 
+def _provenance_of_none(
+    origin: Origin, kb: KnowledgeBase, inventory: InventoryOrigin | None
+) -> Provenance:
+    """Return the provenance of a line without an answer."""
+    return Provenance(
+        backend=origin.name,
+        models=origin.models,
+        kb=kb.version,
+        prompt_sha256=origin.prompt_sha256,
+        attempts=0,
+        latency_ms=None,
+        inventory=UNSET if inventory is None else inventory,
+    )
+
+
 _WITHOUT_HEADLINE = ("rejected", "failed")
 _WORST_LAST: tuple[Status, ...] = ("ok", "repaired", "fallback", "failed")
 
@@ -349,10 +364,10 @@ def _answers(outcome: StageOutcome) -> list[Answer[Any]]:
     return [answer for answer in (outcome.triage, outcome.resolution) if answer is not None]
 
 
-def _worst_status(outcome: StageOutcome) -> Status:
+def _worst_status(answers: list[Answer[Any]]) -> Status:
     """Return the status of a line, which is the worse status of its answers."""
     worst: Status = "ok"
-    for answer in _answers(outcome):
+    for answer in answers:
         if answer.status != "ok":
             worst = max(worst, answer.status, key=_WORST_LAST.index)
     return worst

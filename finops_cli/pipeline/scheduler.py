@@ -105,16 +105,14 @@ class BatchResult:
 
     def append(self, number: int, output: ProcessedLine[Any]) -> None:
         """Add the output of the next line, which has the given number."""
-        self.lines.append(encode(self._name_place(output.line, number)))
-        self.owed.append(output.owed)
-        self.line_type.add_to(self.summary, output.line, output.owed, self.is_model)
-        if output.given_id is not None:
-            self.names.append((output.given_id, number))
-        if output.held is not None:
-            line = output.line
-            draw = draw_of(
-                line.fail, getattr(line.triage, "category", None), line.resolution, output.held
-            )
+        line, given_id, owed, held = output
+        self.lines.append(encode(line if self.place is None else self._name_place(line, number)))
+        self.owed.append(owed)
+        self.line_type.add_to(self.summary, line, owed, self.is_model)
+        if given_id is not None:
+            self.names.append((given_id, number))
+        if held is not None:
+            draw = draw_of(line.fail, getattr(line.triage, "category", None), line.resolution, held)
             if draw is not None:
                 self.draws.append((number, draw))
 

@@ -58,7 +58,7 @@ AnswerName = Literal["triage", "resolution"]
 
 
 class StageOutcome(Struct, frozen=True, kw_only=True):
-    """The result of one input line so far."""
+    """The result of one input line so far. A stage returns a changed copy (`msgspec.structs`)."""
 
     given_id: str | None
     """The `fail_id` of the input, if it has one."""
@@ -132,10 +132,11 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
     given, masks = fail, None
     if redaction is not None:
         fail, masks = redaction.fail(fail)
-    clock, skipped, refused = _compute_clock(keep_events(fail, given), context.clock, redaction)
-    clock = None if clock is None else mask_clock(clock, given, fail)
-    if refused:
-        return _rejected(None, given_id, refused, redaction, None)
+    clock = skipped = None
+    if context.clock is not None:
+        clock, skipped, refused = _compute_clock(fail, given, context.clock, redaction)
+        if refused:
+            return _rejected(None, given_id, refused, redaction, None)
     return StageOutcome(
         given_id=given_id,
         owed=fail.qty,
@@ -147,29 +148,31 @@ def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
         warnings=warnings,
         origin=line_origin(fail, inputs.as_of, warnings),
         summary=summarize(fail),
-        tone=_read_tone(fail, context),
+        tone=None if context.tone is None else _read_tone(fail, context.tone, redaction),
     )
 
 
-def _read_tone(fail: FailRecord, context: StageContext) -> Tone | None:
-    """Return the tone of the masked notes of a record, where the run asks for it."""
-    if context.tone is None:
-        return None
-    return context.tone.read(fail.notes, is_withheld=isinstance(context.redaction, WithholdText))
+def _read_tone(
+    fail: FailRecord, reader: ToneReader, redaction: RedactionPolicy | None
+) -> Tone | None:
+    """Return the tone of the masked notes of a record."""
+    return reader.read(fail.notes, is_withheld=isinstance(redaction, WithholdText))
 
 
 def _compute_clock(
-    fail: FailRecord, policy: ClockPolicy | None, redaction: RedactionPolicy | None
+    fail: FailRecord,
+    given: FailRecord,
+    policy: ClockPolicy,
+    redaction: RedactionPolicy | None,
 ) -> tuple[Clock | None, str | None, list[Problem]]:
     """Return the clock, else the reason why the line has none, else why the line is rejected.
 
-    A plan by the law's days needs the clock. Otherwise a record without one is still triaged.
+    `fail` is the masked form of `given`. A plan by the law's days needs the clock. Otherwise a
+    record without one is still triaged.
     """
-    if policy is None:
-        return None, None, []
-    found = policy.compute(fail)
+    found = policy.compute(keep_events(fail, given))
     if isinstance(found, Clock):
-        return found, None, []
+        return mask_clock(found, given, fail), None, []
     if found is not None and redaction is not None:
         found = redaction.clock_problem(found)
     if policy.is_regulation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from finops_cli.domain.clock import Clock, find_breaches
 from finops_cli.domain.finding import Finding
@@ -19,49 +19,50 @@ def count_line(summary: RunSummary, line: Line, owed: int, is_model: bool) -> No
 
     `is_model`: language models answered it.
     """
-    summary.statuses[line.status] += 1
-    if line.provenance.latency_ms is not None and line.status != "rejected":
-        summary.latency[step_of(line.provenance.latency_ms)] += 1
+    status, latency_ms = line.status, line.provenance.latency_ms
+    summary.statuses[status] += 1
+    if latency_ms is not None and status != "rejected":
+        summary.latency[step_of(latency_ms)] += 1
     tier = ""
     triage = line.triage
-    if isinstance(triage, Struct):
+    if triage is not UNSET and triage is not None:
         tier = triage.priority_tier
         summary.tiers[tier] += 1
         summary.categories[triage.category] += 1
         summary.actions[triage.action] += 1
     plan = line.resolution
-    if isinstance(plan, Struct):
+    if plan is not UNSET and plan is not None:
         summary.plans += 1
         summary.owed += owed
         summary.covered += owed - plan.residual_short
         summary.residual += plan.residual_short
         if plan.residual_short:
             summary.uncovered[tier or "unknown"] += plan.residual_short
-    if isinstance(line.clock, Struct):
+    if line.clock is not UNSET and line.clock is not None:
         _count_clock(summary, line.clock)
-    elif isinstance(line.clock_skipped, str):
+    elif line.clock_skipped is not UNSET:
         summary.clock[_NO_CLOCK if line.clock_skipped == NO_AS_OF else _REFUSED] += 1
     if line.warnings:
         summary.warnings.update(finding.rule for finding in line.warnings)
     _count_sides(summary, line)
     if is_model:
         _count_models(summary, line)
-    if line.status == "ok":
+    if status == "ok":
         return
     if not is_model:
         summary.violations.update(
             finding.rule for findings in _findings(line).values() for finding in findings
         )
-    if isinstance(line.error, Struct):
+    if line.error is not UNSET:
         summary.problems.update(problem.rule for problem in line.error.problems)
 
 
 def _count_sides(summary: RunSummary, line: Line) -> None:
     """Count the additions to answers: the origin of facts, the tone, and masked kinds."""
-    if isinstance(line.origin, Struct):
+    if line.origin is not UNSET:
         summary.derived.update(line.origin.derived)
         summary.assumed.update(line.origin.assumed)
-    if isinstance(line.tone, Struct):
+    if line.tone is not UNSET and line.tone is not None:
         _count_tone(summary, line.tone)
     if line.provenance.masked:
         summary.masked.update(line.provenance.masked)

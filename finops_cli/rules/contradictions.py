@@ -6,6 +6,7 @@ Dates are compared in `finops_cli.pipeline.inputs`, which knows the calendar.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 from finops_cli.domain.clock_facts import ClockFacts
 from finops_cli.domain.enums import Direction, Side
@@ -13,7 +14,7 @@ from finops_cli.domain.fail import FailRecord, Inventory
 from finops_cli.domain.finding import Finding, Problem
 from finops_cli.domain.money import plain
 from finops_cli.domain.resolution import ResolverInput
-from finops_cli.kb.bands import BandTable, label_bands
+from finops_cli.kb.bands import label_bands
 from finops_cli.kb.chapters.input import InputRules
 from finops_cli.kb.entries import Bands
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -96,8 +97,8 @@ def _check_coverage(fail: FailRecord, inventory: Inventory, kb: KnowledgeBase) -
     stated = plain(fail.inventory_coverage_pct)
     message = (
         f"inventory_coverage_pct is {stated}, but inventory.box_qty {inventory.box_qty} of qty"
-        f" {fail.qty} is {plain(computed)} %; agrees: a coverage {_label(table, exact, kb)} %, or"
-        f" the box that gives {stated} %"
+        f" {fail.qty} is {plain(computed)} %; agrees: a coverage"
+        f" {_coverage_labels(kb)[exact]} %, or the box that gives {stated} %"
     )
     return [
         Finding(
@@ -110,9 +111,12 @@ def _check_coverage(fail: FailRecord, inventory: Inventory, kb: KnowledgeBase) -
     ]
 
 
-def _label(table: BandTable[Decimal], band: int, kb: KnowledgeBase) -> str:
+@lru_cache
+def _coverage_labels(kb: KnowledgeBase) -> list[str]:
     entry = kb.entries[_BANDS]
-    return label_bands(entry)[band] if isinstance(entry, Bands) else str(table.values[band])
+    if isinstance(entry, Bands):
+        return label_bands(entry)
+    return [str(value) for value in kb.scoring.inventory_modifier.values]
 
 
 def _not_eligible(direction: Direction) -> Finding:
