@@ -59,6 +59,7 @@ def test_pool_and_queue_of_a_book_are_accessible(visit: Visit, book: Server, sch
             assert list_violations(page) == [], f"{path} at {width}"
             assert not is_too_wide(page), f"{path} at {width}"
     assert page.locator("svg.picture.narrow").count() == 0
+    page.set_viewport_size({"width": 420, "height": 900})
     page.goto("/pools/594918104")
     assert page.locator("svg.picture.narrow").is_visible()
     assert not page.locator("svg.picture.wide").is_visible()
