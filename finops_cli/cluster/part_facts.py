@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
-
 import msgspec
 from msgspec import Struct
 
 from finops_cli.cluster.parts import Part
-from finops_cli.monitoring.run_summary import RunSummary
+from finops_cli.monitoring.run_summary import RunCounts, RunSummary
 from finops_cli.pipeline.earlier_lines import Draw
 from finops_cli.pipeline.line_pipeline import LineType
 from finops_cli.pipeline.scheduler import BatchResult
-
-_NUMBERS = ("plans", "owed", "covered", "residual")
 
 
 class PartFacts(Struct, frozen=True, kw_only=True):
@@ -27,10 +22,7 @@ class PartFacts(Struct, frozen=True, kw_only=True):
     """The (fail_id, line number) pairs of the inputs."""
     draws: list[tuple[int, str, tuple[int, ...], tuple[int, ...]]]
     """Line number, security, shares taken and shares held of each plan by its own record."""
-    counts: dict[str, list[tuple[int | str, int]]]
-    """The counters of the summary, as pairs: their keys may be numbers."""
-    numbers: dict[str, int]
-    """Its other counts."""
+    summary: RunCounts
 
 
 _DECODER = msgspec.json.Decoder(PartFacts)
@@ -38,15 +30,12 @@ _DECODER = msgspec.json.Decoder(PartFacts)
 
 def collect_facts(result: BatchResult) -> PartFacts:
     """Collect what the merge needs of the lines of a part."""
-    summary = result.summary
-    counters = {name: getattr(summary, name) for name in _counters(summary)}
     return PartFacts(
         is_model=result.is_model,
         owed=result.owed,
         names=result.names,
         draws=[(number, each.cusip, each.taken, each.held) for number, each in result.draws],
-        counts={name: list(found.items()) for name, found in counters.items() if found},
-        numbers={name: getattr(summary, name) for name in _NUMBERS},
+        summary=result.summary.pack(),
     )
 
 
@@ -64,11 +53,6 @@ def restore_result(
     part: Part, lines: list[bytes], facts: PartFacts, line_type: LineType
 ) -> BatchResult:
     """Return the result of a part of which a worker left the lines and the facts."""
-    summary = RunSummary()
-    for name in _NUMBERS:
-        setattr(summary, name, facts.numbers[name])
-    for name, pairs in facts.counts.items():
-        getattr(summary, name).update(dict(pairs))
     return BatchResult(
         first=part.first,
         place=part.place,
@@ -76,7 +60,7 @@ def restore_result(
         is_model=facts.is_model,
         line_type=line_type,
         lines=lines,
-        summary=summary,
+        summary=RunSummary.unpack(facts.summary),
         names=facts.names,
         owed=facts.owed,
         draws=[(number, Draw(cusip, taken, held)) for number, cusip, taken, held in facts.draws],
@@ -113,11 +97,3 @@ def join_results(results: list[BatchResult], first: int, line_type: LineType) ->
         joined.draws += each.draws
         joined.summary.add(each.summary)
     return joined
-
-
-def _counters(summary: RunSummary) -> list[str]:
-    """List the counters of a summary that lines fill."""
-    named: dict[str, Any] = {name: getattr(summary, name) for name in summary.__slots__}
-    return [
-        name for name, value in named.items() if isinstance(value, Counter) and name != "dropped"
-    ]

@@ -198,7 +198,7 @@ class PartFiles:
         facts = self.facts(part, digest)
         if facts is None or len(facts.owed) != part.lines:
             return None
-        statuses = {str(name): count for name, count in facts.counts.get("statuses", [])}
+        statuses = {str(name): count for name, count in facts.summary.counters.get("statuses", [])}
         return FinishedPart(part=part, bytes=size, sha256=digest, statuses=statuses)
 
     def facts(self, part: Part, digest: str) -> PartFacts | None:

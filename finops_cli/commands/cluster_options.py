@@ -174,6 +174,8 @@ def on_cluster(
 def describe_work(cluster: ClusterRun) -> str:
     """Say which workers finished how many parts."""
     stages = cluster.executor.stages
+    if not stages:
+        return "ray: no line was missing"
     if len(stages) == 1:
         return f"ray: {_describe_stage(stages[0])}"
     texts = [

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +21,11 @@ from finops_cli.errors import ResumeRefused
 from finops_cli.files.safe_io import for_owner_unlinked, refuse_to_replace
 from finops_cli.files.terminal import name_in_utf8
 from finops_cli.models.protocol import ModelNames
+from finops_cli.monitoring.run_summary import RunCounts, RunSummary
 from finops_cli.pipeline.evidence import Evidence, FileDigest, list_changed_files
+
+if TYPE_CHECKING:
+    from finops_cli.pipeline.line_pipeline import LinePipeline
 
 
 class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +101,8 @@ class RunNote(Struct, frozen=True, forbid_unknown_fields=True):
     """Null in a note of an earlier release, and where the library ran."""
     book: BookNote | None = None
     """Only in the note of a plan of the whole book."""
+    counts: RunCounts | None = None
+    """The counts of a complete output; null in a note of an earlier release."""
 
 
 def digest(source: Path) -> tuple[int, str]:
@@ -203,6 +209,19 @@ def is_whole(output: Path, lines: int) -> bool:
     return note.complete and (written is None or written.lines == lines)
 
 
+def restore_summary(output: Path) -> RunSummary | None:
+    """Return the summary in the note beside a complete output; None if it must be counted again.
+
+    It stands only for lines whose digest is the one that the run wrote.
+    """
+    note = read_note(output)
+    written = None if note.evidence is None else note.evidence.output
+    if not note.complete or note.counts is None or written is None:
+        return None
+    is_same = digest(output) == (written.size, written.sha256)
+    return RunSummary.unpack(note.counts) if is_same else None
+
+
 def refuse_if_different(
     output: Path, fingerprint: Fingerprint, evidence: Evidence | None = None
 ) -> None:
@@ -252,3 +271,24 @@ def cut_torn_line(output: BinaryIO) -> None:
             return
         end = start
     output.truncate(0)
+
+
+def refuse_other_origin(output: Path, number: int, line: Any, pipeline: LinePipeline) -> None:
+    """Raise ResumeRefused for a line that the run of the note did not write.
+
+    The note may belong to an earlier output: another command can replace an output, but not know
+    its note.
+    """
+    made, origin = line.provenance, pipeline.backend.origin
+    for name, written, now in (
+        ("rules", made.kb, pipeline.kb.version),
+        ("backend", made.backend, origin.name),
+        ("models", made.models, origin.models),
+        ("prompts", made.prompt_sha256, origin.prompt_sha256),
+    ):
+        if written != now:
+            raise ResumeRefused(
+                f"{output} line {number} was made with other {name} ({written}) than its note says"
+                f" ({now})",
+                "start over with --overwrite",
+            )

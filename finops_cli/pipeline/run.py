@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 from msgspec.structs import replace
@@ -42,7 +42,7 @@ from finops_cli.pipeline.input_source import (
     input_fail_id,
 )
 from finops_cli.pipeline.line_pipeline import InputShares, LinePipeline, LinePipelineConfig
-from finops_cli.pipeline.scheduler import Executor, LocalExecutor, compare_each
+from finops_cli.pipeline.scheduler import BatchResult, Executor, LocalExecutor, compare_each
 from finops_cli.pipeline.stored.file_set import locate_of
 from finops_cli.pipeline.stored.journal import MadeOutput
 from finops_cli.pipeline.stored.patterns import refuse_to_find
@@ -96,11 +96,13 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
         earlier = stack.enter_context(EarlierLines(locate_of(config.input)))
         note = _begin_note(config, pipeline)
         at_most = 1 if pipeline.backend.concurrency else BATCH_LINES
-        executor: Executor
+        skip: int | None
+        executor: Executor | None
         open_here = partial(LocalExecutor, pipeline, config.pipeline, config.workers)
         if config.output is None or note is None:
             # a pipe that brings another kind of file is refused before an output is emptied
-            skip, executor = 0, open_here(config.input.batches(0, at_most))
+            skip = 0
+            executor = open_here(config.input.batches(0, at_most))
             output = config.spool or stack.enter_context(
                 writing(config.output, read_files(config), config.overwrite)
             )
@@ -112,22 +114,40 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
                 config.made.restore(output, note.fingerprint)
             skip = _resume_or_start(config, output, note, pipeline, earlier, summary)
             on_batch(summary, 0)
-            executor = config.executor or open_here(config.input.batches(skip, at_most))
-        for result in compare_each(executor.results(skip), pipeline, earlier):
-            output.write(b"".join(result.lines))  # one system call a batch
-            output.flush()
-            summary.add(result.summary)
-            monitor.records(pipeline.identity.command, result.summary)
-            if config.on_lines is not None:
-                config.on_lines(result.lines)
-            summary.dropped, summary.blank = executor.dropped, executor.blank
-            on_batch(summary, result.end)
+            executor = None
+            if skip is not None:
+                executor = config.executor or open_here(config.input.batches(skip, at_most))
+        if executor is not None:
+            results = compare_each(executor.results(skip or 0), pipeline, earlier)
+            _write_results(config, pipeline, executor, results, output, summary, on_batch)
         watch.refuse_changed(config.output, _comparison(config, pipeline, note))
         if config.output is not None and note is not None:
             _complete_note(config, note, summary)
         if config.made is not None:
             config.made.finish()
     return summary
+
+
+def _write_results(
+    config: RunConfig,
+    pipeline: LinePipeline,
+    executor: Executor,
+    results: Iterator[BatchResult],
+    output: BinaryIO,
+    summary: RunSummary,
+    on_batch: OnBatch,
+) -> None:
+    """Write the lines of each batch, and count them into `summary`."""
+    monitor = system_monitor(pipeline.kb)
+    for result in results:
+        output.write(b"".join(result.lines))  # one system call a batch
+        output.flush()
+        summary.add(result.summary)
+        monitor.records(pipeline.identity.command, result.summary)
+        if config.on_lines is not None:
+            config.on_lines(result.lines)
+        summary.dropped, summary.blank = executor.dropped, executor.blank
+        on_batch(summary, result.end)
 
 
 def refuse_impossible(config: RunConfig) -> None:
@@ -242,7 +262,8 @@ def _complete_note(config: RunConfig, note: resume.RunNote, summary: RunSummary)
             size=size, lines=sum(statuses.values()), sha256=sha256, statuses=statuses
         )
         evidence = config.attribution.complete(evidence, digest)
-    resume.write_note(output, replace(note, complete=True, evidence=evidence))
+    counts = None if evidence is None else summary.pack()
+    resume.write_note(output, replace(note, complete=True, evidence=evidence, counts=counts))
 
 
 def _can_resume(config: RunConfig) -> bool:
@@ -295,8 +316,8 @@ def _resume_or_start(
     pipeline: LinePipeline,
     earlier: EarlierLines,
     summary: RunSummary,
-) -> int:
-    """Prepare `output` for its next line and return the number of its lines.
+) -> int | None:
+    """Prepare `output` for its next line and return the number of its lines; None if it is whole.
 
     These lines are counted into `summary`, and remembered in `earlier`.
 
@@ -306,6 +327,9 @@ def _resume_or_start(
     path, empty = Path(output.name), not output.seek(0, os.SEEK_END)
     if config.resume and not empty:
         resume.refuse_if_different(path, note.fingerprint, note.evidence)
+        if (counted := resume.restore_summary(path)) is not None:
+            summary.add_whole(counted)
+            return None
         resume.cut_torn_line(output)
         done = _recount(config, path, pipeline, earlier, summary)
         if not resume.is_whole(path, done):
@@ -354,7 +378,7 @@ def _count(
         raise ResumeRefused(
             f"{output} line {number} is not an output line ({error})", "delete it to start over"
         ) from error
-    _refuse_other_origin(output, number, line, pipeline)
+    resume.refuse_other_origin(output, number, line, pipeline)
     kind = pipeline.line_type
     name = given_name(decode_input(given), kind.id_fields)
     expected = input_fail_id(given, number) if name is None else pipeline.name(name)
@@ -373,24 +397,3 @@ def _count(
         for promised in earlier.promises.add([] if draw is None else [draw]):
             if promised is not None:
                 count_promised(summary.shared, promised)
-
-
-def _refuse_other_origin(output: Path, number: int, line: Any, pipeline: LinePipeline) -> None:
-    """Raise ResumeRefused for a line that the run of the note did not write.
-
-    The note may belong to an earlier output: another command can replace an output, but not know
-    its note.
-    """
-    made, origin = line.provenance, pipeline.backend.origin
-    for name, written, now in (
-        ("rules", made.kb, pipeline.kb.version),
-        ("backend", made.backend, origin.name),
-        ("models", made.models, origin.models),
-        ("prompts", made.prompt_sha256, origin.prompt_sha256),
-    ):
-        if written != now:
-            raise ResumeRefused(
-                f"{output} line {number} was made with other {name} ({written}) than its note says"
-                f" ({now})",
-                "start over with --overwrite",
-            )

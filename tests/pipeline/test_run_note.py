@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from finops_cli.kb.load import bundled_kb_dir, digest_rules
+from finops_cli.monitoring.run_summary import RunCounts, RunSummary
 from tests.support.own_kb import change_kb
 from tests.support.program import EXAMPLES, Finops, start_finops
 from tests.support.records import a_fail, jsonl
@@ -153,3 +155,31 @@ def test_note_of_an_earlier_release_can_be_resumed(tmp_path: Path, finops: Finop
     output.write_bytes(output.read_bytes().splitlines(keepends=True)[0])
     assert finops("run", fails, "-o", output, "-q", "--resume").returncode == 0
     assert len(read_note(output)["evidence"]["parts"]) == 1
+
+
+def test_complete_output_is_not_counted_again(tmp_path: Path, finops: Finops) -> None:
+    """--resume takes the counts of a complete output from its note, as long as the digest of the
+    output holds; else it counts the lines.
+    """
+    given, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
+    given.write_bytes(jsonl(a_fail()) + jsonl(a_fail(fail_id="B")))
+    run = ("run", given, "--backend", "engine", "--no-timing", "-o", output)
+    first = finops(*run)
+    again = finops(*run, "--resume")
+    assert (again.returncode, again.stderr) == (first.returncode, first.stderr)
+    path, note = tmp_path / "out.jsonl.run.json", read_note(output)
+    note["counts"]["counters"]["tiers"] = [["LOW", 7]]
+    path.write_text(json.dumps(note))
+    assert b"LOW 7" in finops(*run, "--resume").stderr
+    output.write_bytes(output.read_bytes().replace(b'"format":1', b'"format":2', 1))
+    assert finops(*run, "--resume").stderr == first.stderr
+
+
+def test_counts_of_a_note_are_those_of_the_run() -> None:
+    """Counters with names and with numbers, and the counts of the input, come back from a note."""
+    summary = RunSummary(plans=3, owed=40, blank=2)
+    summary.statuses.update({"ok": 3, "rejected": 1})
+    summary.later.update({-2: 1, 10: 4})
+    summary.dropped["byte-order mark"] = 1
+    text = msgspec.json.encode(summary.pack())
+    assert RunSummary.unpack(msgspec.json.decode(text, type=RunCounts)) == summary
