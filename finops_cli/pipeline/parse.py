@@ -111,7 +111,14 @@ def parse_fail_line(line: bytes, inputs: InputPolicy | None = None) -> ParseResu
     fail = FAIL.read_line(line) if len(line) <= limits.LINE_BYTES else None
     if fail is None:
         return parse_fail(decode(line), inputs)
-    given = {} if fail.corporate_action is None else decode(line)  # its names are free
+    if (
+        fail.corporate_action is None
+        and fail.min_partial_qty is None
+        and cusip.ends_right(fail.cusip)
+        and side_agrees(fail.side, fail.cns_direction)
+    ):
+        return ParseResult(fail, fail.fail_id, [])
+    given = {} if fail.corporate_action is None else decode(line)  # whose names are free
     if isinstance(given, Problem):  # bytes that are not UTF-8 in a name that the shape passes over
         return parse_fail(given, inputs)
     problems = _fail_problems(fail, given)  # its shape is known to be right
