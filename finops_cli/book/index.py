@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ _FAILS_OF_ONE = (
     "SELECT cusip, line, role, tier, days, score, name, has_name, owed, least, related, snapshot,"
     " body FROM fails WHERE cusip = ? ORDER BY line"
 )
+_KEPT = "SELECT line, body FROM kept ORDER BY line"
 _TIERS = {tier: place for place, tier in enumerate(TIERS)}
 
 
@@ -77,6 +78,7 @@ class BookIndex:
             "CREATE TABLE parts (line INTEGER PRIMARY KEY, body BLOB, verdict INTEGER)",
             "CREATE TABLE verdicts (id INTEGER PRIMARY KEY, body BLOB)",
             "CREATE TABLE others (cusip TEXT PRIMARY KEY) WITHOUT ROWID",
+            "CREATE TABLE kept (line INTEGER PRIMARY KEY, body BLOB)",
         )
         self._verdicts: dict[Gridlock, int] = {}
         self._last_verdict = 0
@@ -147,6 +149,16 @@ class BookIndex:
         self._table.insert_many(
             "INSERT OR IGNORE INTO others VALUES (?)", [(cusip,) for cusip in cusips]
         )
+
+    def keep_lines(self, lines: Sequence[tuple[int, bytes]]) -> None:
+        """Keep input lines, each with its number, until it is known what they need."""
+        self._table.insert_many("INSERT INTO kept VALUES (?, ?)", lines)
+
+    def read_lines(self, numbers: Container[int]) -> Iterator[list[tuple[int, bytes]]]:
+        """Yield the kept lines that have one of the numbers, in their order."""
+        rows = (row for row in self._table.stream(_KEPT) if row[0] in numbers)
+        while found := list(islice(rows, _WAITING)):
+            yield [(number, line) for number, line in found]
 
     def has(self, cusip: str) -> bool:
         """Return true where a fail concerns the security."""

@@ -18,6 +18,7 @@ from finops_cli.book.proof.certificate import certify
 from finops_cli.book.settle import BookInput, Settled, judge_gridlock, settle
 from finops_cli.book.summary import BookSummary
 from finops_cli.domain import exact_json
+from finops_cli.kb.rulebook import KnowledgeBase
 
 
 def plan_book(
@@ -39,7 +40,7 @@ def plan_book(
         if settled is None:
             continue
         pool = _cap(settled, budget)
-        plan = _plan(settled, pool, given)
+        plan = plan_settled(settled, pool, given.kb)
         unlent = _count_unlent(settled, pool)
         explained = explain_uncovered(make_parts(settled, plan), pool, plan)
         planned = [note_budget(each, unlent) for each in explained] if unlent else explained
@@ -93,7 +94,8 @@ def cap_pool(pool: BookPool, cap: int) -> BookPool:
     return pool._replace(sources=sources, borrow_cap=cap)
 
 
-def _plan(settled: Settled, pool: BookPool, given: BookInput) -> PoolPlan:
+def plan_settled(settled: Settled, pool: BookPool, kb: KnowledgeBase) -> PoolPlan:
+    """Plan the problem `pool` of a security: without its firm parts, its borrows capped."""
     sent = {
         name: {part.key: part.qty for part in parts if not part.is_firm}
         for name, parts in settled.sent.items()
@@ -102,7 +104,7 @@ def _plan(settled: Settled, pool: BookPool, given: BookInput) -> PoolPlan:
     for part in settled.firm:
         if pool.sources[part.source].kind == "BORROW":
             firm_borrows[part.fail] = firm_borrows.get(part.fail, 0) + part.qty
-    return plan_pool(pool, given.kb.book, sent, firm_borrows)
+    return plan_pool(pool, kb.book, sent, firm_borrows)
 
 
 def put_parts(fails: list[FailPlan], settled: Settled, given: BookInput) -> None:
@@ -130,7 +132,7 @@ def _spend(given: BookInput, budget: Budget) -> None:
         if settled is None:
             return {}
         pool = cap_pool(settled.free, cap)
-        plan = _plan(settled, pool, given)
+        plan = plan_settled(settled, pool, given.kb)
         return {fail.fail_id: plan.late(place) for place, fail in enumerate(pool.fails)}
 
     budget.grant_uncovered(given.index.stream_queue())

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
-
-import msgspec
-from msgspec import Struct
 
 from finops_cli.book.allocation.pool import DrawingFail
 from finops_cli.book.copying import Selection
 from finops_cli.book.index import CASH, DRAWS, OTHER, BookIndex, IndexedFail
-from finops_cli.domain import limits
+from finops_cli.book.lone_lines import LoneLines, glance
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.enums import Category
-from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Damage
 from finops_cli.files.jsonl import Batch, InputLine
 from finops_cli.files.line_files import reading_lines
 from finops_cli.files.seen_ids import SeenIds
+from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.input_source import InputSource
 from finops_cli.pipeline.pipeline import Pipeline
 from finops_cli.rules.classification import is_offset
@@ -31,26 +29,11 @@ from finops_cli.rules.triage import Urgency, assess_urgency
 _BILLION = 10**9
 
 
-class _Drawing(NamedTuple):
+class Drawing(NamedTuple):
     """The security that a fail concerns, and how."""
 
     cusip: str
     role: int
-
-
-class _Event(Struct):
-    new_cusip: str | None = None
-
-
-class _Glance(Struct):
-    """The fields that decide early whether a record is planned again."""
-
-    cusip: str
-    fail_id: str | None = None
-    corporate_action: _Event | None = None
-
-
-_GLANCE = msgspec.json.Decoder(_Glance)
 
 
 class _Choice:
@@ -61,21 +44,19 @@ class _Choice:
         self._sent = selection.sent
         self._before = stack.enter_context(reading_lines(selection.before))
         self._index = index
-        self._line = b""
 
-    def choose(self, found: list[tuple[int, InputLine]]) -> list[tuple[int, InputLine | _Read]]:
-        """Return each line, or its name alone where it is not planned again."""
+    def choose(self, found: Sequence[tuple[int, InputLine]]) -> dict[int, str | None]:
+        """Return the lines that are not planned again, each with its `fail_id`."""
         others = set()
-        chosen: list[tuple[int, InputLine | _Read]] = []
+        passed = {}
         for number, line in found:
-            glance = _glance(line)
-            if glance is None or self._concerns(glance):
-                chosen.append((number, line))
-            else:
-                others.add(glance.cusip)
-                chosen.append((number, _Read(glance.fail_id)))
+            seen = glance(line)
+            if seen is None or seen.cusip in self.cusips or seen.new_cusip in self.cusips:
+                continue
+            others.add(seen.cusip)
+            passed[number] = seen.fail_id
         self._index.add_others(others)
-        return chosen
+        return passed
 
     def take_sent(self, first: int, lines: int, numbers: set[int]) -> None:
         """Take the earlier lines of the fails that are planned again."""
@@ -83,33 +64,19 @@ class _Choice:
             if number in numbers:
                 self._sent.take(number, line)
 
-    def _concerns(self, glance: _Glance) -> bool:
-        event = glance.corporate_action
-        return glance.cusip in self.cusips or (event is not None and event.new_cusip in self.cusips)
-
-
-def _glance(line: InputLine) -> _Glance | None:
-    """Look at a line; None where all of it must be read."""
-    if isinstance(line, Damage):
-        return None
-    try:
-        found = _GLANCE.decode(line)
-    except UNREADABLE:
-        return None
-    name = found.fail_id
-    return found if name is None or 0 < len(name) <= limits.ID_CHARS else None
-
 
 def index_fails(
     source: InputSource,
     pipeline: Pipeline,
     index: BookIndex,
     selection: Selection | None = None,
+    lone: LoneLines | None = None,
 ) -> None:
     """Read every line of a source, and index each fail that can be used.
 
     A line whose `fail_id` an earlier line has is rejected later, so it draws on nothing.
-    `selection`: only the fails of some securities are indexed; None: all.
+    `selection`: only the fails of some securities are indexed; None: all. `lone` finds the lines
+    of fails that have their security for themselves; these fails are not indexed.
     """
     with ExitStack() as stack:
         seen = stack.enter_context(SeenIds())
@@ -117,45 +84,73 @@ def index_fails(
         gc.disable()  # as for the lines of a run: they make no cycles
         try:
             for batch in source.batches(0, 256):
-                _index_batch(batch, pipeline, index, seen, choice)
+                _index_batch(batch, pipeline, index, seen, choice, lone)
+            for lines in () if lone is None else lone.take_back():
+                read = [(number, _read(line, pipeline)) for number, line in lines]
+                _index_each(read, pipeline, index, choice, lone)
         finally:
             gc.enable()
     index.finish()
+    if lone is not None:
+        lone.finish()
 
 
 def _index_batch(
-    batch: Batch, pipeline: Pipeline, index: BookIndex, seen: SeenIds, choice: _Choice | None
+    batch: Batch,
+    pipeline: Pipeline,
+    index: BookIndex,
+    seen: SeenIds,
+    choice: _Choice | None,
+    lone: LoneLines | None,
 ) -> None:
     numbered = list(enumerate(batch.lines, start=batch.first))
-    chosen = numbered if choice is None else choice.choose(numbered)
+    chooser = choice or lone
+    passed = {} if chooser is None else chooser.choose(numbered)
     found = [
-        (number, line if isinstance(line, _Read) else _read(line, pipeline))
-        for number, line in chosen
+        (number, _Read(passed[number]) if number in passed else _read(line, pipeline))
+        for number, line in numbered
     ]
     named = [(each.given_id, number) for number, each in found if each.given_id is not None]
     repeated = seen.register(named)
+    if lone is not None:
+        lone.drop(repeated)
+    read = [(number, each) for number, each in found if number not in repeated]
+    numbers = _index_each(read, pipeline, index, choice, lone)
+    if choice is not None:
+        choice.take_sent(batch.first, len(batch.lines), numbers)
+
+
+def _index_each(
+    found: Iterable[tuple[int, _Read]],
+    pipeline: Pipeline,
+    index: BookIndex,
+    choice: _Choice | None,
+    lone: LoneLines | None,
+) -> set[int]:
+    """Index the fails of lines; returns the numbers of their lines."""
     rows = []
     for number, each in found:
         fail = each.fail
-        if fail is None or number in repeated:
+        if fail is None:
             continue
         urgency = assess_urgency(fail, pipeline.kb)
-        drawing = _find_drawing(fail, urgency.category)
+        drawing = find_drawing(fail, urgency.category)
         if choice is not None and drawing.cusip not in choice.cusips:
             continue
+        if lone is not None:
+            lone.share(fail.cusip)
+            lone.share(drawing.cusip)
         snapshot, body = None, None
         if drawing.role != OTHER and (fail.inventory is not None or fail.ftrs):
             snapshot, body = index.name_snapshot(drawing.cusip, fail)
-        days_left = each.days_left if each.has_law else _days_left(fail, pipeline)
+        days_left = each.days_left if each.has_law else count_days_left(fail, pipeline.kb)
         queued = _queue(fail, urgency, days_left, number)
         related = tuple(sorted({one.dtc for one in fail.related_fails}))
         has_name = fail.fail_id is not None
         indexed = IndexedFail(queued, drawing.role, has_name, related, snapshot)
         rows.append((drawing.cusip, indexed, body))
     index.add(rows)
-    if choice is not None:
-        numbers = {indexed.fail.line for _, indexed, _ in rows}
-        choice.take_sent(batch.first, len(batch.lines), numbers)
+    return {indexed.fail.line for _, indexed, _ in rows}
 
 
 class _Read(NamedTuple):
@@ -185,21 +180,26 @@ def _read(line: InputLine, pipeline: Pipeline) -> _Read:
     return _Read(given_id, fail, has_law=True, days_left=law.deadline_days)
 
 
-def _find_drawing(fail: FailRecord, category: Category) -> _Drawing:
+def find_drawing(fail: FailRecord, category: Category) -> Drawing:
     """Find the security whose sources a fail draws on (kb: `waterfall.corporate_action`)."""
     if exempt(fail, category, is_offset=is_offset(fail)) is not None:
-        return _Drawing(fail.cusip, OTHER)
+        return Drawing(fail.cusip, OTHER)
     event = fail.corporate_action
     if category != "CA_EVENT" or (event is not None and event.pre_event_deliverable):
-        return _Drawing(fail.cusip, DRAWS)
+        return Drawing(fail.cusip, DRAWS)
     if event is not None and event.new_cusip is not None:
-        return _Drawing(event.new_cusip, DRAWS)
-    return _Drawing(fail.cusip, CASH)
+        return Drawing(event.new_cusip, DRAWS)
+    return Drawing(fail.cusip, CASH)
+
+
+def name_in_queue(number: int) -> str:
+    """Name the nameless fail of a line: such names sort in the order of the lines."""
+    return f"line-{number:09d}"
 
 
 def _queue(fail: FailRecord, urgency: Urgency, days_left: int | None, number: int) -> DrawingFail:
     return DrawingFail(
-        fail_id=fail.fail_id or f"line-{number:09d}",
+        fail_id=fail.fail_id or name_in_queue(number),
         owed=fail.qty,
         tier=urgency.tier,
         days_left=days_left,
@@ -209,7 +209,7 @@ def _queue(fail: FailRecord, urgency: Urgency, days_left: int | None, number: in
     )
 
 
-def _days_left(fail: FailRecord, pipeline: Pipeline) -> int | None:
+def count_days_left(fail: FailRecord, kb: KnowledgeBase) -> int | None:
     """Count the settlement days to the deadline of the card."""
-    deadline = deadline_day(fail, pipeline.kb.triage)
+    deadline = deadline_day(fail, kb.triage)
     return None if deadline is None else deadline - fail.age_days

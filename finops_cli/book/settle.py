@@ -40,12 +40,28 @@ class Sources(Protocol):
         """Yield each security that has a line."""
 
 
+class FailIndex(Protocol):
+    """The fails by security, and the parts of those that get theirs without a plan."""
+
+    def read_fails(self, cusip: str) -> list[IndexedFail]:
+        """Return the fails of a security, in the order of their lines."""
+
+    def read_snapshot(self, cusip: str, name: bytes) -> OwnInventory:
+        """Return an inventory that a record carries."""
+
+    def put_parts(self, parts: Sequence[tuple[int, PlannedFail, int | None]]) -> None:
+        """Keep the parts of lines, each with the number of its verdict on the gridlock."""
+
+    def put_verdict(self, verdict: Gridlock) -> int:
+        """Keep a verdict on a gridlock; returns its number."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BookInput:
-    """Everything that the plan of a book is made of."""
+class SettleInput:
+    """Everything that decides which fails draw on which sources."""
 
     kb: KnowledgeBase
-    index: BookIndex
+    index: FailIndex
     inventory: Sources | None = None
     """None: the inventories that the records carry are the pools."""
     inventory_name: str = ""
@@ -56,6 +72,13 @@ class BookInput:
     sent: SentShares | None = None
     needs_price: bool = False
     """A security with a lender needs a price, because a budget limits the borrows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookInput(SettleInput):
+    """Everything that the plan of a book is made of."""
+
+    index: BookIndex
 
 
 class Settled(NamedTuple):
@@ -104,7 +127,7 @@ class _Outcome:
 
 
 def settle(
-    cusip: str, given: BookInput, fails: Sequence[IndexedFail] | None = None
+    cusip: str, given: SettleInput, fails: Sequence[IndexedFail] | None = None
 ) -> Settled | None:
     """Find the sources and the drawing fails of a security; None where nothing draws.
 
@@ -143,7 +166,7 @@ def judge_gridlock(related: Sequence[str], ftrs: Sequence[Ftr], kb: KnowledgeBas
 def _settle_by_file(
     cusip: str,
     fails: Sequence[IndexedFail],
-    given: BookInput,
+    given: SettleInput,
     outcome: _Outcome,
     inventory: Sources,
 ) -> PoolFacts | None:
@@ -168,7 +191,7 @@ def _settle_by_file(
 
 
 def _settle_by_records(
-    cusip: str, fails: Sequence[IndexedFail], given: BookInput, outcome: _Outcome
+    cusip: str, fails: Sequence[IndexedFail], given: SettleInput, outcome: _Outcome
 ) -> PoolFacts | None:
     """Take the inventories that the drawing records carry as the pool, once."""
     drawing = [each for each in fails if each.role == DRAWS]
@@ -196,7 +219,7 @@ def _settle_by_records(
 
 
 def _read_own(
-    cusip: str, fails: Sequence[IndexedFail], given: BookInput
+    cusip: str, fails: Sequence[IndexedFail], given: SettleInput
 ) -> dict[bytes, OwnInventory]:
     """Read the different inventories that fails carry, in the order of their lines."""
     names = dict.fromkeys(each.snapshot for each in fails if each.snapshot is not None)
@@ -222,7 +245,7 @@ def _compare(
     cusip: str,
     drawing: Sequence[IndexedFail],
     facts: PoolFacts,
-    given: BookInput,
+    given: SettleInput,
     outcome: _Outcome,
 ) -> list[IndexedFail]:
     """Reject the fails whose own inventory is not the pool's; returns the others."""
@@ -248,7 +271,7 @@ def _refuse_unequal(
     name: bytes,
     carried: dict[bytes, OwnInventory],
     carrying: Sequence[IndexedFail],
-    given: BookInput,
+    given: SettleInput,
 ) -> Problem:
     """Say how the inventory `name` differs from another one, and on which lines they are."""
     other = next(each for each in carried if each != name)
@@ -267,7 +290,7 @@ def _refuse_unequal(
     return unusable("book.snapshot_conflict", shown.field, shown.own, accepted)
 
 
-def _name_line(number: int, given: BookInput) -> str:
+def _name_line(number: int, given: SettleInput) -> str:
     if given.locate is None:
         return f"line {number}"
     place = given.locate(number)
@@ -278,7 +301,7 @@ def _put_cash(
     cusip: str,
     fails: Sequence[IndexedFail],
     facts: PoolFacts | None,
-    given: BookInput,
+    given: SettleInput,
     outcome: _Outcome,
 ) -> None:
     """Give the fails that settle in cash a part that draws nothing."""

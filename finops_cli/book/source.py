@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from finops_cli.book.copying import Copier
 from finops_cli.book.index import BookIndex
+from finops_cli.book.lone_fails import LoneFails
+from finops_cli.book.summary import BookSummary
 from finops_cli.files.jsonl import Batches, InputLine
 from finops_cli.files.safe_io import reading
+from finops_cli.pipeline.book_parts import Attached
 from finops_cli.pipeline.input_source import InputDigest, InputSource, Wrapped
 from finops_cli.pipeline.resume import BookNote
 
@@ -32,6 +36,8 @@ class BookSource(Wrapped):
     """The facts that a later plan needs to copy lines of this one."""
     copier: Copier | None = None
     """Has the lines that are copied; None: every line is made."""
+    lone: LoneFails | None = None
+    """Has the lines that are planned when they are answered; None: the index has every part."""
 
     @property
     def other_files(self) -> tuple[Path, ...]:
@@ -42,11 +48,21 @@ class BookSource(Wrapped):
         """Yield the lines after the first `skip`, each with its part."""
         found = self.inner.batches(skip, at_most)
         if self.copier is None:
-            found.attach = self.index.attach
+            found.attach = self.index.attach if self.lone is None else self._attach
             return found
         attached = self.copier.attach(self.index.stream_attached(), skip)
         found.attach = lambda _, count: list(islice(attached, count))
         return found
+
+    def count_into(self, summary: BookSummary) -> Callable[[Sequence[bytes]], None] | None:
+        """Return what counts lone fails by their output lines; None without lone fails."""
+        return None if self.lone is None else partial(self.lone.count, summary)
+
+    def _attach(self, first: int, count: int) -> list[Attached | None]:
+        """Return the parts of consecutive lines, from the index or for lone fails."""
+        lone = [] if self.lone is None else self.lone.attach(first, count)
+        planned = self.index.attach(first, count)
+        return [mine or other for mine, other in zip(planned, lone, strict=True)]
 
     def lines(self) -> Generator[InputLine, None, None]:
         """Yield every line."""

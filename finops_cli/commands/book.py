@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from finops_cli.commands.book_follow import Follow, follow_changes, refuse_unusable
+from finops_cli.commands.book_options import BorrowBudget, Certificate, Delta, Prefer, Sent
 from finops_cli.commands.clock_options import ClockOptions
 from finops_cli.commands.help_examples import Example, show_examples
 from finops_cli.commands.join_options import JoinOptions, open_joined
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from finops_cli.book.budget import Budget
     from finops_cli.book.copying import Selection
     from finops_cli.book.follow import Follower
+    from finops_cli.book.lone_fails import LoneFails
     from finops_cli.book.sent import SentPlan
     from finops_cli.book.settle import BookInput
     from finops_cli.book.source import BookSource
@@ -40,52 +42,6 @@ if TYPE_CHECKING:
     from finops_cli.pipeline.clock import ClockConfig
     from finops_cli.pipeline.pipeline import Pipeline
     from finops_cli.pipeline.run import RunConfig
-
-Certificate = Annotated[
-    Path | None,
-    typer.Option(
-        "--certificate",
-        metavar="FILE",
-        help="Write the proof that no plan is better, a line for each security. finops check"
-        " --certificate verifies it without a solver.",
-    ),
-]
-Sent = Annotated[
-    Path | None,
-    typer.Option(
-        "--sent",
-        metavar="FILE",
-        help="What an earlier plan sent out: its output lines, or lines of fail_id, kind, id, qty"
-        " and firm. Nothing changes without need, and firm parts stay.",
-    ),
-]
-Delta = Annotated[
-    Path | None,
-    typer.Option(
-        "--delta",
-        metavar="FILE",
-        help="Changes of the inventory file since: a line with the same cusip, kind and id replaces"
-        " it, and qty 0 removes it.",
-    ),
-]
-BorrowBudget = Annotated[
-    str | None,
-    typer.Option(
-        "--borrow-budget",
-        metavar="USD",
-        help="Most collateral for borrows, such as 2500000. Each security with a lender then needs"
-        " a PRICE line (kb: book.budget).",
-    ),
-]
-Prefer = Annotated[
-    str | None,
-    typer.Option(
-        "--prefer",
-        metavar="file",
-        help="Take the inventory file (file) where a record's own inventory differs from it, and"
-        " keep a finding (default: the record is rejected).",
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +133,7 @@ def _run(
     result = run_pipeline(
         context, "book", replace(options, backend="engine"), ModelOptions(), clock=moment,
         given=planned.source, view=view, inventory=planned.origin,
+        on_lines=None if options.quiet else planned.source.count_into(summary),
     )  # fmt: skip
     if not options.quiet:
         _report(summary, planned)
@@ -322,7 +279,9 @@ def _plan(
     selection = _select(config, pipeline, planned, options)
     sent = _open_sent(options.sent, selection, stack)
     source, given = planned.source, replace(planned.given, sent=sent)
-    index_fails(source.inner, pipeline, given.index, selection)
+    source.lone = _find_lone(planned, options, run_options, pipeline)
+    lone_lines = None if source.lone is None else source.lone.lines
+    index_fails(source.inner, pipeline, given.index, selection, lone_lines)
     if options.certificate is None:
         summary = plan_book(given, planned.budget)
     else:
@@ -334,6 +293,24 @@ def _plan(
         source.copier = Copier(selection.before, summary)
     source.note = make_note(planned.settings, planned.touched, summary)
     return summary
+
+
+def _find_lone(
+    planned: _Book, options: _Options, run_options: RunOptions, pipeline: Pipeline
+) -> LoneFails | None:
+    """Return what plans lone fails when they are answered; None where every plan is needed before.
+
+    Money and a certificate concern the whole book, an earlier plan is read by fail, and a resumed
+    run answers only some of the lines.
+    """
+    from finops_cli.book.lone_fails import LoneFails
+
+    is_whole = planned.budget is not None or options.certificate is not None
+    has_earlier = options.sent is not None or options.follow or run_options.resume
+    if is_whole or has_earlier:
+        return None
+    by_law = pipeline.clock is not None and pipeline.clock.is_regulation
+    return LoneFails(planned.given, by_law=by_law)
 
 
 def _open_follower(config: RunConfig, planned: _Book) -> Follower:

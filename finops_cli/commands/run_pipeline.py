@@ -182,11 +182,12 @@ def run_pipeline(
     inventory: InventoryOrigin | None = None,
     alarms: AlarmOptions | None = None,
     cluster: ClusterOptions | None = None,
+    on_lines: Callable[[Sequence[bytes]], None] | None = None,
 ) -> RunResult:
     """Run the pipeline, with progress and a closing summary on stderr.
 
     `given` None is the file of JSON lines that the options name. `view` gets the lines in place of
-    the output, and writes it. `inventory` is the inventory file of a plan of the whole book.
+    the output, and writes it. `inventory`: the file of a book. `on_lines` gets each batch of lines.
     """
     from finops_cli.commands.progress.run import RunProgress
     from finops_cli.kb.load import load_kb
@@ -204,7 +205,7 @@ def run_pipeline(
     )
     if view is not None:
         config = replace(config, output=None, spool=view.lines)
-    monitor = Monitor(monotonic, kb.evaluation)
+    config, monitor = replace(config, on_lines=on_lines), Monitor(monotonic, kb.evaluation)
     with ExitStack() as stack:
         config = stack.enter_context(sound_alarms(alarms, config, kb))
         pipeline, selected = _open_pipeline(context, settings, options, models, kb)
@@ -218,11 +219,12 @@ def run_pipeline(
             run_summary = run(config, pipeline, progress.update)
         changes = backend.model_changes()
     report_run(run_summary, given, changes, options.quiet, selected.describe_sharing())
+    return _conclude(run_summary, pipeline, are_changed=bool(changes))
+
+
+def _conclude(summary: RunSummary, pipeline: Pipeline, *, are_changed: bool) -> RunResult:
+    """Report the tone of the notes, and make the result."""
     report_tone(pipeline.tone)
-    return _make_result(run_summary, pipeline, are_changed=bool(changes))
-
-
-def _make_result(summary: RunSummary, pipeline: Pipeline, *, are_changed: bool) -> RunResult:
     return RunResult(
         summary=summary,
         origin=pipeline.backend.origin,

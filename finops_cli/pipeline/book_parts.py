@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from finops_cli.domain import exact_json
 from finops_cli.domain.allotment import AllottedShares, BookPlace
+from finops_cli.domain.clock import Clock
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory
 from finops_cli.domain.finding import Problem
 from finops_cli.domain.money import exact
@@ -47,13 +48,39 @@ class PlannedFail(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The receives that it gets shares of."""
 
 
+class OpenedPart(NamedTuple):
+    """A part, and the verdict on the gridlock of its security."""
+
+    planned: PlannedFail
+    gridlock: Gridlock | None = None
+
+
+class Attached(Protocol):
+    """The object that the planner attaches to a line. Processes pass it on."""
+
+    @property
+    def copied(self) -> bytes | None:
+        """The output line, if an earlier plan has it."""
+
+    def open(
+        self, fail: FailRecord, triage: Triage | None, law: Clock | None, kb: KnowledgeBase
+    ) -> OpenedPart:
+        """Return the part of the fail. `law`: the clock whose days its plan follows."""
+
+
 class AttachedPart(NamedTuple):
     """A part as the planner keeps it, and the verdict on the gridlock of its security."""
 
     part: bytes
     gridlock: bytes | None = None
     copied: bytes | None = None
-    """The output line, if an earlier plan has it."""
+
+    def open(
+        self, fail: FailRecord, triage: Triage | None, law: Clock | None, kb: KnowledgeBase
+    ) -> OpenedPart:
+        """Decode the part and the verdict."""
+        verdict = None if self.gridlock is None else read_gridlock(self.gridlock)
+        return OpenedPart(read_part(self), verdict)
 
 
 _DECODER = msgspec.json.Decoder(PlannedFail, dec_hook=exact, float_hook=Decimal)

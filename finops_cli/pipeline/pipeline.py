@@ -21,7 +21,7 @@ from finops_cli.errors import FinopsError
 from finops_cli.files.jsonl import InputLine
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend, Origin
-from finops_cli.pipeline.book_parts import AttachedPart
+from finops_cli.pipeline.book_parts import Attached
 from finops_cli.pipeline.clock import ClockPolicy
 from finops_cli.pipeline.earlier_lines import held_of
 from finops_cli.pipeline.input_source import default_fail_id, row_of
@@ -146,7 +146,7 @@ class Pipeline:
         return outcome
 
     def process(
-        self, number: int, line: InputLine, part: AttachedPart | None = None
+        self, number: int, line: InputLine, part: Attached | None = None
     ) -> ProcessedLine[Line]:
         """Return the output of input line `number` (counted from 1).
 
@@ -163,7 +163,7 @@ class Pipeline:
         took_ns = perf_counter_ns() - started if self._timed else 0
         return self._finish(number, outcome, took_ns)
 
-    def _run_stages(self, line: InputLine, part: AttachedPart | None) -> StageOutcome:
+    def _run_stages(self, line: InputLine, part: Attached | None) -> StageOutcome:
         outcome = self._first_stage(line)
         if part is not None:
             outcome = replace(outcome, part=part)

@@ -26,12 +26,7 @@ from finops_cli.domain.triage import Triage
 from finops_cli.guard.records import keep_events, mask_clock
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
-from finops_cli.pipeline.book_parts import (
-    AttachedPart,
-    read_gridlock,
-    read_part,
-    resolve_part,
-)
+from finops_cli.pipeline.book_parts import Attached, resolve_part
 from finops_cli.pipeline.case_lines import NoCase, read_no_case
 from finops_cli.pipeline.clock import NO_AS_OF, ClockPolicy, missing_as_of
 from finops_cli.pipeline.earlier_lines import count_held
@@ -87,7 +82,7 @@ class StageOutcome(Struct, frozen=True, kw_only=True):
     """The exception that the record raised, a fault of the program."""
     summary: FailSummary | None = None
     """The facts of the record that its line shows; None for a case or an unusable line."""
-    part: AttachedPart | None = None
+    part: Attached | None = None
     """The part of a plan of the whole book that concerns the fail."""
     allotment: tuple[AllottedShares, ...] | None = None
     tone: Tone | None = None
@@ -208,12 +203,13 @@ def part_stage(outcome: StageOutcome, context: StageContext) -> StageOutcome:
     outcome = replace(outcome, fail=None, part=None)
     if fail is None or first is None or attached is None:
         return outcome
-    planned = read_part(attached)
+    follows_law = context.clock is not None and context.clock.is_regulation
+    law = outcome.clock if follows_law else None
+    planned, gridlock = attached.open(fail, first.value, law, context.kb)
     if planned.problems:
         return _rejected(None, outcome.given_id, list(planned.problems), context.redaction, None)
     if first.value is None:
         return replace(outcome, skipped="the triage does not stand")
-    gridlock = None if attached.gridlock is None else read_gridlock(attached.gridlock)
     found = resolve_part(
         fail, first.value, planned, gridlock, partial(_add_days, outcome, context), context.kb
     )
