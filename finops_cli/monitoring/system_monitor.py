@@ -13,19 +13,17 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.recovery.incidents import BOARD, Incident
 from finops_cli.monitoring.events import Callback, Event, EventName
 from finops_cli.monitoring.health import Signals, compute_penalties, health_of
 from finops_cli.monitoring.hooks.hook_thread import HookThread
 from finops_cli.monitoring.latencies import step_of
+from finops_cli.monitoring.system_stats import PastEvent, SlowAnswer, SystemStats
 from finops_cli.monitoring.windows import (
     Counts,
     MinuteFigures,
     Ring,
-    WindowFigures,
     Windows,
     describe_minute,
     describe_window,
@@ -41,51 +39,6 @@ _PREDICTIONS = {"tier": "tiers", "category": "categories", "action": "actions", 
 """The kinds of predictions, and the counts of a summary that hold them."""
 _MINUTE = 60
 _KEPT_EVENTS = 20
-
-
-class SystemStats(Struct, frozen=True, kw_only=True):
-    """The figures of the process."""
-
-    minute: WindowFigures
-    hour: WindowFigures
-    total: WindowFigures
-    in_work: int
-    """Runs and requests that have begun and not ended."""
-    statuses: dict[str, int]
-    """Records by status, since the beginning."""
-    commands: dict[str, int]
-    """Records by the command that answered them."""
-    predictions: dict[str, dict[str, int]]
-    """Answers by kind (tier, category, action, label) and value."""
-    masked: dict[str, int]
-    """Records by the kinds of personal data that were masked."""
-    server: dict[str, int]
-    """Failures of models, by rule (`reply.*`)."""
-    gauges: dict[str, float]
-    """Values that somebody set, such as the length of a queue."""
-    events: dict[str, int]
-    """How often each event was reported."""
-    recoveries: dict[str, int]
-    """How often each rung of the recovery ladder was taken (kb: `recovery.out_of_memory`)."""
-    health: int
-    """From 0 to 100, of the last minute."""
-    penalties: dict[str, float]
-
-
-class SlowAnswer(Struct, frozen=True, kw_only=True):
-    """An answer that took long."""
-
-    id: str
-    """The name of the record, or of the request."""
-    command: str
-    latency_ms: float
-
-
-class PastEvent(Struct, frozen=True, kw_only=True):
-    """An event that was reported."""
-
-    seconds_ago: float
-    event: Event
 
 
 class SystemMonitor:
@@ -114,6 +67,7 @@ class SystemMonitor:
         self._callbacks: dict[str, list[Callback]] = defaultdict(list)
         self._threads: dict[Callback, HookThread[Event]] = {}
         self._sinks: list[Callback] = []
+        self._sources: list[Callable[[], None]] = []
         self._in_work = 0
 
     def use(self, kb: KnowledgeBase) -> None:
@@ -140,11 +94,14 @@ class SystemMonitor:
         with self._lock:
             self._in_work -= 1
 
-    def request(self, seconds: float, *, is_error: bool = False) -> int:
-        """Count a request, and return the step of its time. `is_error`: by a fault of ours."""
+    def request(self, seconds: float, *, is_error: bool = False, at: float | None = None) -> int:
+        """Count a request, and return the step of its time. `is_error`: by a fault of ours.
+
+        `at`: the moment that it ended, by `now()`; None: now.
+        """
         step = step_of(seconds * _MS)
         with self._lock:
-            part = self._windows.open_at(self._now())
+            part = self._windows.open_at(self.now() if at is None else at)
             part.requests += 1
             part.failures += is_error
             part.latency[step] += 1
@@ -157,12 +114,16 @@ class SystemMonitor:
         latency_ms: float | None = None,
         predictions: Mapping[str, str] | None = None,
         masked: Iterable[str] = (),
+        at: float | None = None,
     ) -> None:
-        """Count a record: its status, its answers by kind, the kinds of masked personal data."""
+        """Count a record: its status, its answers by kind, the kinds of masked personal data.
+
+        `at`: the moment of its answer, by `now()`; None: now.
+        """
         step = None if latency_ms is None else step_of(latency_ms)
         with self._lock:
             self._commands[command] += 1
-            part = self._windows.open_at(self._now())
+            part = self._windows.open_at(self.now() if at is None else at)
             part.statuses[status] += 1
             if step is not None:
                 part.latency[step] += 1
@@ -175,7 +136,7 @@ class SystemMonitor:
         """Count the records of a batch, or of one answer, by their summary."""
         with self._lock:
             self._commands[command] += summary.lines
-            part = self._windows.open_at(self._now())
+            part = self._windows.open_at(self.now())
             for status, count in summary.statuses.items():
                 part.statuses[status] += count
             if summary.latency:
@@ -265,8 +226,9 @@ class SystemMonitor:
 
     def stats(self) -> SystemStats:
         """Return the figures as they are now."""
+        self._gather()
         with self._lock:
-            now = self._now()
+            now = self.now()
             windows = self._settled()
             minute, hour = _sum(windows.seconds, now), _sum(windows.minutes, now)
             penalties = compute_penalties(
@@ -301,16 +263,18 @@ class SystemMonitor:
 
         A minute without a timed answer has None.
         """
+        self._gather()
         with self._lock:
-            return minutes_p95(self._settled().minutes, self._now())
+            return minutes_p95(self._settled().minutes, self.now())
 
     def minutes(self) -> list[MinuteFigures]:
         """Return the figures of each minute of the last hour, the oldest first.
 
         Minutes before the beginning are left out.
         """
+        self._gather()
         with self._lock:
-            now = self._now()
+            now = self.now()
             ring = self._settled().minutes
             parts = {part.number: part for part in ring.recent(now)}
             last = int(now // _MINUTE)
@@ -331,15 +295,30 @@ class SystemMonitor:
 
     def minute_number(self) -> int:
         """Return the number of complete minutes since the beginning."""
-        return int(self._now() // _MINUTE)
+        return int(self.now() // _MINUTE)
 
     def second_number(self) -> int:
         """Return the number of complete seconds since the beginning."""
-        return int(self._now())
+        return int(self.now())
 
-    def _now(self) -> float:
+    def now(self) -> float:
         """Return the seconds since the beginning."""
         return self._clock() - self._began
+
+    def add_source(self, source: Callable[[], None]) -> None:
+        """Call `source` before the figures are read: it counts what it has noted."""
+        with self._lock:
+            self._sources.append(source)
+
+    def remove_source(self, source: Callable[[], None]) -> None:
+        """Call `source` no more."""
+        with self._lock:
+            self._sources = [each for each in self._sources if each != source]
+
+    def _gather(self) -> None:
+        """Have every source count what it has noted; the lock must be free."""
+        for source in self._sources:
+            source()
 
     def _settled(self) -> Windows:
         """Return the windows with all that was counted."""

@@ -93,6 +93,7 @@ class Service:
         await self.members.leave()
         await self.upkeep.stop()
         await asyncio.to_thread(self.parts.alarms.close)
+        self.metrics.close()
         if self.parts.pool is not None:
             await self.parts.pool.close()
 

@@ -1,17 +1,19 @@
-"""Ends connections that send or read too slowly, which uvicorn itself waits for without end, sends
-the head and the body of an answer together, and closes no connection whose client still sends.
+"""Ends connections that send or read too slowly, which uvicorn itself waits for without end, and
+those that rest, and closes no connection whose client still sends.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from httptools import HttpParserError, HttpParserUpgrade
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from finops_cli.kb.chapters.serve import ServeSettings
+from finops_cli.service.exchange import Exchange, JoinedWrites, split_target
 from finops_cli.service.problems import MEDIA_TYPE, ServiceError
 from finops_cli.service.requests import new_request_id
 
@@ -20,73 +22,6 @@ if TYPE_CHECKING:
 
 _FORGOTTEN_BYTES = 8 * 1024 * 1024
 """The rest of a refused body that is read: a client that still sends would lose the answer."""
-
-
-class JoinedWrites(asyncio.Transport):
-    """A connection that sends the head of an answer with the first part of its body.
-
-    uvicorn writes them one after the other, and the event loop hands each to the system at once:
-    the second call cost a tenth of the processor time of a triage. A head waits at most until the
-    event loop turns.
-
-    `ends_later()` takes over the end of a connection, and returns true, where its client still
-    sends: bytes that nobody reads would make the system discard the answer too.
-    """
-
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        loop: asyncio.AbstractEventLoop,
-        ends_later: Callable[[], bool],
-    ) -> None:
-        super().__init__()
-        self._transport, self._loop, self._ends_later = transport, loop, ends_later
-        self._is_closed = False
-        self._held = b""
-        self.holds_next = False
-        """The next bytes are the head of an answer."""
-        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]
-        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
-        self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
-        self.get_write_buffer_size = transport.get_write_buffer_size  # type: ignore[method-assign]
-        self.abort = transport.abort  # type: ignore[method-assign]
-
-    def write(self, data: Any) -> None:
-        """Send `data`; a head waits for what follows it."""
-        if self.holds_next:
-            self.holds_next = False
-            self._held += data
-            self._loop.call_soon(self.flush)
-        elif self._held:
-            held, self._held = self._held, b""
-            self._transport.write(held + data)
-        else:
-            self._transport.write(data)
-
-    def flush(self) -> None:
-        """Send what waits."""
-        if self._held and not self._transport.is_closing():
-            self._transport.write(self._held)
-        self._held = b""
-
-    def is_closing(self) -> bool:
-        """Return true once nothing more is written, though a client may still send."""
-        return self._is_closed or self._transport.is_closing()
-
-    def close(self) -> None:
-        """Send what waits, and close the connection: at once, or when the client has sent."""
-        if self._is_closed:
-            return
-        self.flush()
-        self._is_closed = True
-        if not self._ends_later():
-            self._transport.close()
-        elif self._transport.can_write_eof():
-            self._transport.write_eof()
-
-    def end(self) -> None:
-        """Close the connection, whatever its client still sends."""
-        self._transport.close()
 
 
 class _NoTrailers(list[tuple[bytes, bytes]]):
@@ -106,6 +41,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_made(self._joined)
         self._answered: RequestResponseCycle | None = None
         """The request that is answered; `cycle` is the last one, which may wait behind it."""
+        self._rests_until = 0.0
+        """The end of a connection without a request; it counts once an answer is complete."""
         self._unread, self._unread_since = 0, self.loop.time()
         self._closed_since, self._forgotten_before = self._unread_since, -1
         self._begin(is_head=True)
@@ -129,7 +66,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._bodiless += len(data)
         if not self._is_head and self.cycle.response_complete:
             self._forget(len(data))
-        super().data_received(data)
+        self._feed(data)
         if self._is_reading and self._bodiless > self.settings.limits["head_bytes"]:
             self.transport.close()
 
@@ -144,19 +81,71 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.transport.write(self._write_answer(error))
         self.transport.close()
 
+    def _feed(self, data: bytes) -> None:
+        """Give bytes to the parser. An asked-for upgrade is not done: the answer is HTTP/1.1."""
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade:
+            self.logger.warning("Unsupported upgrade request.")
+        except HttpParserError:
+            self.send_400_response("")
+
     def on_headers_complete(self) -> None:
-        self._joined.holds_next = True
-        super().on_headers_complete()
+        scope, version = self.scope, self.parser.get_http_version()
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        path, raw_path, query = split_target(self.url)
+        scope["path"], scope["raw_path"], scope["query_string"] = path, raw_path, query
+        before, self.cycle = self.cycle, self._make_exchange(version)
         self.headers = _NoTrailers()
         self._begin(is_head=False)
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _make_exchange(self, version: str) -> Exchange:
+        return Exchange(
+            scope=self.scope,
+            transport=self._joined,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
 
     def on_body(self, body: bytes) -> None:
         self._bodiless = 0
-        super().on_body(body)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
         self._is_reading = False
+        if not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        """Begin with a request that waits, or rest; `_look` ends a connection that rests."""
+        self.server_state.total_requests += 1
+        if self._joined.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._rests_until = self.loop.time() + self.settings.times["keep_alive"]
 
     def end_answer(self) -> None:
         """Close the connection behind the parts of its answer that are sent: whole lines.
@@ -210,6 +199,8 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._since += watch
         elif self._is_reading:
             self._look_at_reading()
+        elif self.cycle.response_complete and self.loop.time() > self._rests_until:
+            self.transport.close()
 
     def _look_at_reading(self) -> None:
         times = self.settings.times

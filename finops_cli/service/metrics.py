@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import accumulate
 from threading import Lock
 from typing import Any
@@ -32,6 +33,8 @@ PROMETHEUS = CONTENT_TYPE_LATEST
 _PERCENTILES = (50, 95, 99)
 _SAMPLE_PERCENTILE = 95
 _OUR_FAULT = 500
+_NOTED = 64
+"""Requests and answers that are counted at once."""
 
 _COUNTERS = {
     "records": ("Answered records by command and status.", ("command", "status")),
@@ -83,11 +86,15 @@ class Metrics:
 
     def __init__(self, monitor: SystemMonitor) -> None:
         """Count in a new registry, and tell the monitor of the process."""
-        self._monitor = monitor
+        self.monitor = monitor
+        monitor.add_source(self._settle)
         self.registry = CollectorRegistry()
         self._lock = Lock()
         self._seconds: dict[str, _Durations] = {}
-        self._in_work = 0
+        self.count_work: Callable[[], int] = lambda: 0
+        """Returns the number of admitted requests that have not ended."""
+        self._noted: deque[Callable[[], None]] = deque()
+        """What is counted later."""
         self._counts: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in _COUNTERS}
         self.registry.register(self)
         self._latency: Counter[int] = Counter()
@@ -107,21 +114,39 @@ class Metrics:
             "finops_gauge", "Values of the monitor, by name.", ("name",), registry=self.registry
         )
 
-    def begin(self) -> None:
-        """Count a request that is admitted."""
-        with self._lock:
-            self._in_work += 1
-        self._monitor.begin()
-
-    def end(self) -> None:
-        """Count an admitted request that has ended."""
-        with self._lock:
-            self._in_work -= 1
-        self._monitor.end()
+    def close(self) -> None:
+        """Count what is noted, and let the monitor go."""
+        self._settle()
+        self.monitor.remove_source(self._settle)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that has ended."""
-        step = self._monitor.request(seconds, is_error=status >= _OUR_FAULT)
+        self._note(partial(self._count_request, self.monitor.now(), route, method, status, seconds))
+
+    def record(self, command: str, line: Line | SentimentLine) -> None:
+        """Count one answer of the rules to `command`."""
+        self._note(partial(self._count_record, self.monitor.now(), command, line))
+
+    def _note(self, count: Callable[[], None]) -> None:
+        """Count later, and many at once: code that runs in turns with an answer is not in the
+        caches of the processor, and takes several times as long.
+        """
+        self._noted.append(count)
+        if len(self._noted) >= _NOTED:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Count what is noted."""
+        try:
+            while True:
+                self._noted.popleft()()
+        except IndexError:  # by then another thread may have taken the last one
+            return
+
+    def _count_request(
+        self, at: float, route: str, method: str, status: int, seconds: float
+    ) -> None:
+        step = self.monitor.request(seconds, is_error=status >= _OUR_FAULT, at=at)
         with self._lock:
             durations = self._seconds.get(route)
             if durations is None:
@@ -130,8 +155,20 @@ class Metrics:
             self._requests[route, method, status] += 1
             self._latency[step] += 1
 
+    def _count_record(self, at: float, command: str, line: Line | SentimentLine) -> None:
+        predictions = predictions_of(line)
+        masked = line.pii if isinstance(line, SentimentLine) else line.provenance.masked or ()
+        with self._lock:
+            self._counts["records"][command, line.status] += 1
+            counted = self._counts["predictions"]
+            for each in predictions.items():
+                counted[each] += 1
+        latency_ms = line.provenance.latency_ms
+        self.monitor.record(command, line.status, latency_ms, predictions, masked, at=at)
+
     def records(self, command: str, summary: RunSummary) -> None:
         """Count the lines of an answer to `command`."""
+        self._settle()
         with self._lock:
             records, predictions = self._counts["records"], self._counts["predictions"]
             for status, count in summary.statuses.items():
@@ -144,21 +181,11 @@ class Metrics:
             ):
                 for value, count in counts.items():
                     predictions[kind, value] += count
-        self._monitor.records(command, summary)
-
-    def record(self, command: str, line: Line | SentimentLine) -> None:
-        """Count one answer of the rules to `command`."""
-        predictions = predictions_of(line)
-        masked = line.pii if isinstance(line, SentimentLine) else line.provenance.masked or ()
-        with self._lock:
-            self._counts["records"][command, line.status] += 1
-            counted = self._counts["predictions"]
-            for each in predictions.items():
-                counted[each] += 1
-        self._monitor.record(command, line.status, line.provenance.latency_ms, predictions, masked)
+        self.monitor.records(command, summary)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the counts when somebody asks for them: to count is a sum in a dictionary."""
+        self._settle()
         with self._lock:
             counts = {name: dict(found) for name, found in self._counts.items()}
             asked = dict(self._requests)
@@ -180,10 +207,11 @@ class Metrics:
             for values, count in counts[name].items():
                 family.add_metric(values, count)
             yield family
-        yield GaugeMetricFamily("finops_requests_in_work", "Requests in work.", self._in_work)
+        yield GaugeMetricFamily("finops_requests_in_work", "Requests in work.", self.count_work())
 
     def _latency_and_statuses(self) -> tuple[Counter[int], Counter[int]]:
         """Return the requests by step of their latency, and by status."""
+        self._settle()
         statuses: Counter[int] = Counter()
         with self._lock:
             latency, requests = self._latency.copy(), dict(self._requests)
@@ -193,7 +221,7 @@ class Metrics:
 
     def prometheus(self) -> bytes:
         """Return the figures in the text format of Prometheus."""
-        stats = self._monitor.stats()
+        stats = self.monitor.stats()
         self._health.set(stats.health)
         for window, figures in (("minute", stats.minute), ("hour", stats.hour)):
             for percentile, value in figures.latency_ms.items():
@@ -208,7 +236,7 @@ class Metrics:
         """Return the figures as plain data; latencies in milliseconds, to within 1 %."""
         latency, statuses = self._latency_and_statuses()
         errors = sum(count for status, count in statuses.items() if status >= _OUR_FAULT)
-        stats = self._monitor.stats()
+        stats = self.monitor.stats()
         total = statuses.total()
         return {
             "requests": total,
@@ -225,7 +253,7 @@ class Metrics:
         """Return the few figures that the other replicas show of this one."""
         latency, statuses = self._latency_and_statuses()
         return {
-            "health": self._monitor.stats().health,
+            "health": self.monitor.stats().health,
             "requests": statuses.total(),
             "errors": sum(count for status, count in statuses.items() if status >= _OUR_FAULT),
             "p95_ms": percentile_ms(latency, _SAMPLE_PERCENTILE),

@@ -22,7 +22,8 @@ from uvicorn.server import ServerState
 from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.engine import Engine
-from finops_cli.service.deadlines import JoinedWrites, deadline_protocol
+from finops_cli.service.deadlines import deadline_protocol
+from finops_cli.service.exchange import JoinedWrites
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.query import limit_time, read_time_limit
 from finops_cli.service.records.when_down import reload_model
@@ -93,14 +94,15 @@ class _Wire(asyncio.Transport):
         self.is_half_closed = True
 
 
-def test_head_and_body_are_sent_together() -> None:
+@pytest.mark.parametrize("has_body", [True, False])
+def test_head_and_body_are_sent_together(has_body: bool) -> None:
     """The head of an answer goes with the first part of its body; later parts go at once."""
 
     async def answer() -> list[bytes]:
         wire = _Wire()
         joined = JoinedWrites(wire, asyncio.get_running_loop(), lambda: False)
-        joined.holds_next = True
-        for part in (b"head,", b"body", b"more"):
+        joined.hold(b"head,", has_body=has_body)
+        for part in (b"body", b"more"):
             joined.write(part)
         await asyncio.sleep(0)
         return wire.sent
@@ -115,8 +117,7 @@ def test_head_without_a_body_is_not_kept(is_closed: bool) -> None:
     async def answer() -> list[bytes]:
         wire = _Wire()
         joined = JoinedWrites(wire, asyncio.get_running_loop(), lambda: False)
-        joined.holds_next = True
-        joined.write(b"head")
+        joined.hold(b"head", has_body=False)
         if is_closed:
             joined.close()
         else:

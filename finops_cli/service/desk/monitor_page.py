@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from finops_cli.monitoring.system_monitor import PastEvent, SystemStats, system_monitor
+from finops_cli.monitoring.system_monitor import system_monitor
+from finops_cli.monitoring.system_stats import PastEvent, SystemStats
 from finops_cli.monitoring.windows import MinuteFigures, WindowFigures
 from finops_cli.service.alarms.routes import DriftRoutes
 from finops_cli.service.desk.charts import Chart, draw_bars, draw_lines

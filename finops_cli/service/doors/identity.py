@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from finops_cli.service.audit_log.routes import AuditLog
 from finops_cli.service.desk.error_page import answer_error
 from finops_cli.service.doors.load import LoadDoor
+from finops_cli.service.exchange import prepare_headers
 from finops_cli.service.log import ServiceLog
 from finops_cli.service.problems import ServiceError, database_lost
 from finops_cli.service.requests import RequestFacts, RequestHeaders, keep_facts, new_request_id
@@ -31,6 +32,7 @@ _HEADERS = [
 _CACHE = (b"cache-control", b"no-store")
 DENIED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 """The statuses of refusals that the audit log records."""
+prepare_headers([*_HEADERS, _CACHE])
 _STATIC = "/static/"
 _REQUEST_ID = b"x-request-id"
 _NAME = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -63,7 +65,8 @@ class IdentityDoor:
                 status, facts.is_answered = message["status"], True
                 given = message.get("headers", [])
                 headers = [*given, *_HEADERS, (_REQUEST_ID, request_id.encode())]
-                if _CACHE[0] not in dict(given) and not scope["path"].startswith(_STATIC):
+                is_free = all(name != _CACHE[0] for name, _ in given)
+                if is_free and not scope["path"].startswith(_STATIC):
                     headers.append(_CACHE)
                 message["headers"] = headers
             await send(message)

@@ -27,6 +27,7 @@ from finops_cli.pipeline.output import Line, encode
 from finops_cli.pipeline.scheduler import compare_with_earlier
 from finops_cli.pipeline.sentiment.output import SentimentLine
 from finops_cli.service.doors.access_door import check_right, require_right
+from finops_cli.service.exchange import prepare_headers
 from finops_cli.service.idempotency import HEADER, Idempotency, digest_body, respond
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.answering import (
@@ -43,6 +44,7 @@ from finops_cli.service.records.bodies import (
     refuse_media_type,
 )
 from finops_cli.service.records.query import (
+    TIME_LIMIT,
     limit_time,
     missing_moment,
     read_options,
@@ -50,7 +52,7 @@ from finops_cli.service.records.query import (
     read_time_limit,
 )
 from finops_cli.service.records.streams import JOBS, Streams
-from finops_cli.service.requests import facts_in
+from finops_cli.service.requests import RequestHeaders, facts_in
 from finops_cli.service.store.answers import KeptAnswer
 
 T = TypeVar("T")
@@ -59,7 +61,9 @@ _AT_ONCE = 8
 VERIFIED = "Finops-Verified"
 """The header that says whether every answer is verified, as exit status 0 of `finops run` does."""
 _VERIFIED_NAME = VERIFIED.lower().encode()
+_TIME_LIMIT_NAME = TIME_LIMIT.lower().encode()
 _CONTENT_TYPE = (b"content-type", JSON.encode())
+prepare_headers([_CONTENT_TYPE, (_VERIFIED_NAME, b"true"), (_VERIFIED_NAME, b"false")])
 _ACCEPTED = "application/json, or application/jsonl for a stream"
 _LINES = b"application/jsonl, a line for each record"
 _OBJECT = b"{"
@@ -108,21 +112,24 @@ class RecordEndpoint:
         check_right(facts, "answer")
         headers = facts.headers
         options = self._read_options(scope["query_string"])
-        media_type = media_type_of(headers)
+        media_type = JSON if _is_plain_json(headers) else media_type_of(headers)
         if media_type in JSON_LINES:
             pipeline = self._answering.pipeline(self._command, options)
             await self._streams.answer(pipeline, scope, receive, send, read_time_limit(headers))
             return
         if media_type != JSON:
             raise refuse_media_type(media_type, _ACCEPTED)
-        seconds = read_time_limit(headers)
+        seconds = read_time_limit(headers) if _TIME_LIMIT_NAME in headers.raw else None
         body = await read_body(receive, headers, self._settings.limits["array_bytes"], JOBS)
         if self._answering.backend.concurrency and HEADER in headers:
             async with limit_time(seconds):
                 response = await self._answer_once(HTTPConnection(scope), body, options)
             await response(scope, receive, send)
             return
-        if seconds is None:
+        pipeline = self._pipeline(options)
+        if not pipeline.backend.concurrency and _is_record(body):
+            answer = self._answer_by_rules(body, pipeline)
+        elif seconds is None:
             answer = await self._answer(body, options)
         else:
             async with limit_time(seconds):
@@ -158,7 +165,7 @@ class RecordEndpoint:
 
     async def _answer(self, body: bytes, options: AnswerOptions) -> _Answer:
         pipeline = self._pipeline(options)
-        if body[:1] == _OBJECT and len(body) <= limits.LINE_BYTES:
+        if _is_record(body):
             return await self._answer_one(body, pipeline)
         records = split_list(body, self._settings)
         if records is None:
@@ -198,6 +205,17 @@ class RecordEndpoint:
         self._streams.metrics.records(self._command, summary)
         self._streams.alarms.see(lines)
         return _Answer(body, b"true" if summary.all_verified else b"false")
+
+
+def _is_plain_json(headers: RequestHeaders) -> bool:
+    """Return true for a body of JSON without parameters and not packed, as most requests have."""
+    raw = headers.raw
+    return raw.get(_CONTENT_TYPE[0]) == _CONTENT_TYPE[1] and b"content-encoding" not in raw
+
+
+def _is_record(body: bytes) -> bool:
+    """Return true for a body that can only be one record."""
+    return body[:1] == _OBJECT and len(body) <= limits.LINE_BYTES
 
 
 def split_list(body: bytes, settings: ServeSettings) -> list[bytes] | None:
