@@ -1,8 +1,5 @@
 """Measure `finops serve` beside echoes of Starlette and FastAPI: `python -m benchmarks.serve 3`.
 
-`python -m benchmarks.serve decisions 30000` measures only decisions, alone and beside an import
-that follows another queue: through HTTP, and in the store.
-
 All servers are up at once and are asked in turns. The first column is the processor time of the
 server's process for a request, from /proc, as a median of the rounds; bare times of a shared
 machine say little, ratios of one run do.
@@ -20,28 +17,22 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 
 from finops_cli.service.auth.tokens import new_owner, token_entry, utc_now
-from finops_cli.service.batch.progress import JobProgress
-from finops_cli.service.fails.deciding import DecisionRequest, record_decision
-from finops_cli.service.store.audit import Actor
-from finops_cli.service.store.database import Connection
-from finops_cli.service.store.decisions import Content
-from finops_cli.service.store.fails import find_fail
-from finops_cli.service.store.files import StoredFile, insert_file
-from finops_cli.service.store.jobs import Job, insert_job, list_jobs, output_path, update_job
-from finops_cli.service.store.sqlite import SqliteDatabase
+from finops_cli.service.store.sqlite import connect
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "fop_of-the-benchmark"  # noqa: S105 - of a service that lives for a minute
 CLIENTS, REQUESTS = 16, 3_000
 BYTECODE = tempfile.TemporaryDirectory()
 """Takes the bytecode that an installed finops has: without it a start compiles every module."""
+DECISIONS, GROWTH = 300, 250
+DECISION_BYTES = 22_000
+"""What a decision writes: 5.5 pages, measured by the growth of the log."""
 TICKS = os.sysconf("SC_CLK_TCK")
 MICROSECONDS, MILLISECONDS = 1e6, 1e3
 ECHO = """
@@ -79,6 +70,11 @@ class Round(NamedTuple):
 
     cpu_us: float
     p99_ms: float
+
+
+def first_record() -> bytes:
+    """Return the record that is asked for."""
+    return (ROOT / "examples/monday.jsonl").read_bytes().splitlines()[0]
 
 
 def cpu_seconds(pid: int) -> float:
@@ -207,6 +203,24 @@ def decision_times(client: httpx.Client, fails: list[str], count: int) -> list[f
     return times
 
 
+def times_on_disk(client: httpx.Client, fails: list[str], folder: Path) -> tuple[float, float]:
+    """Return the p99 in milliseconds of decisions, and of bare commits between them.
+
+    A bare commit writes as many pages as a decision, to a log that has its size already.
+    """
+    bare = connect(folder / "bare.sqlite")
+    bare.execute("CREATE TABLE pages (content BLOB)")
+    decided, committed = list[float](), list[float]()
+    for number in range(DECISIONS + GROWTH):
+        if number >= GROWTH:
+            decided += decision_times(client, fails, 1)
+        began = time.perf_counter()
+        bare.execute("INSERT INTO pages VALUES (?)", (os.urandom(DECISION_BYTES),))
+        committed.append(time.perf_counter() - began)
+    bare.close()
+    return p99_ms(decided), p99_ms(committed[GROWTH:])
+
+
 def p99_ms(times: list[float]) -> float:
     """Return the p99 of times in milliseconds."""
     return statistics.quantiles(times, n=100)[98] * MILLISECONDS
@@ -223,7 +237,9 @@ def times_beside(client: httpx.Client, fails: list[str], job: str) -> list[float
     return times
 
 
-def desk_figures(client: httpx.Client, record: bytes, rows: int) -> list[tuple[str, str, str]]:
+def desk_figures(
+    client: httpx.Client, record: bytes, rows: int, folder: Path
+) -> list[tuple[str, str, str]]:
     """Measure the queue with `rows` fails, and decisions alone and beside an import."""
     fails = [json.loads(record) | {"fail_id": f"F-{n}"} for n in range(rows)]
     content = "".join(json.dumps(fail) + "\n" for fail in fails).encode()
@@ -242,10 +258,11 @@ def desk_figures(client: httpx.Client, record: bytes, rows: int) -> list[tuple[s
     wait(begin())
     imported = time.perf_counter() - began
     found = [each["id"] for each in client.get("/v1/fails?limit=100").json()["fails"]]
-    alone = p99_ms(decision_times(client, found, 300))
+    alone, bare = times_on_disk(client, found, folder)
     beside = p99_ms(times_beside(client, found, begin()))
     return [
         ("decision on the disk, p99", "5 ms", f"{alone:.1f} ms"),
+        ("the same of a bare commit to SQLite", "", f"{bare:.1f} ms"),
         ("the same beside an import", "60 ms", f"{beside:.1f} ms"),
         (f"queue page of {rows:,}, p95", "10 ms", f"{page_p95(client):.1f} ms"),
         (f"job of {rows:,} records with its import", "", f"{imported:.1f} s"),
@@ -264,72 +281,6 @@ def page_p95(client: httpx.Client) -> float:
     return statistics.quantiles(times, n=100)[94] * MILLISECONDS
 
 
-async def times_in_store(folder: Path, lines: list[bytes]) -> list[float]:
-    """Import lines twice into a store of its own; return the seconds of decisions beside it."""
-    database = SqliteDatabase(folder)
-    at, actor, times = utc_now(), Actor("anna", "analyst", "r-1"), list[float]()
-    jobs = await database.write(lambda db: [add_job(db, at.isoformat(), len(lines)) for _ in "12"])
-
-    async def take(job: Job) -> None:
-        output = output_path(folder, job.id)
-        output.parent.mkdir(parents=True)
-        output.write_bytes(b"".join(lines))
-        await JobProgress(job, "bench", folder, database, lambda lines: None).advance()
-        await database.write(lambda db: update_job(db, job.id, state="completed"))
-
-    await take(jobs[0])
-    fails = await database.read(
-        lambda db: [find_fail(db, f"job-1.{n}", None) for n in range(1, 101)]
-    )
-    taking = asyncio.create_task(take(jobs[1]))
-    asked, content = DecisionRequest(kind="comment", comment="x"), Content(comment="x")
-    while not taking.done():
-        row = fails[len(times) % len(fails)]
-        if row is None:
-            raise RuntimeError("the first queue lacks a fail")
-        work = partial(
-            record_decision, row=row, asked=asked, content=content, actor=actor, at=at,
-            four_eyes=False,
-        )  # fmt: skip
-        began = time.perf_counter()
-        await database.write(work)
-        times.append(time.perf_counter() - began)
-        await asyncio.sleep(0.005)
-    database.close()
-    return times
-
-
-def add_job(db: Connection, at: str, total: int) -> Job:
-    """Add a job of the service `bench`, and its file."""
-    if not list_jobs(db):
-        facts = {"bytes": 1, "stored_bytes": 1, "lines": 1, "masked_lines": 0}
-        words = dict.fromkeys(("by", "name", "media_type", "sha256", "stored_sha256"), "")
-        insert_file(db, StoredFile(id="file-1", created=at, **words, **facts))  # type: ignore[arg-type]
-        db.execute("INSERT INTO replicas VALUES ('bench', 'bench', ?, '', 0, '{}')", (at,))
-    job = insert_job(
-        db, at=at, who="", command="triage", input="file-1", options={}, queue="engine",
-        total=total,
-    )  # fmt: skip
-    update_job(db, job.id, state="in_progress", owner="bench")
-    return job
-
-
-def measure_decisions(record: bytes, rows: int) -> None:
-    """Print the p99 of decisions in the store and through HTTP, with the load of the machine."""
-    with tempfile.TemporaryDirectory() as name, finops_server(Path(name)) as (port, pid, _):
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        base = f"http://127.0.0.1:{port}"
-        with httpx.Client(base_url=base, headers=headers, timeout=120) as client:
-            before = cpu_seconds(pid)
-            for figure in desk_figures(client, record, rows):
-                print(*figure)
-            print(f"CPU of the service {cpu_seconds(pid) - before:.1f} s")
-            output = client.get("/v1/jobs/job-1/output").content.splitlines(keepends=True)
-    with tempfile.TemporaryDirectory() as name:
-        times = asyncio.run(times_in_store(Path(name), output))
-    print(f"in the store {p99_ms(times):.1f} ms of {len(times)}; load {os.getloadavg()[0]:.1f}")
-
-
 def memory_mib(pid: int) -> float:
     """Return the resident memory of a process in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -339,7 +290,7 @@ def memory_mib(pid: int) -> float:
 
 def main(rounds: int, rows: int) -> None:
     """Print the table."""
-    record = (ROOT / "examples/monday.jsonl").read_bytes().splitlines()[0]
+    record = first_record()
     listed = b"[" + b",".join(record.replace(b"F-1001", b"F-%d" % n) for n in range(100)) + b"]"
     with tempfile.TemporaryDirectory() as name, echo_server("starlette", 18_801) as starlette:
         folder = Path(name)
@@ -360,7 +311,7 @@ def main(rounds: int, rows: int) -> None:
             base = f"http://127.0.0.1:{port}"
             with httpx.Client(base_url=base, headers=headers, timeout=120) as client:
                 stream = stream_ratio(client, pid, folder, record)
-                desk = desk_figures(client, record, rows)
+                desk = desk_figures(client, record, rows, folder)
             rss = memory_mib(pid)
     each = statistics.median([value.cpu_us for value in measured["list of 100"]]) / 100
     table = [
@@ -387,11 +338,6 @@ def main(rounds: int, rows: int) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["decisions"]:
-        measure_decisions(
-            (ROOT / "examples/monday.jsonl").read_bytes().splitlines()[0], int(sys.argv[2])
-        )
-        sys.exit()
     main(
         int(sys.argv[1]) if len(sys.argv) > 1 else 5,
         int(sys.argv[2]) if len(sys.argv) > 2 else 100_000,
