@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from finops_cli.kb.chapters.serve import ServeSettings
-from finops_cli.service.exchange import Exchange, JoinedWrites, split_target
+from finops_cli.service.doors.exchange import Exchange, JoinedWrites, split_target
 from finops_cli.service.problems import MEDIA_TYPE, ServiceError
 from finops_cli.service.requests import new_request_id
 

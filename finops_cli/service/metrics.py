@@ -137,11 +137,12 @@ class Metrics:
 
     def _settle(self) -> None:
         """Count what is noted."""
-        try:
-            while True:
-                self._noted.popleft()()
-        except IndexError:  # by then another thread may have taken the last one
-            return
+        while self._noted:
+            try:
+                count = self._noted.popleft()
+            except IndexError:  # another thread has taken the last one
+                return
+            count()
 
     def _count_request(
         self, at: float, route: str, method: str, status: int, seconds: float

@@ -160,7 +160,6 @@ def _uvicorn_config(
         access_log=False,
         server_header=False,
         date_header=True,
-        timeout_keep_alive=times["keep_alive"],
         timeout_graceful_shutdown=times["drain"] + 2 * _FLUSH_SECONDS,  # `end` comes before
         proxy_headers=config.behind_proxy is not None,
         forwarded_allow_ips=config.behind_proxy or "",

@@ -263,3 +263,22 @@ def test_run_tells_the_monitor_of_the_process(
     answers = sum(after.predictions[kind].values())
     assert answers - sum(before.predictions.get(kind, {}).values()) == records
     assert after.in_work == before.in_work
+
+
+def test_noted_counts_are_in_every_figure(monitor: SystemMonitor, clock: Clock) -> None:
+    """What a source has noted counts when figures are read, at the moment that it happened."""
+    noted = [monitor.now()]
+
+    def count() -> None:
+        while noted:
+            monitor.request(0.1, at=noted.pop())
+
+    monitor.add_source(count)
+    clock.seconds += 61
+    stats = monitor.stats()
+    assert (stats.minute.requests, stats.hour.requests) == (0, 1)
+    noted.append(monitor.now())
+    assert sum(each.requests for each in monitor.minutes()) == 2
+    monitor.remove_source(count)
+    noted.append(monitor.now())
+    assert monitor.stats().total.requests == 2

@@ -32,7 +32,7 @@ _NEED_PACKAGES = (
     "system",
     "when_down",
 )
-_NEEDED = ("endurance", "replicas", *(f"test_{each}.py" for each in _NEED_PACKAGES))
+_NEEDED = ("connections", "endurance", "replicas", *(f"test_{each}.py" for each in _NEED_PACKAGES))
 collect_ignore = [] if HAS_PACKAGES else list(_NEEDED)
 """The tests that need the extra `serve`; `.ci/run` installs it for the slow tests."""
 TOKENS = {role: f"fop_{role}-of-the-tests" for role in ROLES}

@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from finops_cli.service.audit_log.routes import AuditLog
 from finops_cli.service.desk.error_page import answer_error
+from finops_cli.service.doors.exchange import prepare_headers
 from finops_cli.service.doors.load import LoadDoor
-from finops_cli.service.exchange import prepare_headers
 from finops_cli.service.log import ServiceLog
 from finops_cli.service.problems import ServiceError, database_lost
 from finops_cli.service.requests import RequestFacts, RequestHeaders, keep_facts, new_request_id

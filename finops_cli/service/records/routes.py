@@ -27,7 +27,7 @@ from finops_cli.pipeline.output import Line, encode
 from finops_cli.pipeline.scheduler import compare_with_earlier
 from finops_cli.pipeline.sentiment.output import SentimentLine
 from finops_cli.service.doors.access_door import check_right, require_right
-from finops_cli.service.exchange import prepare_headers
+from finops_cli.service.doors.exchange import prepare_headers
 from finops_cli.service.idempotency import HEADER, Idempotency, digest_body, respond
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.answering import (

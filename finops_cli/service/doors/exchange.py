@@ -159,7 +159,6 @@ class Exchange(RequestResponseCycle):
         """Make the head of the answer."""
         if message["type"] != "http.response.start":
             raise RuntimeError(f"an answer begins with its head, not with {message['type']}")
-        self.response_started, self.waiting_for_100_continue = True, False
         status, method = message["status"], self.scope["method"]
         lines = [STATUS_LINE[status], _lines_of(tuple(self.default_headers))]
         lines += [_prepared.get(each) or self._read(*each) for each in message["headers"]]
@@ -169,6 +168,7 @@ class Exchange(RequestResponseCycle):
             self.chunked_encoding = True
             lines.append(b"transfer-encoding: chunked\r\n")
         lines.append(b"\r\n")
+        self.response_started, self.waiting_for_100_continue = True, False
         has_body = self.chunked_encoding is False and method != "HEAD"
         self.transport.hold(b"".join(lines), has_body=has_body)
 
