@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from finops_cli.cluster.parts import Part
-from finops_cli.monitoring.run_summary import RunCounts, RunSummary
+from finops_cli.monitoring.run_counts import RunCounts
 from finops_cli.pipeline.earlier_lines import Draw
 from finops_cli.pipeline.line_pipeline import LineType
 from finops_cli.pipeline.scheduler import BatchResult
@@ -35,7 +35,7 @@ def collect_facts(result: BatchResult) -> PartFacts:
         owed=result.owed,
         names=result.names,
         draws=[(number, each.cusip, each.taken, each.held) for number, each in result.draws],
-        summary=result.summary.pack(),
+        summary=RunCounts.of(result.summary),
     )
 
 
@@ -60,7 +60,7 @@ def restore_result(
         is_model=facts.is_model,
         line_type=line_type,
         lines=lines,
-        summary=RunSummary.unpack(facts.summary),
+        summary=facts.summary.to_summary(),
         names=facts.names,
         owed=facts.owed,
         draws=[(number, Draw(cusip, taken, held)) for number, cusip, taken, held in facts.draws],

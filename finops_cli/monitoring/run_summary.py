@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from msgspec import Struct
-
-_NUMBERS = ("plans", "owed", "covered", "residual")
+NUMBERS = ("plans", "owed", "covered", "residual")
 _new_counter = partial(Counter.__new__, Counter)
 """Makes an empty Counter. A record has twenty, and to call the class takes four times as long."""
-_COUNTERS = (
+COUNTERS = (
     "statuses",
     "tiers",
     "categories",
@@ -34,14 +32,6 @@ _COUNTERS = (
     "labels",
     "flags",
 )
-
-
-class RunCounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A summary as JSON can hold it."""
-
-    counters: dict[str, list[tuple[int | str, int]]]
-    """The counters that are not empty, as sorted pairs: their keys may be numbers."""
-    numbers: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -103,11 +93,11 @@ class RunSummary:
 
     def add(self, other: RunSummary, sign: int = 1) -> None:
         """Add the counts of `other`, or subtract them (`sign` -1)."""
-        for name in _COUNTERS:
+        for name in COUNTERS:
             mine: Counter[Any] = getattr(self, name)
             for key, count in getattr(other, name).items():
                 mine[key] += sign * count
-        for name in _NUMBERS:
+        for name in NUMBERS:
             setattr(self, name, getattr(self, name) + sign * getattr(other, name))
 
     def add_whole(self, other: RunSummary) -> None:
@@ -115,24 +105,6 @@ class RunSummary:
         self.add(other)
         self.dropped += other.dropped
         self.blank += other.blank
-
-    def pack(self) -> RunCounts:
-        """Return the counts for a file. Equal summaries give equal bytes."""
-        counters = {name: getattr(self, name) for name in (*_COUNTERS, "dropped")}
-        return RunCounts(
-            counters={name: sorted(each.items()) for name, each in counters.items() if each},
-            numbers={name: getattr(self, name) for name in (*_NUMBERS, "blank")},
-        )
-
-    @classmethod
-    def unpack(cls, counts: RunCounts) -> RunSummary:
-        """Return the summary of which `pack` gave the counts."""
-        summary = cls()
-        for name, pairs in counts.counters.items():
-            getattr(summary, name).update(dict(pairs))
-        for name, number in counts.numbers.items():
-            setattr(summary, name, number)
-        return summary
 
     @property
     def lines(self) -> int:

@@ -21,7 +21,8 @@ from finops_cli.errors import ResumeRefused
 from finops_cli.files.safe_io import for_owner_unlinked, refuse_to_replace
 from finops_cli.files.terminal import name_in_utf8
 from finops_cli.models.protocol import ModelNames
-from finops_cli.monitoring.run_summary import RunCounts, RunSummary
+from finops_cli.monitoring.run_counts import RunCounts
+from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline.evidence import Evidence, FileDigest, list_changed_files
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def restore_summary(output: Path) -> RunSummary | None:
     if not note.complete or note.counts is None or written is None:
         return None
     is_same = digest(output) == (written.size, written.sha256)
-    return RunSummary.unpack(note.counts) if is_same else None
+    return note.counts.to_summary() if is_same else None
 
 
 def refuse_if_different(

@@ -25,6 +25,7 @@ from finops_cli.files.safe_io import (
     refuse_unwritable,
     writing,
 )
+from finops_cli.monitoring.run_counts import RunCounts
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.monitoring.system_monitor import system_monitor
 from finops_cli.pipeline import resume
@@ -262,7 +263,7 @@ def _complete_note(config: RunConfig, note: resume.RunNote, summary: RunSummary)
             size=size, lines=sum(statuses.values()), sha256=sha256, statuses=statuses
         )
         evidence = config.attribution.complete(evidence, digest)
-    counts = None if evidence is None else summary.pack()
+    counts = None if evidence is None else RunCounts.of(summary)
     resume.write_note(output, replace(note, complete=True, evidence=evidence, counts=counts))
 
 

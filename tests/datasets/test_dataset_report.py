@@ -149,11 +149,11 @@ def test_dataset_report_finds_a_wrong_number_in_reasoning(
     assert (done.returncode, b"resolver.jsonl:3: trace." in done.stdout) == (1, True)
 
 
-def test_dataset_report_finds_a_requirement_not_met(
-    few_rows: Path, finops: Finops, tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_dataset_report_finds_a_requirement_not_met(finops: Finops, tmp_path: Path) -> None:
     """A set without one of the categories of the card is reported as NOT MET, with exit 1."""
-    lines = (few_rows / "triage-train.jsonl").read_bytes().splitlines(keepends=True)
+    finops("generate", "--stage", "triage", "-n", 2_000, "-o", tmp_path, "-q")
+    lines = (tmp_path / "triage-train.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "triage.jsonl").write_bytes(
         b"".join(line for line in lines if b"B2B_PENDING" not in line)
     )

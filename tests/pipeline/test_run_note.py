@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from finops_cli.kb.load import bundled_kb_dir, digest_rules
-from finops_cli.monitoring.run_summary import RunCounts, RunSummary
+from finops_cli.monitoring.run_counts import RunCounts
+from finops_cli.monitoring.run_summary import RunSummary
 from tests.support.own_kb import change_kb
 from tests.support.program import EXAMPLES, Finops, start_finops
 from tests.support.records import a_fail, jsonl
@@ -181,5 +182,5 @@ def test_counts_of_a_note_are_those_of_the_run() -> None:
     summary.statuses.update({"ok": 3, "rejected": 1})
     summary.later.update({-2: 1, 10: 4})
     summary.dropped["byte-order mark"] = 1
-    text = msgspec.json.encode(summary.pack())
-    assert RunSummary.unpack(msgspec.json.decode(text, type=RunCounts)) == summary
+    text = msgspec.json.encode(RunCounts.of(summary))
+    assert msgspec.json.decode(text, type=RunCounts).to_summary() == summary
