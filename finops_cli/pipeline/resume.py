@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 from msgspec import Struct
@@ -20,13 +20,10 @@ from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import ResumeRefused
 from finops_cli.files.safe_io import for_owner_unlinked, refuse_to_replace
 from finops_cli.files.terminal import name_in_utf8
-from finops_cli.models.protocol import ModelNames
+from finops_cli.models.protocol import ModelNames, Origin
 from finops_cli.monitoring.run_counts import RunCounts
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.pipeline.evidence import Evidence, FileDigest, list_changed_files
-
-if TYPE_CHECKING:
-    from finops_cli.pipeline.line_pipeline import LinePipeline
 
 
 class Fingerprint(Struct, frozen=True, forbid_unknown_fields=True):
@@ -274,15 +271,15 @@ def cut_torn_line(output: BinaryIO) -> None:
     output.truncate(0)
 
 
-def refuse_other_origin(output: Path, number: int, line: Any, pipeline: LinePipeline) -> None:
-    """Raise ResumeRefused for a line that the run of the note did not write.
+def refuse_other_origin(output: Path, number: int, line: Any, rules: str, origin: Origin) -> None:
+    """Raise ResumeRefused for a line that the run of the note did not write: by `rules`, `origin`.
 
     The note may belong to an earlier output: another command can replace an output, but not know
     its note.
     """
-    made, origin = line.provenance, pipeline.backend.origin
+    made = line.provenance
     for name, written, now in (
-        ("rules", made.kb, pipeline.kb.version),
+        ("rules", made.kb, rules),
         ("backend", made.backend, origin.name),
         ("models", made.models, origin.models),
         ("prompts", made.prompt_sha256, origin.prompt_sha256),

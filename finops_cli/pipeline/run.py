@@ -379,7 +379,7 @@ def _count(
         raise ResumeRefused(
             f"{output} line {number} is not an output line ({error})", "delete it to start over"
         ) from error
-    resume.refuse_other_origin(output, number, line, pipeline)
+    resume.refuse_other_origin(output, number, line, pipeline.kb.version, pipeline.backend.origin)
     kind = pipeline.line_type
     name = given_name(decode_input(given), kind.id_fields)
     expected = input_fail_id(given, number) if name is None else pipeline.name(name)
