@@ -42,6 +42,19 @@ def require_packages() -> None:
         raise MissingPiece(f"finops serve needs {', '.join(missing)}", extras.cure("serve"))
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Look for no garbage while the service starts: what is loaded stays, and to look for garbage
+    in it costs a tenth of the start. `show_ready` ends it.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@_without_collections()
 def run_service(
     context: typer.Context,
     models: ModelOptions,
@@ -50,20 +63,6 @@ def run_service(
     alarms: AlarmOptions,
 ) -> None:
     """Open everything, and serve until a signal ends it."""
-    gc.disable()  # what is loaded stays; looking for garbage in it costs a tenth of the start
-    try:
-        _open_service(context, models, config, backend, alarms)
-    finally:
-        gc.enable()
-
-
-def _open_service(
-    context: typer.Context,
-    models: ModelOptions,
-    config: ServeConfig,
-    backend: str,
-    alarms: AlarmOptions,
-) -> None:
     from finops_cli.service.auth.stored_tokens import StoredTokens
     from finops_cli.service.auth.tokens import utc_now
     from finops_cli.service.server import listen

@@ -44,16 +44,13 @@ class BandTable(Generic[V]):
     def index(self, x: Decimal | int) -> int:
         """The band of `x`, counted from 0."""
         i = bisect_right(self._edges, x)  # type: ignore[type-var]
-        if i and self._edges[i - 1] == x and self._closed[i - 1]:
+        if i and self._closed[i - 1] and self._edges[i - 1] == x:
             return i - 1
         return i
 
     def of(self, x: Decimal | int) -> V:
-        """What the band of `x` is worth."""
-        i = bisect_right(self._edges, x)  # type: ignore[type-var]
-        if i and self._closed[i - 1] and self._edges[i - 1] == x:
-            i -= 1
-        return self.values[i]
+        """The value of the band of `x`."""
+        return self.values[self.index(x)]
 
     def upper_edge(self, i: int) -> tuple[Decimal, bool] | None:
         """The edge above band `i` and whether it belongs to the band; None for the last one."""
