@@ -3,10 +3,10 @@
     python -m benchmarks.cluster [RECORDS] [MODEL_RECORDS]      # RECORDS 0: models only
 
 It needs the extra `ray`. The cluster is within this machine: a head without processors and two
-machines of two. Start-up (Ray, the checks of the machines) is reported apart. Processor time is
-that of the command, its workers and Ray itself; the time of a quarter of the records is subtracted,
-so that start-up does not count, and other work on the machine hardly does. Model-bound runs ask a
-fake server of OpenAI's API at a model's pace, as a process of its own.
+machines of two. Start-up (Ray, the checks of the machines) is reported apart. Processor time
+includes the command, its workers and Ray itself. The time of a quarter of the records is
+subtracted, so that start-up does not count. Other work on the machine hardly does. Model-bound
+runs ask a fake server of OpenAI's API at a model's pace, as a process of its own.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ BYTECODE = tempfile.TemporaryDirectory()
 """Takes the bytecode that an installed finops has: without it a start compiles every module."""
 DECISIONS, GROWTH = 300, 250
 DECISION_BYTES = 22_000
-"""What a decision writes: 5.5 pages, measured by the growth of the log."""
+"""The bytes that a decision writes: 5.5 pages, measured by the growth of the log."""
 TICKS = os.sysconf("SC_CLK_TCK")
 MICROSECONDS, MILLISECONDS = 1e6, 1e3
 ECHO = """
@@ -321,7 +321,7 @@ def main(rounds: int, rows: int) -> None:
         ("lists of 100: a record", "35 us", f"{each:.0f} us"),
         ("stream to finops triage of the file", "1.5", f"{stream:.2f}"),
         (
-            "p99 of a triage to that of a FastAPI echo",
+            "p99 of a triage to the p99 of a FastAPI echo",
             "1.8",
             f"{ratio(measured, 'triage', 'fastapi', 'p99_ms'):.2f}",
         ),

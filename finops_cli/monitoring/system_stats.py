@@ -1,4 +1,4 @@
-"""What the monitor of the process tells: its figures, its slow answers, and its last events."""
+"""The figures of the monitor of the process, its slow answers, and its last events."""
 
 from __future__ import annotations
 

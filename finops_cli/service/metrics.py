@@ -94,7 +94,7 @@ class Metrics:
         self.count_work: Callable[[], int] = lambda: 0
         """Returns the number of admitted requests that have not ended."""
         self._noted: deque[Callable[[], None]] = deque()
-        """What is counted later."""
+        """Requests and answers that are noted and not yet counted."""
         self._counts: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in _COUNTERS}
         self.registry.register(self)
         self._latency: Counter[int] = Counter()

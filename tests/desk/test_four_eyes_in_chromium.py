@@ -58,7 +58,7 @@ def export(page: Any, fail: str) -> dict[str, str]:
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_override_needs_the_second_person(visit: Visit, pair: Server, has_scripts: bool) -> None:
     """The engine's answer stands, in the queue and in an export, until another person accepts the
-    proposal; its author cannot, with a second token neither. Then both names are told.
+    proposal; its author cannot, not even with a second token. Then the page names both people.
     """
     api = pytest.importorskip("playwright.sync_api")
     number = 13 if has_scripts else 27
@@ -126,8 +126,8 @@ def test_proposal_is_withdrawn_or_declined(visit: Visit, pair: Server, has_scrip
 
 
 def test_two_people_answer_a_proposal_at_once(visit: Visit, pair: Server) -> None:
-    """Who comes second sees both versions, and nothing of theirs is stored; the keys and the boxes
-    of the queue accept no answer past a proposal.
+    """The second of them sees both versions, and nothing of theirs is stored; the keys and the
+    boxes of the queue accept no answer past a proposal.
     """
     api = pytest.importorskip("playwright.sync_api")
     anna, ben = (visit(who, server=pair) for who in ("analyst", "operator"))

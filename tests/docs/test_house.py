@@ -317,7 +317,7 @@ def test_each_rule_about_tests_finds_a_planted_defect() -> None:
 
 
 def test_decisions_have_a_number_each() -> None:
-    """No two pages of decisions share a number, and each title begins with that of its file."""
+    """No two pages of decisions share a number, and each title begins with it."""
     pages = sorted((ROOT / "docs/decisions").glob("0*.md"))
     numbers = [int(page.name[:4]) for page in pages]
     titles = [page.read_text("utf-8").partition(".")[0] for page in pages]

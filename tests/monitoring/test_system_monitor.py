@@ -266,7 +266,7 @@ def test_run_tells_the_monitor_of_the_process(
 
 
 def test_noted_counts_are_in_every_figure(monitor: SystemMonitor, clock: Clock) -> None:
-    """What a source has noted counts when figures are read, at the moment that it happened."""
+    """A noted request is counted when figures are read, at the moment that it happened."""
     noted = [monitor.now()]
 
     def count() -> None:

@@ -329,7 +329,7 @@ def test_decision_is_carried_to_a_later_job(desk: tuple[Server, str]) -> None:
 
 @slow
 def test_rules_of_an_earlier_start_judge_their_lines(tmp_path: Path) -> None:
-    """After a change of the rules, an override is held against those that made the line."""
+    """After a change of the rules, an override is checked by the rules that made the line."""
     kb = change_kb(tmp_path, "scoring.toml", "THRESHOLD = 1.20", "THRESHOLD = 1.30")
     first = start(tmp_path, "--guard", "off", kb=kb)
     with first.client("operator") as client:

@@ -45,7 +45,7 @@ def _line_of(name: bytes, value: bytes) -> bytes:
 
 @lru_cache(maxsize=1)
 def _lines_of(headers: tuple[Pair, ...]) -> bytes:
-    """Return the lines of the headers that uvicorn makes anew each second."""
+    """Return the lines of the headers that uvicorn makes again each second."""
     return b"".join(_line_of(*each) for each in headers)
 
 

@@ -1,4 +1,4 @@
-"""What a stop does to answers that take longer than its time: they end after a whole line."""
+"""A stop while answers take longer than its time: they end after a whole line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def connect(server: Server, head: str, body: bytes = b"") -> socket.socket:
-    """Send the head of a request and what there is of its body, over a small socket."""
+    """Send the head of a request, and its body if it has one, over a small socket."""
     opened = socket.socket()
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     opened.settimeout(120)
