@@ -13,6 +13,7 @@ from finops_cli.domain import limits
 from finops_cli.errors import UsageError
 from finops_cli.files.settings_text import decode_settings, parse_toml, read_settings
 from finops_cli.files.user_files import read_yaml
+from tests.support.call_counts import count_calls
 
 
 def make_bomb(levels: int, line: str) -> str:
@@ -118,6 +119,19 @@ def test_yaml_that_costs_more_than_its_size_is_refused(
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         read_yaml(path, all_text)
+
+
+def test_yaml_brackets_are_not_read_to_their_end(tmp_path: Path) -> None:
+    """Fifty times the open brackets take no more calls: the reader ends at the deepest level."""
+
+    def read(count: int) -> None:
+        path = tmp_path / f"{count}.yaml"
+        path.write_text("[" * count)
+        with pytest.raises(UsageError, match="nested too deeply"):
+            read_yaml(path)
+
+    few, many = (count_calls(lambda n=n: read(n)) for n in (100, 5_000))  # type: ignore[misc]
+    assert many < 2 * few
 
 
 def test_yaml_alias_of_a_small_value_is_read(tmp_path: Path) -> None:
