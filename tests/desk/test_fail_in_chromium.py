@@ -80,6 +80,7 @@ def test_person_overrides_by_keys_alone(visit: Visit, fresh: Server) -> None:
     keys.press("Enter")
     ticks = page.locator("input[name=acknowledge]")
     page.wait_for_selector("fieldset.broken")
+    page.wait_for_load_state()  # till then the page may set the focus itself
     assert list_violations(page) == []
     for tick in ticks.all():
         tick.focus()

@@ -84,6 +84,7 @@ def test_override_needs_the_second_person(visit: Visit, pair: Server, has_script
     ben.page.locator("#rows a.open", has_text=name).click()
     api.expect(ben.page.locator("#decide")).to_contain_text(REASON)
     if has_scripts:
+        ben.page.wait_for_load_state()  # its words are there before the scripts that know keys
         ben.page.keyboard.press("a")
         accept = ben.page.get_by_role("button", name="Accept the proposal")
         api.expect(accept).to_be_focused()

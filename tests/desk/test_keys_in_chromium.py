@@ -105,6 +105,7 @@ def test_form_that_came_back_has_the_focus(visit: Visit, queue: Server, has_scri
     ticks = page.locator("input[name=acknowledge]")
     api.expect(ticks.first).to_be_focused()
     api.expect(ticks.first).to_be_in_viewport()
+    page.wait_for_load_state()  # till then the page may set the focus itself
     for tick in ticks.all():
         tick.press("Space")
     page.locator("#override form > button").press("Enter")
@@ -129,6 +130,7 @@ def test_keys_send_nothing_beside_unsent_words(visit: Visit, queue: Server) -> N
     page.locator("#override form > button").press("Enter")
     ticks = page.locator("input[name=acknowledge]")
     api.expect(ticks.first).to_be_focused()
+    page.wait_for_load_state()  # the browser sets the focus before the page's scripts know keys
     page.keyboard.press("a")
     api.expect(page.locator("#override-reason")).to_be_focused()
     assert decisions(queue, "job-2.50") == []
