@@ -102,6 +102,28 @@ def test_faulty_line_puts_its_cusip_in_doubt(tmp_path: Path, row: str, words: st
         assert isinstance(file.find(AAPL), Pool)
 
 
+@pytest.mark.parametrize("between", [0, 255, 700])
+def test_doubt_names_the_first_fault(tmp_path: Path, between: int) -> None:
+    """Lines are written many at once, yet a source that comes twice is named before a later fault,
+    with the line that has it first.
+    """
+    box = f'{{"cusip": "{MSFT}", "kind": "BOX", "qty": 5}}\n'
+    other = "".join(
+        f'{{"cusip": "{AAPL}", "kind": "BORROW", "id": "L{n}", "qty": 5}}\n' for n in range(between)
+    )
+    faulty = f'{{"cusip": "{MSFT}", "kind": "DEPOT", "qty": 5}}\n'
+    with opened(tmp_path / "i.jsonl", box + other + box + faulty) as file:
+        doubt = file.find(MSFT)
+        assert isinstance(doubt, Problem)
+        assert f"i.jsonl:{between + 2}:" in doubt.message
+        assert "line 1 has it" in doubt.message
+    with opened(tmp_path / "i.jsonl", box + other + faulty + box) as file:
+        doubt = file.find(MSFT)
+        assert isinstance(doubt, Problem)
+        assert f"i.jsonl:{between + 2}:" in doubt.message
+        assert "transit_days" in doubt.message
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -10,8 +10,9 @@ box.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from finops_cli.domain.inventory_lines import (
     REQUIRED_FIELDS,
     InventoryLine,
     Snapshot,
+    SourceKind,
 )
 from finops_cli.errors import UsageError
 from finops_cli.files.temporary_table import TemporaryTable
@@ -68,7 +70,32 @@ _LAYOUT = RowLayout(
     required=(("cusip",), ("qty", "usd")),
 )
 _ALWAYS = ("cusip", "kind", "id")
+_Row = tuple[str, str, str, int, bytes]
+"""A row of `sources`: the CUSIP, the kind, the id, the number of the line, the line."""
+_AT_ONCE = 256
+"""Lines that are written to the table in one call."""
 _CURE = "correct the line of the inventory file"
+
+
+class _Fields(NamedTuple):
+    """Which fields a line of one kind must have, and which it may not have."""
+
+    required: tuple[str, ...]
+    excluded: tuple[str, ...]
+    required_of: Callable[[InventoryLine], tuple[Any, ...]]
+    excluded_of: Callable[[InventoryLine], tuple[Any, ...]]
+
+    @classmethod
+    def of_kind(cls, kind: SourceKind) -> _Fields:
+        """Return the fields of a kind."""
+        required = REQUIRED_FIELDS[kind]
+        allowed = {*_ALWAYS, *required, *OPTIONAL_FIELDS[kind]}
+        excluded = tuple(name for name in InventoryLine.__struct_fields__ if name not in allowed)
+        # `kind` is never None; with one name alone attrgetter would return no tuple
+        return cls(required, excluded, attrgetter("kind", *required), attrgetter(*excluded))
+
+
+_FIELDS = {kind: _Fields.of_kind(kind) for kind in REQUIRED_FIELDS}
 
 
 class Pool(NamedTuple):
@@ -97,6 +124,8 @@ class InventoryFile:
             " PRIMARY KEY (cusip, kind, id)) WITHOUT ROWID",
             "CREATE TABLE doubts (cusip TEXT PRIMARY KEY, problem BLOB) WITHOUT ROWID",
         )
+        self._waiting: list[_Row] = []
+        """Rows of `sources` that are not written yet."""
         self._delta: str | None = None
         self._touched: set[str] = set()
         self._read(path)
@@ -127,7 +156,9 @@ class InventoryFile:
     def _take_rows(self, path: Path, rows: Iterable[GivenRow]) -> None:
         faults = RowFaults(path)
         for given in rows:
-            faults.add(given.line, self._take(given))
+            if problems := self._take(given):
+                faults.add(given.line, problems)
+        self._write()
         faults.refuse()
 
     def close(self) -> None:
@@ -167,10 +198,9 @@ class InventoryFile:
         if doubt:
             return msgspec.json.decode(doubt[0][0], type=Problem)
         rows = self._table.select(
-            "SELECT id, body FROM sources WHERE cusip = ? ORDER BY kind, id", (cusip,)
+            "SELECT body FROM sources WHERE cusip = ? ORDER BY kind, id", (cusip,)
         )
-        read = [(id, _CODEC.read_line(body)) for id, body in rows]
-        return [replace(line, id=id) for id, line in read if line is not None]
+        return [line for (body,) in rows if (line := _CODEC.read_line(body)) is not None]
 
     def find_box(self, cusip: str) -> int | None:
         """Return the shares in the box of a CUSIP; None for one without a line, or in doubt."""
@@ -214,31 +244,47 @@ class InventoryFile:
         else:
             problems = _faults_of_kind(line) or self._store(line, given.line)
         if problems:
+            self._write()  # the first fault of a CUSIP is named, and a line before may have one
             self._doubt(cusip, given.line, problems)
         return []
 
     def _store(self, line: InventoryLine, number: int) -> list[Problem]:
         self.kinds.add(line.kind)
-        id = line.id if line.id is not None else (line.dtc or "")
-        key = (line.cusip, line.kind, id)
+        id = line.id
+        if id is None:
+            id = line.dtc or ""
+            line = replace(line, id=id)
+        row = (line.cusip, line.kind, id, number, exact_json.encode(line))
         if self._delta is not None:
-            return self._change(line, key, number)
-        statement = "INSERT OR IGNORE INTO sources VALUES (?, ?, ?, ?, ?)"
-        if self._table.insert(statement, (*key, number, exact_json.encode(line))):
-            return []
-        [(first,)] = self._table.select(
-            "SELECT line FROM sources WHERE cusip = ? AND kind = ? AND id = ?", key
-        )
-        accepted = f"one line for {line.kind} {id!r}; line {first} has it: give the second an id"
-        return [unusable("book.duplicate_source", "id", id, accepted)]
+            return self._change(line, row)
+        self._waiting.append(row)
+        if len(self._waiting) == _AT_ONCE:
+            self._write()
+        return []
 
-    def _change(self, line: InventoryLine, key: tuple[str, str, str], number: int) -> list[Problem]:
+    def _write(self) -> None:
+        """Write the lines that wait. The second line of a source puts its CUSIP in doubt."""
+        rows, self._waiting = self._waiting, []
+        statement = "INSERT OR IGNORE INTO sources VALUES (?, ?, ?, ?, ?)"
+        if self._table.insert_many(statement, rows) == len(rows):
+            return
+        for cusip, kind, id, number, _ in rows:
+            [(first,)] = self._table.select(
+                "SELECT line FROM sources WHERE cusip = ? AND kind = ? AND id = ?",
+                (cusip, kind, id),
+            )
+            if first != number:
+                accepted = f"one line for {kind} {id!r}; line {first} has it: give the second an id"
+                problem = unusable("book.duplicate_source", "id", id, accepted)
+                self._doubt(cusip, number, [problem])
+
+    def _change(self, line: InventoryLine, row: _Row) -> list[Problem]:
         """Replace or remove the line of a key, once for a file of changes."""
-        statement = "INSERT OR IGNORE INTO changed VALUES (?, ?, ?, ?)"
-        if not self._table.insert(statement, (*key, number)):
-            accepted = f"one change of {line.kind} {key[2]!r}"
-            return [unusable("book.duplicate_source", "id", key[2], accepted)]
-        row = (*key, number, exact_json.encode(line))
+        key, id = row[:3], row[2]
+        if not self._table.insert("INSERT OR IGNORE INTO changed VALUES (?, ?, ?, ?)", row[:4]):
+            return [
+                unusable("book.duplicate_source", "id", id, f"one change of {line.kind} {id!r}")
+            ]
         self._table.insert("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)", row)
         if line.qty == 0:
             self._table.insert("DELETE FROM sources WHERE cusip = ? AND kind = ? AND id = ?", key)
@@ -292,22 +338,25 @@ class InventoryFile:
 
 def _faults_of_kind(line: InventoryLine) -> list[Problem]:
     """Find the fields that a line of this kind lacks, or may not have."""
-    required, optional = REQUIRED_FIELDS[line.kind], OPTIONAL_FIELDS[line.kind]
+    fields = _FIELDS[line.kind]
+    without = fields.excluded_of(line).count(None)
+    if None not in fields.required_of(line) and without == len(fields.excluded):
+        return []
     problems = [
         unusable("schema.required", name, "", f"a value: a {line.kind} line needs {name}")
-        for name in required
+        for name in fields.required
         if getattr(line, name) is None
     ]
-    allowed = {*_ALWAYS, *required, *optional}
+    accepted = ", ".join((*fields.required, *OPTIONAL_FIELDS[line.kind]))
     return problems + [
         unusable(
             "schema.unknown",
             name,
             str(getattr(line, name)),
-            f"a {line.kind} line without it; its fields are {', '.join((*required, *optional))}",
+            f"a {line.kind} line without it; its fields are {accepted}",
         )
-        for name in line.__struct_fields__
-        if name not in allowed and getattr(line, name) is not None
+        for name in fields.excluded
+        if getattr(line, name) is not None
     ]
 
 
