@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,10 +48,9 @@ def test_answers_conform_to_the_document(filled: Server, tmp_path: Path) -> None
     """Made-up requests, right and wrong, get answers that the document describes: no 500, no
     unknown status, every body of its schema, and nothing without a token.
     """
-    pytest.importorskip("schemathesis")
-    program = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
+    program = shutil.which("schemathesis")
     if program is None:
-        pytest.skip("the program schemathesis is not beside this Python")
+        pytest.skip("the program schemathesis is not installed: the extra `contract`")
     command = [program, "run", f"{filled.url}/openapi.json", "--no-color"]
     command += ["-H", f"Authorization: Bearer {TOKENS['admin']}", "--checks", ",".join(CHECKS)]
     command += [
