@@ -263,7 +263,7 @@ def test_job_survives_kills_of_service_and_worker(tmp_path: Path, finops: Finops
         for pid in _workers():
             if server.process.pid == _parent_of(pid):
                 os.kill(pid, signal.SIGKILL)
-        done = finish(client, job)
+        done = finish(client, job, tries=scaled(10, 90))
         output = client.get(f"/v1/jobs/{job}/output").content
         assert client.get("/v1/audit/verify").status_code == 403
     stop(server)
