@@ -27,7 +27,7 @@ from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 
-SEED, GOOD_ONES = 20260201, scaled(1_000, 2_000)
+SEED, GOOD_ONES, STEP = 20260201, scaled(1_000, 2_000), scaled(500, 100)
 Line = dict[str, Any]
 CheckedCorruption = tuple[Corruption, list[str]]
 
@@ -93,7 +93,7 @@ def corrupted(correct_fails: list[Line], correct_cases: list[Line]) -> list[Chec
     """Each corruption with the paths that are reported when the input is known."""
     found = []
     for kind, lines in (("triage", correct_fails), ("resolution", correct_cases)):
-        for line in [*varied_lines(lines, kind, 12), *lines[::100]]:
+        for line in [*varied_lines(lines, kind, 12), *lines[::STEP]]:
             for corruption in corruptions(line[kind]):
                 findings = findings_of(line | {kind: corruption.answer})
                 found.append((corruption, [finding["path"] for finding in findings]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -232,24 +233,31 @@ def some_record_gives(answer: dict[str, Any]) -> bool:
         "inventory_coverage_pct": COVERAGES[parts["inventory_modifier"]],
         "cns_direction": answer["cns_direction"],
         "reg_sho_threshold": "THRESHOLD_SECURITY" in answer["flags"],
-    } | CATEGORY_FIELDS[answer["category"]]
-    free = product(
-        AGES[int(parts["age_factor"])],
-        ("Buy", "Sell"),
-        states,
-        (None, -1, 0, 1),
-        (True, False),
-        (None, 3),
-    )
-    names = (
-        "age_days",
-        "side",
-        "reg_sho_status",
-        "cns_position",
-        "cns_eligible",
-        "security_fail_rate_pct_adv",
-    )
-    return any(triage(known | dict(zip(names, values, strict=True))) == scored for values in free)
+    }
+    ages = AGES[int(parts["age_factor"])]
+    return scored in _triages_of(answer["category"], ages, tuple(states), tuple(known.items()))
+
+
+@cache
+def _triages_of(
+    category: str,
+    ages: tuple[int, ...],
+    states: tuple[str | None, ...],
+    known: tuple[tuple[str, Any], ...],
+) -> list[dict[str, Any]]:
+    """The triages of all records with these values. Most corruptions of an answer need the same."""
+    free = {
+        "age_days": ages,
+        "side": ("Buy", "Sell"),
+        "reg_sho_status": states,
+        "cns_position": (None, -1, 0, 1),
+        "cns_eligible": (True, False),
+        "security_fail_rate_pct_adv": (None, 3),
+    }
+    record = dict(known) | CATEGORY_FIELDS[category]
+    return [
+        triage(record | dict(zip(free, values, strict=True))) for values in product(*free.values())
+    ]
 
 
 def some_input_may_give(plan: dict[str, Any]) -> bool:
