@@ -295,7 +295,8 @@ def test_evaluate_of_own_records_exits_1_for_a_bad_record(tmp_path: Path, finops
     `--resume` refuses other records.
     """
     (tmp_path / "fails.jsonl").write_bytes(jsonl(a_fail(), a_fail(fail_id="F-2", age_days=-1)))
-    call = ("evaluate", "--stage", "triage", "--backend", "engine", "-o", tmp_path / "ev", "--json")
+    options = ("--stage", "triage", "--backend", "engine", "--no-baselines", "--json")
+    call = ("evaluate", *options, "-o", tmp_path / "ev")
     done = finops(*call, "--data", tmp_path / "fails.jsonl")
     assert done.returncode == 1
     report = json.loads(done.stdout)
