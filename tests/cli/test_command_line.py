@@ -9,13 +9,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from finops_cli import cli
+from tests.support.commands import command_at, every_command
 from tests.support.program import EXAMPLES, Finops
 from tests.support.records import a_fail, jsonl, rows
 
@@ -117,23 +116,6 @@ def test_help_lists_every_command_in_order(finops: Finops) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-def every_command() -> list[tuple[str, ...]]:
-    """List the words that call each command, those of the groups `import` and `kb` too."""
-
-    def below(command: Any, words: tuple[str, ...]) -> list[tuple[str, ...]]:
-        inner = getattr(command, "commands", {})
-        return [words, *(each for name in inner for each in below(inner[name], (*words, name)))]
-
-    return below(typer.main.get_command(cli.app), ())
-
-
-def command_at(words: tuple[str, ...]) -> Any:
-    command: Any = typer.main.get_command(cli.app)
-    for word in words:
-        command = command.commands[word]
-    return command
-
-
 def every_choice() -> list[tuple[tuple[str, ...], str, list[str]]]:
     """List every option and argument that accepts one of several words."""
     return [
@@ -161,7 +143,7 @@ def test_invalid_choice_names_the_value_and_the_choices(
 ) -> None:
     """An option with choices rejects another word, and the message names it and all choices."""
     arguments = [name, "klingon"] if name.startswith("-") else ["klingon"]
-    result = CliRunner().invoke(cli.app, [*words, *arguments])
+    result = CliRunner().invoke(cli.only_named(words), [*words, *arguments])
     assert result.exit_code == 2
     assert f" is klingon. Expected one of: {', '.join(choices)}." in result.stderr
     assert result.stderr.startswith("finops: ")

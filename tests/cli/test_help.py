@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from typer.testing import CliRunner
 
 from finops_cli import cli
 from finops_cli.commands.help_examples import Example, examples_of
-from tests.cli.test_command_line import command_at, every_command
+from tests.support.commands import command_at, every_command
 from tests.support.program import EXAMPLES
 
 
+@cache
 def read_help(words: tuple[str, ...]) -> str:
     runner = CliRunner(env={"COLUMNS": "80", "TERM": "dumb"})
-    return runner.invoke(cli.app, [*words, "--help"], prog_name="finops", terminal_width=80).stdout
+    program = cli.only_named(words)
+    return runner.invoke(program, [*words, "--help"], prog_name="finops", terminal_width=80).stdout
 
 
 def every_example() -> list[tuple[tuple[str, ...], Example]]:

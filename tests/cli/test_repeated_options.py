@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from finops_cli import cli
 from finops_cli.commands.help_examples import CommandWithExamples, GroupWithExamples
+from tests.support.commands import whole_program
 from tests.support.program import EXAMPLES, Finops
 
 JOINED = {
@@ -39,7 +38,7 @@ def every_command_and_group() -> list[tuple[tuple[str, ...], Any]]:
             found += below(each, (*words, name))
         return found
 
-    return below(typer.main.get_command(cli.app), ())
+    return below(whole_program(), ())
 
 
 def every_option() -> list[tuple[tuple[str, ...], Any]]:

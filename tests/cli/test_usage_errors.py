@@ -10,24 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from finops_cli import cli
-from tests.cli.test_command_line import every_command
+from tests.support.commands import command_at, every_command
 
 FORM = re.compile(r"finops: [^\n]+\nfix: [^\n]+\n")
 
 
 def run_in_process(*arguments: object) -> Any:
-    return CliRunner().invoke(cli.app, list(map(str, arguments)))
-
-
-def command_at(words: tuple[str, ...]) -> Any:
-    command: Any = typer.main.get_command(cli.app)
-    for word in words:
-        command = command.commands[word]
-    return command
+    words = list(map(str, arguments))
+    return CliRunner().invoke(cli.only_named(words), words)
 
 
 def every_ranged_option() -> list[tuple[tuple[str, ...], str, str, list[float]]]:
