@@ -14,7 +14,7 @@ from finops_cli.models.diagnosis import Diagnosis
 from finops_cli.version import __version__
 
 _OLDEST_PYTHON = (3, 11)
-NOT_FOR_USERS = ("dev", "docs", "browser", "contract")
+_NOT_FOR_USERS = ("dev", "docs", "browser", "contract")
 """Extras of those who test finops and write its pages."""
 
 
@@ -50,7 +50,7 @@ def _diagnose_kb(folder: Path) -> Diagnosis:
 
 
 def _diagnose_extras() -> list[Diagnosis]:
-    found = [_diagnose_extra(name) for name in extras.names() if name not in NOT_FOR_USERS]
+    found = [_diagnose_extra(name) for name in extras.names() if name not in _NOT_FOR_USERS]
     return [*found, *([_diagnose_cp_sat()] if _installed("ortools") else [])]
 
 

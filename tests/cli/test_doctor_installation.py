@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from finops_cli import extras
-from finops_cli.doctor.installation import NOT_FOR_USERS
 from tests.support.program import Finops
 from tests.support.records import a_fail, jsonl, rows
 
@@ -30,7 +29,8 @@ def test_doctor_reports_each_missing_extra_with_its_fix(
     assert "ollama serve" in found["ollama"]["cure"]
     has_llama = found["extra llama"]["state"] == "ok"
     llama = ("triage file", "resolver file", "live record") if has_llama else ("llama.cpp",)
-    for_users = [name for name in extras.names() if name not in NOT_FOR_USERS]
+    for_makers = ("dev", "docs", "browser", "contract")
+    for_users = [name for name in extras.names() if name not in for_makers]
     solver = ("CP-SAT",) if find_spec("ortools") is not None else ()
     assert {
         "python",

@@ -37,6 +37,7 @@ def test_generator_names_a_stale_page(tmp_path: Path) -> None:
     for page in PAGES:
         (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / page, tmp_path / page)
+    assert find_stale_pages(tmp_path) == []
     glossary = tmp_path / "docs/glossary.md"
     glossary.write_text(glossary.read_text().replace("Fail to deliver", "Fail to delivery"))
     (tmp_path / "docs/images/layers.svg").unlink()
