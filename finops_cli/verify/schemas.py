@@ -137,7 +137,8 @@ def _check_properties(
     """Check the fields of an object as jsonschema does, but leave out those that surely fit.
 
     jsonschema makes a validator for each field of each record, and most fields of a faulty one are
-    right: that is three quarters of the time. `of_fields` keeps the validators of simple fields.
+    right: that is three quarters of the time. `of_fields` keeps the validators of simple fields,
+    and the words for what they accept.
     """
     if not isinstance(given, dict):
         return
@@ -148,10 +149,12 @@ def _check_properties(
             yield from validator.descend(given[name], schema, path=name, schema_path=name)
             continue
         if id(schema) not in of_fields:  # it lives as long as the validator
-            of_fields[id(schema)] = validator.evolve(schema=schema)
-        for error in of_fields[id(schema)].iter_errors(given[name]):
+            of_fields[id(schema)] = validator.evolve(schema=schema), accepted_by(schema)
+        of_field, accepted = of_fields[id(schema)]
+        for error in of_field.iter_errors(given[name]):
             error.path.appendleft(name)
             error.schema_path.appendleft(name)
+            error.accepted = accepted
             yield error
 
 
@@ -225,10 +228,9 @@ def _problems(error: Any) -> Iterator[Problem]:
                     "is not a known field",
                 )
     else:
-        accepted = accepted_by(error.schema)
-        yield _problem(
-            rule, pointer, show_value(error.instance), accepted, f"is {show_value(error.instance)}"
-        )
+        accepted = getattr(error, "accepted", None) or accepted_by(error.schema)
+        shown = show_value(error.instance)
+        yield _problem(rule, pointer, shown, accepted, f"is {shown}")
 
 
 def _problem(rule: str, path: str, value: str, accepted: str, what: str) -> Problem:
