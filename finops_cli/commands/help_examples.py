@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from typer.core import TyperCommand, TyperGroup
 
+from finops_cli.commands.conversion import convert_late
 from finops_cli.commands.endless_files import refuse_endless_files
 from finops_cli.commands.usage_errors import (
     PARSER_ERROR,
@@ -136,6 +137,9 @@ def _usage_pieces(pieces: list[str]) -> list[str]:
 class CommandWithExamples(TyperCommand):
     """A command whose help ends with its examples, and that takes each option once."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return convert_late(super().get_params(ctx))
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return _usage_pieces(super().collect_usage_pieces(ctx))
 
@@ -158,6 +162,9 @@ class CommandWithExamples(TyperCommand):
 
 class GroupWithExamples(TyperGroup):
     """A group of commands whose help ends with its examples, and that takes each option once."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return convert_late(super().get_params(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_options(self, ctx, formatter)
