@@ -107,6 +107,15 @@ def test_user_file_models_load_only_when_needed(
     assert "finops_cli.files.user_files" not in loaded
 
 
+@pytest.mark.slow
+def test_run_imports_no_pydantic_nor_other_command() -> None:
+    """Rule: a run whose options are words makes no converters, and imports its command alone."""
+    loaded = modules_loaded_by("run", str(EXAMPLES / "monday.jsonl"), "--backend", "engine", "-q")
+    assert "finops_cli.commands.run" in loaded
+    others = {"pydantic", *(f"finops_cli.commands.{name}" for name in ("book", "train", "kb"))}
+    assert not others & loaded
+
+
 def test_help_lists_every_command_in_order(finops: Finops) -> None:
     """`finops --help` has one complete line for each command, in order, in 80 columns."""
     text = finops("--help").stdout.decode()
