@@ -37,7 +37,7 @@ soak:
     FINOPS_SOAK=1 pytest -m slow tests/service/test_contract.py tests/service/test_reliability.py tests/service/endurance tests/service/replicas
     FINOPS_SOAK=1 pytest -m slow tests/service/test_jobs.py -k kills
     FINOPS_SOAK=1 pytest -m slow tests/pipeline/test_mutated_lines.py tests/importers tests/ollama/test_create_trial.py
-    FINOPS_SOAK=1 pytest -m slow tests/checking tests/models tests/book/test_parts_are_plans.py
+    FINOPS_SOAK=1 pytest -m slow tests/checking tests/models tests/datasets tests/book/test_parts_are_plans.py
 
 examples:
     bash examples/expect.sh

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,9 @@ from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.guard.detector import Guard, open_guard
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
+from tests.support.forked import serve_programs
 from tests.support.program import Finops, call_finops, start_finops
+from tests.support.records import CARD_ROWS, CARD_ROWS_OF_STAGE, FEW_ROWS
 from tests.support.text_models import OPENED, shorten_pauses
 from tests.support.tiny_gguf import GGUF_HEAD
 
@@ -90,6 +92,13 @@ def program() -> Finops:
     return start_finops
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a program `finops` that is loaded once for all tests."""
+    with serve_programs(tmp_path_factory.mktemp("programs")) as folder:
+        yield folder
+
+
 @pytest.fixture
 def finops_without_guard(monkeypatch: pytest.MonkeyPatch) -> Finops:
     """Run finops as if presidio were not installed."""
@@ -105,32 +114,36 @@ def gguf(tmp_path: Path) -> Path:
     return file
 
 
-SEED = "11"
-
-
-FEW_ROWS, CARD_ROWS = 250, 10_000
+_GENERATE = ("generate", "--seed", "11", "-q", "--json")
 
 
 @pytest.fixture(scope="session", params=[FEW_ROWS, pytest.param(CARD_ROWS, marks=pytest.mark.slow)])
 def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with rows of triage and of the resolver: a few, or as many as the cards have.
 
-    A few rows do not meet every requirement of a data set.
+    A few rows do not meet every requirement of a data set. `just soak` makes as many rows of the
+    resolver, too.
     """
-    return _generate(tmp_path_factory.mktemp("data"), request.param)
+    folder = tmp_path_factory.mktemp("data")
+    if request.param == FEW_ROWS:
+        return _generate_few(folder)
+    reports = []
+    for stage, count in CARD_ROWS_OF_STAGE.items():
+        done = start_finops(*_GENERATE, "--stage", stage, "-n", count, "-o", folder, timeout=1200)
+        assert done.returncode == 0, done.stderr
+        reports += json.loads(done.stdout)
+    (folder / "report.json").write_text(json.dumps(reports))
+    return folder
 
 
 @pytest.fixture(scope="session")
 def few_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a few rows of triage and of the resolver."""
-    return _generate(tmp_path_factory.mktemp("few"), FEW_ROWS)
+    return _generate_few(tmp_path_factory.mktemp("few"))
 
 
-def _generate(folder: Path, count: int) -> Path:
-    command = [sys.executable, "-m", "finops_cli", "generate", "--seed", SEED, "-n", str(count)]
-    command += ["-o", str(folder), "-q", "--json"]
-    done = subprocess.run(command, capture_output=True, check=False)
-    assert done.returncode == 0 or count == FEW_ROWS, done.stderr
+def _generate_few(folder: Path) -> Path:
+    done = call_finops(*_GENERATE, "-n", FEW_ROWS, "-o", folder)
     (folder / "report.json").write_bytes(done.stdout)
     return folder
 

@@ -43,13 +43,16 @@ def prepare_folder(folder: Path) -> None:
         shutil.copytree(ROOT / name, folder / name)
 
 
-def run_command(command: str, folder: Path) -> tuple[str, str]:
-    """Run a command in `folder` and return stdout, without blanks at line ends, and stderr."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def run_command(command: str, folder: Path, *programs: Path) -> tuple[str, str]:
+    """Run a command in `folder` and return stdout, without blanks at line ends, and stderr.
+
+    The folders `programs` are searched first for the programs of the command.
+    """
+    places = [*map(str, programs), str(Path(sys.executable).parent), os.environ["PATH"]]
     done = subprocess.run(  # noqa: S603 - the commands are those of our own pages
         ["bash", "-c", command],  # noqa: S607
         cwd=folder,
-        env={**os.environ, "PATH": path, "COLUMNS": "80"},
+        env={**os.environ, "PATH": os.pathsep.join(places), "COLUMNS": "80"},
         capture_output=True,
         text=True,
         check=False,

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -81,14 +80,10 @@ def test_command_line_of_an_example_parses(words: tuple[str, ...], example: Exam
     [each for _, each in every_example() if not each.needs],
     ids=lambda each: each.command.replace("examples/", "")[:50],
 )
-def test_example_that_needs_nothing_runs(example: Example, tmp_path: Path) -> None:
+def test_example_that_needs_nothing_runs(example: Example, tmp_path: Path, programs: Path) -> None:
     """Rule: in a folder with examples/, each example ends with the status that it declares."""
     (tmp_path / "examples").symlink_to(EXAMPLES)
-    program = tmp_path / "bin" / "finops"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m finops_cli "$@"\n')
-    program.chmod(0o755)
-    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     statuses = []
     for command in (*example.after, example.command):
         done = subprocess.run(

@@ -16,7 +16,7 @@ import yaml
 from finops_cli.models.token_estimate import estimated_tokens
 from tests.support.oracle import plan_oracle, triage_oracle
 from tests.support.program import Finops
-from tests.support.records import rows, rows_of_stage
+from tests.support.records import CARD_ROWS, CARD_ROWS_OF_STAGE, rows, rows_of_stage
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -27,17 +27,19 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 ALL_ROWS = pytest.mark.parametrize(
-    "data", [pytest.param(10_000, marks=pytest.mark.slow)], indirect=True
+    "data", [pytest.param(CARD_ROWS, marks=pytest.mark.slow)], indirect=True
 )
 
 
 @ALL_ROWS
 def test_generate_meets_every_requirement_with_10_000_rows(data: Path) -> None:
-    """Sets with the 10,000 rows of the cards have no bad row and meet all requirements."""
+    """Sets with the 10,000 rows of the cards have no bad row and meet all requirements (2,000 rows
+    of the resolver, 10,000 in `just soak`).
+    """
     reports = json.loads((data / "report.json").read_bytes())
     assert [(report["stage"], report["rows"], report["bad_rows"]) for report in reports] == [
-        ("triage", 10_000, 0),
-        ("resolver", 10_000, 0),
+        ("triage", CARD_ROWS_OF_STAGE["triage"], 0),
+        ("resolver", CARD_ROWS_OF_STAGE["resolver"], 0),
     ]
     requirements = [each for report in reports for each in report["requirements"]]
     assert len(requirements) == 17

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import finops_cli
 from finops_cli.cli import COMMAND_ORDER
 from tests.support.program import ROOT
 from tools import console_blocks
-from tools.generate_docs.__main__ import PAGES, find_stale_pages
+from tools.generate_docs.__main__ import PAGES, find_stale_pages, main
 
 DOCS = ROOT / "docs"
 WALKED = (
@@ -31,7 +32,17 @@ def test_generated_page_is_current(page: str) -> None:
     assert (ROOT / page).read_text() == PAGES[page](), f"{page} is stale. Fix: just generate"
 
 
+@pytest.fixture(scope="module")
+def rendered() -> Iterator[None]:
+    """Render each page once for the tests of the generator."""
+    with pytest.MonkeyPatch.context() as patched:
+        for page, render in PAGES.items():
+            patched.setitem(PAGES, page, cache(render))
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("rendered")
 def test_generator_names_a_stale_page(tmp_path: Path) -> None:
     """A page that differs in one letter, or that is absent, is stale; other pages are not."""
     for page in PAGES:
@@ -45,11 +56,13 @@ def test_generator_names_a_stale_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_generator_check_of_current_pages_ends_with_0() -> None:
+@pytest.mark.usefixtures("rendered")
+def test_generator_check_of_current_pages_ends_with_0(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The generator with `--check` ends with exit 0 for current pages and writes nothing."""
-    command = [sys.executable, "-m", "tools.generate_docs", "--check"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    monkeypatch.setattr(sys, "argv", ["tools.generate_docs", "--check"])
+    assert (main(), capsys.readouterr()) == (0, ("", ""))
 
 
 def test_command_has_a_how_to_page() -> None:
@@ -68,29 +81,33 @@ def test_library_page_has_every_public_name() -> None:
     assert named == set(finops_cli.__all__) - {"__version__"}
 
 
-def check_examples(page: Path, folder: Path) -> None:
+def check_examples(page: Path, folder: Path, programs: Path) -> None:
     console_blocks.prepare_folder(folder)
     found = console_blocks.find_commands(page)
     assert found or page.stem == "index"
     for command, output in found:
-        printed, messages = console_blocks.run_command(command, folder)
+        printed, messages = console_blocks.run_command(command, folder, programs)
         assert printed == output, f"{command}\n{messages}"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WALKED, ids=lambda page: page.stem)
-def test_walk_examples_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
+def test_walk_examples_print_what_the_page_shows(
+    page: Path, tmp_path: Path, programs: Path
+) -> None:
     """The commands of the quickstart, a tutorial or a guide, run in order, print what the page
     shows.
     """
-    check_examples(page, tmp_path)
+    check_examples(page, tmp_path, programs)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
-def test_how_to_examples_print_what_the_page_shows(page: Path, tmp_path: Path) -> None:
+def test_how_to_examples_print_what_the_page_shows(
+    page: Path, tmp_path: Path, programs: Path
+) -> None:
     """Each how-to page has at least one example, and it prints what the page shows."""
-    check_examples(page, tmp_path)
+    check_examples(page, tmp_path, programs)
 
 
 def test_pages_name_only_real_commands() -> None:

@@ -77,8 +77,8 @@ def _standard_streams(streams: list[IO[bytes]]) -> Iterator[None]:
     for descriptor, stream in enumerate(streams):
         os.dup2(stream.fileno(), descriptor)
     sys.stdin = io.TextIOWrapper(open(0, "rb", closefd=False), encoding="utf-8")  # noqa: SIM115
-    sys.stdout = _text_stream(1, errors="strict")
-    sys.stderr = _text_stream(2, errors="backslashreplace")
+    sys.stdout = text_stream(1, errors="strict")
+    sys.stderr = text_stream(2, errors="backslashreplace")
     try:
         yield
     finally:
@@ -92,7 +92,8 @@ def _standard_streams(streams: list[IO[bytes]]) -> Iterator[None]:
             os.close(original)
 
 
-def _text_stream(descriptor: int, errors: str) -> io.TextIOWrapper:
+def text_stream(descriptor: int, errors: str) -> io.TextIOWrapper:
+    """Open stdout or stderr as Python opens it at its start."""
     return io.TextIOWrapper(
         open(descriptor, "wb", closefd=False),
         encoding="utf-8",

@@ -7,6 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tests.support.soak import scaled
+
+FEW_ROWS, CARD_ROWS = 250, 10_000
+CARD_ROWS_OF_STAGE = {"triage": CARD_ROWS, "resolver": scaled(2_000, CARD_ROWS)}
+"""Rows for the requirements of the cards. One of triage needs 10,000. Those of the resolver need
+1,000, and a row of the resolver takes five times as long.
+"""
+
 
 def rows(output: bytes) -> list[dict[str, Any]]:
     """Decode JSON Lines into objects with exact numbers."""
