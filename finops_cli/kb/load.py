@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from finops_cli.domain import exact_json
 from finops_cli.domain.confidence import CONFIDENCES
 from finops_cli.domain.decode_errors import describe_decode_error
 from finops_cli.errors import KnowledgeError, UsageError
@@ -29,6 +30,8 @@ _CURE = "correct it in {}; without --kb, `finops kb show ID` shows the bundled e
 _NAMED_DIGITS = 12
 """The digits of the digest in `KnowledgeBase.version`, which each output line has."""
 _NAME = re.compile(rf"[^+\s]+\+([0-9a-f]{{{_NAMED_DIGITS}}})")
+PARSED = "parsed.json"
+"""The bundled files in JSON, in their folder."""
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -135,8 +138,9 @@ def _read_bytes(file: Path) -> bytes:
 
 
 def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:
+    bundled = _bundled_documents().get(hashlib.sha256(text).hexdigest())
     try:
-        document: dict[str, Any] = parse_toml(text.decode(), parse_float=Decimal)
+        document = parse_rules(text) if bundled is None else exact_json.decode(bytes(bundled))
     except ValueError as error:
         raise KnowledgeError(f"{file} is not TOML: {describe_decode_error(error)}") from error
     tables = document.get("entry")
@@ -149,6 +153,23 @@ def _read(file: Path, text: bytes) -> list[entries.AnyEntry]:
         found = f"it has {others}" if others else "it has none"
         raise KnowledgeError(f"{file}: {found}. Expected [[entry]] tables and nothing else.")
     return [_entry(file, fields) for fields in tables]
+
+
+@cache
+def _bundled_documents() -> Mapping[str, msgspec.Raw]:
+    """Read the bundled files as JSON, by the digest of their text: TOML takes 20 times as long.
+
+    `python -m tools.generate_docs` writes the file. A file of rules that it lacks is read as TOML.
+    """
+    file = bundled_kb_dir() / PARSED
+    if not file.is_file():
+        return {}
+    return msgspec.json.decode(file.read_bytes(), type=dict[str, msgspec.Raw])
+
+
+def parse_rules(text: bytes) -> dict[str, Any]:
+    """Parse a file of rules; numbers with a fraction become Decimal. Raises ValueError."""
+    return parse_toml(text.decode(), parse_float=Decimal)
 
 
 def _entry(file: Path, fields: dict[str, Any]) -> entries.AnyEntry:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tools.generate_docs import commands, glossary, layers, objects, rules
+from tools.generate_docs import commands, glossary, layers, objects, parsed_rules, rules
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ("fail", "triage", "resolver-input", "resolution", "run", "mapping", "recipe")
@@ -20,6 +20,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/glossary.md": glossary.render_page,
     "docs/images/layers.svg": layers.render_picture,
     **{f"kb/schemas/{name}.schema.json": partial(commands.render_schema, name) for name in SCHEMAS},
+    "kb/parsed.json": parsed_rules.render,
     "README.md": lambda: commands.fill_table((ROOT / "README.md").read_text()),
 }
 
