@@ -84,7 +84,7 @@ def run_service(
         config = replace(config, rules=_name_rules(config, answering))
         if database.is_shared:
             config = stack.enter_context(_own_folder(config))
-            _refuse_strangers(database, config)
+            _refuse_strangers(database, config, answering.kb.serve.times["beat"])
         source = known or StoredTokens(database, utc_now)
         _keep_rules(config, answering)
         opened = Opened(
@@ -111,11 +111,11 @@ def _own_folder(config: ServeConfig) -> Iterator[ServeConfig]:
         yield replace(config, own=own)
 
 
-def _refuse_strangers(database: Database, config: ServeConfig) -> None:
+def _refuse_strangers(database: Database, config: ServeConfig, beat: float) -> None:
     from finops_cli.service.replicas.membership import refuse_other_folder, refuse_other_rules
 
-    refuse_other_folder(database, config.data)
-    refuse_other_rules(database, config.rules)
+    refuse_other_folder(database, config.data, beat)
+    refuse_other_rules(database, config.rules, beat)
 
 
 def _keep_rules(config: ServeConfig, answering: Answering) -> None:

@@ -114,9 +114,9 @@ def build_service(
     metrics, audit = Metrics(system_monitor(kb)), AuditLog(database, now, kb.serve)
     inner, hot = _make_application(kb, audit)
     load, alarms = LoadDoor(hot, kb.serve, metrics), _open_alarms(config, answering, dispatch, now)
-    members = Membership(database, config.replica, config.rules, now, metrics.sample)
+    member = Membership(database, config.replica, config.rules, now, metrics.sample, kb.serve.times)
     runner = JobRunner(
-        config.data, database, jobs, alarms, now, lambda: members.id, answering.lanes_of
+        config.data, database, jobs, alarms, now, lambda: member.id, answering.lanes_of
     )
     work = _open_work(config, answering, database, runner, now)
     access = Access(tokens, Sessions(database, now), kb.serve, now, is_secure=config.has_tls)
@@ -146,7 +146,7 @@ def build_service(
         upkeep=_open_upkeep(config, parts),
         demo=_demo(config, parts),
         routes=tuple(_add_routes(inner, hot, parts)),
-        members=members,
+        members=member,
     )
 
 

@@ -203,6 +203,7 @@ def test_changed_kb_number_changes_score_and_provenance(own_kb: Path, finops: Fi
         'kind = "poem"\ntitle = "Score components', "poem"),
         ("checks.toml", 'implies an age"\nsource = "decision"',
         'implies an age"\nsource = "rumour"', "rumour"),
+        ("serve.toml", "lease = 30", "lease = 10", "lease is 10. Expected more than twice"),
     ],
 )  # fmt: skip
 def test_invalid_kb_is_refused_with_its_file_or_entry(

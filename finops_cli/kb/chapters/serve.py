@@ -41,6 +41,8 @@ _TIMES = (
     "retention",
     "audit_head",
     "look",
+    "beat",
+    "lease",
     "body_rate",
 )
 _HIGHEST = 2**50
@@ -57,7 +59,7 @@ class ServeSettings:
 
 
 def compile_serve(c: Compiler) -> ServeSettings:
-    """Compile the entries. Raises KnowledgeError for a missing member and for a zero."""
+    """Compile the entries. Raises KnowledgeError for a missing member, a zero and a short lease."""
     settings = ServeSettings(
         limits=c.wholes("serve.limits", _LIMITS, highest=_HIGHEST),
         times=c.wholes("serve.times", _TIMES, highest=_HIGHEST),
@@ -66,4 +68,9 @@ def compile_serve(c: Compiler) -> ServeSettings:
         for name, value in members.items():
             if not value:
                 raise KnowledgeError(f"kb entry {id}: {name} is 0. Expected at least 1.")
+    beat, lease = settings.times["beat"], settings.times["lease"]
+    if lease <= 2 * beat:
+        raise KnowledgeError(
+            f"kb entry serve.times: lease is {lease}. Expected more than twice beat ({beat})."
+        )
     return settings

@@ -27,14 +27,6 @@ from finops_cli.service.store.replicas import (
     release_jobs,
 )
 
-BEAT_SECONDS = 5
-LEASE_SECONDS = 30
-"""A service whose beat stood still for so long is dead, and others take its jobs over."""
-_SAFE_SECONDS = LEASE_SECONDS - 2 * BEAT_SECONDS
-"""A service that could not count on for so long ends its own jobs, before others begin them.
-
-A timer says so: a write to a database that hangs waits for as long as a lease.
-"""
 _FOLDER, _MARKER = "folder", "store-id"
 _STEP_SECONDS = 0.1
 
@@ -49,10 +41,17 @@ class Membership:
         rules: str,
         now: Now,
         sample: Callable[[], Mapping[str, Any]],
+        times: Mapping[str, float],
     ) -> None:
-        """Keep what to tell. `sample` returns the figures of now."""
+        """Keep what to tell. `sample` returns the figures of now, `times` are `serve.times`.
+
+        A service that could not count on ends its own jobs, before others begin them. A timer says
+        so: a write to a database that hangs may wait longer.
+        """
         self._database, self._now, self._sample = database, now, sample
         self._name, self._rules = name, rules
+        self._beat, self._lease = times["beat"], times["lease"]
+        self._safe = self._lease - 2 * self._beat
         self.id = _new_id()
         self._task: asyncio.Task[None] | None = None
         self._seen: dict[str, tuple[int, float]] = {}
@@ -102,11 +101,11 @@ class Membership:
         if self._limit is not None:
             self._limit.cancel()
         loop = asyncio.get_running_loop()
-        self._limit = loop.call_later(began + _SAFE_SECONDS - _turn(), self._on_lost)
+        self._limit = loop.call_later(began + self._safe - _turn(), self._on_lost)
 
     async def _count(self) -> None:
         while True:
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(self._beat)
             with suppress(FinopsError):  # the next time may do
                 began = _turn()
                 is_listed = await self._database.write(
@@ -131,20 +130,20 @@ class Membership:
             for each in others
         }
         for id, (last_beat, since) in self._seen.items():
-            if now - since > LEASE_SECONDS:
+            if now - since > self._lease:
                 await self._database.write(partial(bury, id=id, last_beat=last_beat))
         at = self._now().isoformat()
         if await self._database.write(partial(release_jobs, at=at)):
             self._on_taken()
 
 
-def refuse_other_rules(database: Database, rules: str) -> None:
+def refuse_other_rules(database: Database, rules: str, beat: float) -> None:
     """Raise UsageError while another service answers by other rules.
 
-    A service counts every few seconds: one that does not is gone.
+    A service counts every `beat` seconds: one that does not is gone.
     """
     others = [each for each in database.write_now(list_replicas) if each.rules != rules]
-    until = _turn() + 2 * BEAT_SECONDS
+    until = _turn() + 2 * beat
     while others and _turn() < until:
         time.sleep(_STEP_SECONDS)
         present = {each.id: each for each in database.write_now(list_replicas)}
@@ -158,10 +157,10 @@ def refuse_other_rules(database: Database, rules: str) -> None:
                 )
 
 
-def refuse_other_folder(database: Database, folder: Path) -> None:
+def refuse_other_folder(database: Database, folder: Path, beat: float) -> None:
     """Raise UsageError for a folder with the files of another database, or without those of this.
 
-    The first service marks the folder and the database.
+    The first service marks the folder and the database; the others wait `beat` seconds for it.
     """
     marker = folder / _MARKER
     mark = marker.read_text(encoding="utf-8").strip() if marker.exists() else None
@@ -178,7 +177,7 @@ def refuse_other_folder(database: Database, folder: Path) -> None:
         with open(marker, "x", encoding="utf-8", opener=for_owner_unlinked) as file:
             file.write(f"{new}\n")
         return
-    until = _turn() + BEAT_SECONDS
+    until = _turn() + beat
     while mark is None and _turn() < until:  # another service is just marking the folder
         time.sleep(_STEP_SECONDS)
         mark = marker.read_text(encoding="utf-8").strip() if marker.exists() else None

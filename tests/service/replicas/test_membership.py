@@ -11,7 +11,6 @@ import pytest
 
 from finops_cli.service.auth.tokens import utc_now
 from finops_cli.service.batch.progress import JobProgress
-from finops_cli.service.replicas import membership
 from finops_cli.service.replicas.membership import Membership
 from finops_cli.service.store.jobs import Job, output_path, read_job, update_job
 from finops_cli.service.store.opening import open_database
@@ -22,20 +21,17 @@ OWNER = "a-service"
 
 
 @pytest.mark.slow
-def test_hanging_database_ends_jobs_in_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hanging_database_ends_jobs_in_time(tmp_path: Path) -> None:
     """A service whose database hangs ends its jobs before a request gets the answer that it hangs:
     by then another service may have begun them.
     """
     from tests.support.postgres import running_postgres
 
-    monkeypatch.setattr(membership, "BEAT_SECONDS", 0.2)
-    monkeypatch.setattr(membership, "_SAFE_SECONDS", 2)
+    times = {"beat": 0.2, "lease": 2.4}
 
     async def hang() -> None:
         lost = asyncio.Event()
-        member = Membership(database, "here", "rules", utc_now, dict)
+        member = Membership(database, "here", "rules", utc_now, dict, times)
         await member.join(lambda: None, lost.set)
         await asyncio.sleep(3)
         assert not lost.is_set()

@@ -21,8 +21,10 @@ from tests.service.conftest import TOKENS, Server, start, stop
 from tests.service.test_deployment import free_port
 from tests.service.test_fails import fails
 from tests.service.test_jobs import MONDAY, begin, finish, many, upload
+from tests.support.own_kb import change_kb
 from tests.support.postgres import Postgres
 from tests.support.program import ROOT, Finops, call_finops
+from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 GUIDE = ROOT / "docs/guide/replicas.md"
@@ -31,6 +33,25 @@ GUIDE = ROOT / "docs/guide/replicas.md"
 def replica(folder: Path, store: str, *options: str, **more: Any) -> Server:
     """Start one more service on the database and the folder."""
     return start(folder, "--guard", "off", *options, store=store, **more)
+
+
+@pytest.fixture(scope="module")
+def quick_kb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rules by which a replica that does not count is dead after 12 seconds."""
+    given, quick = "beat = 5, lease = 30", "beat = 1, lease = 12"
+    return change_kb(tmp_path_factory.mktemp("rules"), "serve.toml", given, quick)
+
+
+@pytest.fixture(scope="module")
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
+) -> Iterator[tuple[str, list[Server]]]:
+    """A database, and two replicas on it."""
+    store, folder = postgres.create(), tmp_path_factory.mktemp("pair")
+    servers = [replica(folder, store) for _ in range(2)]
+    yield store, servers
+    for server in servers:
+        stop(server)
 
 
 def until(holds: Callable[[], bool], seconds: float = 60) -> None:
@@ -113,13 +134,16 @@ class Deciding(threading.Thread):
             time.sleep(0.05)
 
 
-def test_killed_replica_loses_nothing(tmp_path: Path, postgres: Postgres, finops: Finops) -> None:
+def test_killed_replica_loses_nothing(
+    tmp_path: Path, postgres: Postgres, finops: Finops, quick_kb: Path
+) -> None:
     """Behind HAProxy with 32 clients, one of two replicas is killed: each acknowledged decision is
     there once, the other replica finishes its job with equal bytes, and the chain is unbroken.
     """
-    store, port, given = postgres.create(), free_port(), many(30_000)
+    count = scaled(12_000, 30_000)
+    store, port, given = postgres.create(), free_port(), many(count)
     allow = ("--allow-host", f"127.0.0.1:{port}")
-    servers = [replica(tmp_path, store, *allow) for _ in range(2)]
+    servers = [replica(tmp_path, store, *allow, kb=quick_kb) for _ in range(2)]
     names = {name_of(server, store): server for server in servers}
     end = threading.Event()
     with balancer(tmp_path, servers, port) as url:
@@ -130,18 +154,19 @@ def test_killed_replica_loses_nothing(tmp_path: Path, postgres: Postgres, finops
         workers = [Deciding(url, named, f"c{n}", end) for n in range(32)]
         for worker in workers:
             worker.start()
-        owner = _wait_for_owner(store, job)
-        killed = names[owner]
+        killed = names[_wait_for_owner(store, job)]
         other = next(server for server in servers if server is not killed)
-        time.sleep(1)
-        killed.process.kill()
-        killed.process.communicate()
         with other.client("operator") as client:
+            until(lambda: client.get(f"/v1/jobs/{job}").json()["request_counts"]["done"] > 0)
+            killed.process.kill()
+            killed.process.communicate()
+            known = sum(len(worker.made) for worker in workers)
+            until(lambda: sum(len(worker.made) for worker in workers) > known + 320)
+            end.set()
+            for worker in workers:
+                worker.join()
             done = finish(client, job)
             output = client.get(f"/v1/jobs/{job}/output").content
-        end.set()
-        for worker in workers:
-            worker.join()
     assert [each for worker in workers for each in worker.strange] == []
     with other.client("admin") as client:
         made = [
@@ -155,9 +180,10 @@ def test_killed_replica_loses_nothing(tmp_path: Path, postgres: Postgres, finops
     assert set(acknowledged) <= set(words)
     assert len(acknowledged) > 32
     assert verdict["ok"], verdict
-    assert (done["state"], done["request_counts"]["done"]) == ("completed", 30_000)
+    assert (done["state"], done["request_counts"]["done"]) == ("completed", count)
     assert done["attempts"] > 1
-    assert output == finops("triage", "-", "--no-timing", "-q", stdin=given).stdout
+    local = finops("--kb", quick_kb, "triage", "-", "--no-timing", "-q", stdin=given)
+    assert output == local.stdout
 
 
 def _wait_for_owner(store: str, job: str) -> str:
@@ -172,20 +198,17 @@ def _wait_for_owner(store: str, job: str) -> str:
     return str(found[0])
 
 
-def test_job_is_cancelled_from_another_replica(tmp_path: Path, postgres: Postgres) -> None:
+def test_job_is_cancelled_from_another_replica(pair: tuple[str, list[Server]]) -> None:
     """A replica that does not run a job cancels it all the same."""
-    store = postgres.create()
-    servers = [replica(tmp_path, store) for _ in range(2)]
+    store, servers = pair
     names = {name_of(server, store): server for server in servers}
     with servers[0].client("operator") as client:
-        job = begin(client, "triage", upload(client, many(200_000)))
+        job = begin(client, "triage", upload(client, many(scaled(40_000, 200_000))))
     owner = names[_wait_for_owner(store, job)]
     other = next(server for server in servers if server is not owner)
     with other.client("operator") as client:
         assert client.post(f"/v1/jobs/{job}/cancel").json()["state"] == "cancelling"
         assert finish(client, job)["state"] == "cancelled"
-    for server in servers:
-        stop(server)
 
 
 def test_restarted_database_is_waited_for(tmp_path: Path) -> None:
@@ -195,9 +218,9 @@ def test_restarted_database_is_waited_for(tmp_path: Path) -> None:
     from tests.support.postgres import running_postgres
 
     with running_postgres() as database:
-        server = replica(tmp_path, database.create())
+        server, count = replica(tmp_path, database.create()), scaled(10_000, 40_000)
         with server.client("operator") as client:
-            job = begin(client, "triage", upload(client, many(40_000)))
+            job = begin(client, "triage", upload(client, many(count)))
             database.stop("immediate")
             until(lambda: client.get("/readyz").json().get("missing") == ["store"])
             refused = client.get("/v1/jobs")
@@ -206,7 +229,7 @@ def test_restarted_database_is_waited_for(tmp_path: Path) -> None:
             database.start()
             until(lambda: client.get("/readyz").json()["ready"])
             done = finish(client, job)
-            assert (done["state"], done["request_counts"]["done"]) == ("completed", 40_000)
+            assert (done["state"], done["request_counts"]["done"]) == ("completed", count)
         with server.client("admin") as client:
             assert client.get("/v1/audit/verify").json()["ok"]
         stop(server)
@@ -257,10 +280,9 @@ def test_database_without_changes_is_told(tmp_path: Path, postgres: Postgres) ->
     stop(server)
 
 
-def test_session_holds_on_every_replica(tmp_path: Path, postgres: Postgres) -> None:
+def test_session_holds_on_every_replica(pair: tuple[str, list[Server]]) -> None:
     """A browser that signed in at one replica is known to the other, and signs out at both."""
-    store = postgres.create()
-    servers = [replica(tmp_path, store) for _ in range(2)]
+    _, servers = pair
     form = {"token": TOKENS["analyst"], "next": "/"}
     own = {"Sec-Fetch-Site": "same-origin"}
     with httpx.Client(base_url=servers[0].url) as one, httpx.Client(base_url=servers[1].url) as two:
@@ -269,8 +291,6 @@ def test_session_holds_on_every_replica(tmp_path: Path, postgres: Postgres) -> N
         assert two.get("/").status_code == 200
         assert one.post("/sign-out", headers=own).status_code == 303
         until(lambda: two.get("/").status_code == 401, 10)
-    for server in servers:
-        stop(server)
 
 
 def test_replica_with_other_rules_is_refused(tmp_path: Path, postgres: Postgres) -> None:
@@ -283,16 +303,18 @@ def test_replica_with_other_rules_is_refused(tmp_path: Path, postgres: Postgres)
     stop(start(tmp_path, "--guard", "off", "--four-eyes", store=store))
 
 
-def test_replica_with_another_folder_is_refused(tmp_path: Path, postgres: Postgres) -> None:
+def test_replica_with_another_folder_is_refused(
+    tmp_path: Path, postgres: Postgres, quick_kb: Path
+) -> None:
     """The files of all replicas are in one folder, and a folder belongs to one database."""
     store = postgres.create()
-    server = replica(tmp_path, store)
+    server = replica(tmp_path, store, kb=quick_kb)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     with pytest.raises(AssertionError, match="not the folder of this database"):
-        replica(elsewhere, store)
+        replica(elsewhere, store, kb=quick_kb)
     with pytest.raises(AssertionError, match="not the folder of this database"):
-        replica(tmp_path, postgres.create())
+        replica(tmp_path, postgres.create(), kb=quick_kb)
     stop(server)
 
 
