@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 
 from tests.service.conftest import HAS_PACKAGES, TOKENS, Server, start, stop
 from tests.support.browsers import Visitor, open_chromium
+from tests.support.crafted_jobs import craft_job
 from tests.support.records import a_fail
 
 HERE = Path(__file__).parent
@@ -54,6 +55,24 @@ def many_fails(count: int, first: int = 0) -> bytes:
         for number in range(first, first + count)
     )
     return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def craft_fails(folder: Path, count: int, more: Sequence[bytes] = ()) -> None:
+    """Store a job with `count` fails, D-1 in the first line, and then the lines `more`.
+
+    The fails are Monday's first three, again and again.
+    """
+    from tests.desk.test_fail_values import LINES, RECORDS
+
+    names = [f"D-{number}" for number in range(1, count + 1)]
+
+    def rename(three: Sequence[bytes]) -> list[bytes]:
+        return [
+            three[number % 3].replace(b"F-100%d" % (number % 3 + 1), name.encode())
+            for number, name in enumerate(names)
+        ]
+
+    craft_job(folder, [*rename(LINES), *more], rename(RECORDS))
 
 
 @contextmanager
