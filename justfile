@@ -35,7 +35,7 @@ pictures:
 # the long tests, some hours: 10,000 requests of schemathesis, 20 kills of each kind, 1 GiB masked, 1,000,000 requests, a clock that is set, 10,000 damaged answers
 soak:
     FINOPS_SOAK=1 pytest -m slow tests/service/test_contract.py tests/service/test_reliability.py tests/service/endurance tests/service/replicas
-    FINOPS_SOAK=1 pytest -m slow tests/service/test_jobs.py -k kills
+    FINOPS_SOAK=1 pytest -m slow tests/service/test_jobs.py tests/desk/test_work_in_chromium.py -k "kill or cancelled"
     FINOPS_SOAK=1 pytest -m slow tests/pipeline/test_mutated_lines.py tests/importers tests/ollama/test_create_trial.py
     FINOPS_SOAK=1 pytest -m slow tests/checking tests/models tests/datasets tests/book/test_parts_are_plans.py
 
