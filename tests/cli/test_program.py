@@ -27,6 +27,16 @@ def test_program_without_a_first_command_has_all(words: list[str]) -> None:
     assert cli.only_named(words) is cli.app
 
 
+@pytest.mark.parametrize("words", [["run"], ["kb"], []], ids=str)
+def test_options_of_a_program_are_made_once(words: list[str]) -> None:
+    """Rule: a process makes the options of a program once, with what they would be again."""
+    made = cli.make_command(cli.only_named(words))
+    new: Any = typer.main.get_command(cli.only_named(words))
+    assert cli.make_command(cli.only_named(words)) is made
+    assert made is not new
+    assert _options_below(made) == _options_below(new)
+
+
 def _options_below(command: Any) -> dict[str, Any]:
     """List the options of a command and of those below it, by name."""
     below = getattr(command, "commands", {})
