@@ -67,6 +67,20 @@ def test_command_ignores_the_environment_beside_a_host(
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("is_secure", [False, True])
+def test_certificates_are_read_for_https_alone(is_secure: bool) -> None:
+    """A connection to a server with http reads no certificates, which take a twentieth of a second;
+    one with https reads them.
+    """
+    called: set[str] = set()
+    sys.setprofile(lambda frame, event, function: called.add(getattr(function, "__name__", event)))
+    try:
+        TimedTransport(is_secure=is_secure)
+    finally:
+        sys.setprofile(None)
+    assert ("load_verify_locations" in called) is is_secure
+
+
 class Names:
     """Names for a test: `moved.test` has the next of the given addresses each time."""
 

@@ -143,12 +143,12 @@ class TimedTransport(httpx.HTTPTransport):
     """
 
     def __init__(self, allows_public: bool = False, is_secure: bool = False) -> None:
-        super().__init__(trust_env=False)
-        context = _trusted_certificates() if is_secure else None
+        context = _trusted_certificates() if is_secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        super().__init__(verify=context, trust_env=False)  # without one, httpx reads certificates
         # httpx accepts no network backend, so its pool is replaced by one that does (a test sends
         # headers slowly to verify it)
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context,
+            ssl_context=context if is_secure else None,
             max_connections=None,
             max_keepalive_connections=None,
             network_backend=_Backend(allows_public),
