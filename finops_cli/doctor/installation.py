@@ -14,7 +14,7 @@ from finops_cli.models.diagnosis import Diagnosis
 from finops_cli.version import __version__
 
 _OLDEST_PYTHON = (3, 11)
-_NOT_FOR_USERS = ("dev", "docs", "browser", "contract")
+_NOT_FOR_USERS = ("dev", "checks", "docs", "browser", "contract")
 """Extras of those who test finops and write its pages."""
 
 

@@ -29,7 +29,7 @@ def test_doctor_reports_each_missing_extra_with_its_fix(
     assert "ollama serve" in found["ollama"]["cure"]
     has_llama = found["extra llama"]["state"] == "ok"
     llama = ("triage file", "resolver file", "live record") if has_llama else ("llama.cpp",)
-    for_makers = ("dev", "docs", "browser", "contract")
+    for_makers = ("dev", "checks", "docs", "browser", "contract")
     for_users = [name for name in extras.names() if name not in for_makers]
     solver = ("CP-SAT",) if find_spec("ortools") is not None else ()
     assert {

@@ -24,7 +24,7 @@ TEXT_ONLY = {
     "unsloth": "PyTorch: gigabytes",
     "llama": "llama-cpp-python is built from source to read its metadata",
 }
-USERS = [name for name in extras.names() if name not in {"dev", "docs"}]
+USERS = [name for name in extras.names() if name not in {"dev", "checks", "docs"}]
 
 
 def own_name_installs(text: str) -> list[str]:
