@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from tests.desk.conftest import Visit
-from tests.service.conftest import Server
-from tests.support.browsers import AUDITED_WIDTHS, SCHEMES, is_too_wide, list_violations
+from tests.service.conftest import TOKENS, Server
+from tests.support.browsers import AUDITED_WIDTHS, SCHEMES, Visitor, is_too_wide, list_violations
 
 pytestmark = pytest.mark.slow
 PAGES = (
@@ -29,16 +32,35 @@ PAGES = (
 """The pages that anybody who has signed in may see. A new page gets its line here."""
 
 
+@pytest.fixture(scope="module")
+def visit_once(chromium: Any, desk: Server) -> Iterator[Visit]:
+    """Open one window of an admin for each set of options, for all tests."""
+    opened: dict[str, Visitor] = {}
+
+    def visit_as_before(**options: Any) -> Visitor:
+        name = repr(options)
+        if name not in opened:
+            opened[name] = Visitor(chromium, desk.url, **options)
+            opened[name].sign_in(TOKENS["admin"])
+        return opened[name]
+
+    yield visit_as_before
+    for visitor in opened.values():
+        visitor.close()
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("path", PAGES)
-def test_page_is_accessible(visit: Visit, path: str, scheme: str) -> None:
+def test_page_is_accessible(visit_once: Visit, path: str, scheme: str) -> None:
     """A page breaks no rule of axe, wide and narrow, and does not scroll sideways on a phone."""
-    page = visit("admin", color_scheme=scheme).page
+    visitor = visit_once(color_scheme=scheme)
+    page = visitor.page
     for width in AUDITED_WIDTHS[scheme]:
         page.set_viewport_size({"width": width, "height": 900})
         page.goto(path)
         assert list_violations(page) == [], f"{path} at {width}"
         assert not is_too_wide(page), f"{path} at {width}"
+    visitor.check()
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/audit"])
@@ -80,13 +102,15 @@ def test_link_of_another_site_opens_the_page(visit: Visit, desk: Server) -> None
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_page_works_without_scripts(visit: Visit, path: str) -> None:
+def test_page_works_without_scripts(visit_once: Visit, path: str) -> None:
     """A page is whole without JavaScript."""
-    page = visit("admin", java_script_enabled=False).page
+    visitor = visit_once(java_script_enabled=False)
+    page = visitor.page
     page.goto(path)
     assert page.locator("main h1").count() == 1
     has_navigation = not path.startswith("/problems/")  # nobody signs in to read about an error
     assert (page.locator("nav a").count() >= 1) == has_navigation
+    visitor.check()
 
 
 def test_keys_open_the_list_and_go(visit: Visit) -> None:

@@ -98,7 +98,7 @@ def test_engine_has_no_model_to_reload() -> None:
 @slow
 def test_request_ends_at_its_deadline(tmp_path: Path) -> None:
     """A slow model is not waited for longer than the header says; a longer time changes nothing."""
-    with FakeOllama(token_seconds=0.03) as fake:
+    with FakeOllama(token_seconds=0.01) as fake:
         service = start(tmp_path, "--guard", "off", "--backend", "ollama", "--model-host", fake.url)
         try:
             with service.client() as client:
@@ -108,7 +108,7 @@ def test_request_ends_at_its_deadline(tmp_path: Path) -> None:
                 long = client.post("/v1/triage", json=a_fail(), headers={"Finops-Deadline": "600"})
                 assert long.status_code == 200
                 stream = client.post(
-                    "/v1/triage", content=MONDAY, headers=LINES | {"Finops-Deadline": "4"}
+                    "/v1/triage", content=MONDAY, headers=LINES | {"Finops-Deadline": "2"}
                 )
                 lines = stream.content.splitlines(keepends=True)
                 if stream.status_code == 200:  # some answers came in time: they are whole

@@ -128,14 +128,14 @@ def test_guarded_upload_takes_little_memory(tmp_path: Path) -> None:
     ends with 413, and nothing of it is left.
     """
     pytest.importorskip("presidio_analyzer")
-    limit = scaled(4 * MIB, 1024 * MIB)
+    limit = scaled(2 * MIB, 1024 * MIB)
     server = start(tmp_path, kb=with_upload_limit(tmp_path, limit))
     headers = {"Content-Type": "application/jsonl"}
     with server.client("operator") as client:
         client.timeout = scaled(120, 3_600)
         upload(client, b"".join(lines(64 * 1024)))
         before = memory_mib(server, "VmHWM")
-        size = scaled(1 * MIB, 64 * MIB)
+        size = scaled(MIB // 2, 64 * MIB)
         stored = client.post("/v1/files", content=lines(size), headers=headers)
         assert stored.status_code == 201
         kept = (server.data / "files" / stored.json()["id"]).read_bytes()
