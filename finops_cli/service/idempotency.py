@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 
@@ -44,7 +44,7 @@ class Idempotency:
         `sha256` is the digest of the body. Raises ServiceError 409 while another request with the
         key is in work, and 422 for a key that is not one.
         """
-        key = _read_key(request)
+        key = read_key(request.headers)
         if key is None:
             yield None
             return
@@ -96,8 +96,9 @@ def digest_body(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _read_key(request: HTTPConnection) -> str | None:
-    key = request.headers.get(HEADER)
+def read_key(headers: Mapping[str, str]) -> str | None:
+    """Return the key of a request, None without one. Raises ServiceError 422 for what is none."""
+    key = headers.get(HEADER)
     if key is None:
         return None
     is_printable = key.isascii() and key.isprintable()

@@ -109,6 +109,23 @@ def test_unusable_parameter_is_a_problem(
     assert part in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("kind", [JSON, LINES])
+@pytest.mark.parametrize("key", ["", "two\twords", "k" * 256, "clé"])
+def test_wrong_idempotency_key_is_a_problem(
+    client: httpx.Client, kind: dict[str, str], key: str
+) -> None:
+    """A key that is empty, too long or not printable gives 422, also where the rules answer and
+    need no key; the longest key is accepted.
+    """
+    body = jsonl(a_fail())
+    wrong = {**kind, "Idempotency-Key": key.encode("latin-1")}
+    answer = client.post("/v1/run", content=body, headers=wrong)
+    assert answer.status_code == 422
+    assert "the header Idempotency-Key is empty, too long or not printable" in answer.text
+    right = {**kind, "Idempotency-Key": "k" * 255}
+    assert client.post("/v1/run", content=body, headers=right).status_code == 200
+
+
 def test_clock_needs_a_moment(client: httpx.Client, finops: Finops, tmp_path: Path) -> None:
     """The clock never reads the time of the machine: without `as_of` it gives 422. With it, the
     line is that of `finops clock`.

@@ -28,7 +28,7 @@ from finops_cli.pipeline.scheduler import compare_with_earlier
 from finops_cli.pipeline.sentiment.output import SentimentLine
 from finops_cli.service.doors.access_door import check_right, require_right
 from finops_cli.service.doors.exchange import prepare_headers
-from finops_cli.service.idempotency import HEADER, Idempotency, digest_body, respond
+from finops_cli.service.idempotency import HEADER, Idempotency, digest_body, read_key, respond
 from finops_cli.service.problems import ServiceError
 from finops_cli.service.records.answering import (
     Answering,
@@ -62,6 +62,7 @@ VERIFIED = "Finops-Verified"
 """The header that says whether every answer is verified, as exit status 0 of `finops run` does."""
 _VERIFIED_NAME = VERIFIED.lower().encode()
 _TIME_LIMIT_NAME = TIME_LIMIT.lower().encode()
+_KEY_NAME = HEADER.lower().encode()
 _CONTENT_TYPE = (b"content-type", JSON.encode())
 prepare_headers([_CONTENT_TYPE, (_VERIFIED_NAME, b"true"), (_VERIFIED_NAME, b"false")])
 _ACCEPTED = "application/json, or application/jsonl for a stream"
@@ -111,6 +112,9 @@ class RecordEndpoint:
         facts = facts_in(scope)
         check_right(facts, "answer")
         headers = facts.headers
+        has_key = _KEY_NAME in headers.raw
+        if has_key:
+            read_key(headers)  # a wrong one is refused, also where the rules need none
         options = self._read_options(scope["query_string"])
         media_type = JSON if _is_plain_json(headers) else media_type_of(headers)
         if media_type in JSON_LINES:
@@ -121,7 +125,7 @@ class RecordEndpoint:
             raise refuse_media_type(media_type, _ACCEPTED)
         seconds = read_time_limit(headers) if _TIME_LIMIT_NAME in headers.raw else None
         body = await read_body(receive, headers, self._settings.limits["array_bytes"], JOBS)
-        if self._answering.backend.concurrency and HEADER in headers:
+        if has_key and self._answering.backend.concurrency:
             async with limit_time(seconds):
                 response = await self._answer_once(HTTPConnection(scope), body, options)
             await response(scope, receive, send)
