@@ -13,8 +13,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from multiprocessing import parent_process
-from multiprocessing.connection import wait
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -131,6 +129,9 @@ def _begin(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
 
 def _end_with_parent() -> None:
     """End this worker when its parent dies: a killed parent cannot end its workers."""
+    from multiprocessing import parent_process
+    from multiprocessing.connection import wait
+
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])

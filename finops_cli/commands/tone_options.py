@@ -20,13 +20,14 @@ def tone_bytes(models: ModelOptions) -> int:
     where no model file may be asked.
     """
     from finops_cli.models.backends import AUTO
-    from finops_cli.models.bundled import model_files
-    from finops_cli.models.llama_cpp.connect import needed_bytes
-    from finops_cli.models.sentiment.classifier import STAGE
 
     wanted = tone_of(models)
     if wanted not in (AUTO, "llama-cpp"):
         return 0
+    from finops_cli.models.bundled import model_files
+    from finops_cli.models.llama_cpp.connect import needed_bytes
+    from finops_cli.models.sentiment.classifier import STAGE
+
     path = getattr(models, "sentiment_gguf", None)
     if path is None and wanted == "llama-cpp":
         path = model_files((STAGE,)).get(STAGE)
@@ -47,14 +48,15 @@ def open_tone(
     protocol.
     """
     from finops_cli.commands.run_options import RunModelOptions
+
+    if not isinstance(models, RunModelOptions) or models.sentiment is None:
+        return None
     from finops_cli.commands.run_summary import wrap_label
     from finops_cli.models.backends import AUTO
     from finops_cli.models.sentiment.backends import select_classifier
     from finops_cli.models.sentiment.request import SentimentRequest
     from finops_cli.pipeline.sentiment.tone import ToneReader
 
-    if not isinstance(models, RunModelOptions) or models.sentiment is None:
-        return None
     of_openai = models.sentiment == "openai"
     asks_server = (
         of_openai

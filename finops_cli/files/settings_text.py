@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import select
 import stat
-import tomllib
 from decimal import InvalidOperation
 from pathlib import Path
 from time import monotonic
@@ -92,6 +91,8 @@ def parse_toml(text: str, **options: Any) -> dict[str, Any]:
     thousands of digits or an exponent without end, and a line with so many full stops that a dotted
     key in it would cost the square of its length.
     """
+    import tomllib
+
     for number, line in enumerate(text.split("\n"), start=1):
         if line.count(".") > limits.TOML_LINE_DOTS:
             raise ValueError(f"line {number} has more than {limits.TOML_LINE_DOTS} full stops")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -269,7 +270,10 @@ def encode_value(value: object) -> str:
     return msgspec.json.format(exact_json.encode(value)).decode()
 
 
-_DECODER = msgspec.json.Decoder(Line)
+@cache
+def _line_decoder() -> msgspec.json.Decoder[Line]:
+    """Make the decoder with the first line that is read: most runs only write lines."""
+    return msgspec.json.Decoder(Line)
 
 
 def read_line(line: bytes) -> Line:
@@ -278,6 +282,6 @@ def read_line(line: bytes) -> Line:
     Raises msgspec.DecodeError if it is not an output line.
     """
     try:
-        return _DECODER.decode(line)
+        return _line_decoder().decode(line)
     except RecursionError as error:
         raise msgspec.DecodeError("it is nested too deeply") from error

@@ -50,7 +50,6 @@ class Codec(Generic[T]):
         self._null_is_default = null_is_default
         self.may_lack: Lackable = may_lack or {}
         """Fields that an input may leave out, because finops fills them in."""
-        self._decoder = msgspec.json.Decoder(kind, dec_hook=exact, float_hook=Decimal)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a codec by its constructor arguments, for worker processes."""
@@ -61,6 +60,10 @@ class Codec(Generic[T]):
             self._null_is_default,
             self.may_lack,
         )
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[T]:
+        return msgspec.json.Decoder(self.kind, dec_hook=exact, float_hook=Decimal)
 
     def read_line(self, line: bytes) -> T | None:
         """Decode a line of JSON with the fast decoder; None if `read` must explain an error.

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,11 +17,13 @@ from finops_cli.domain.finding import Damage
 from finops_cli.errors import Unfinished
 from finops_cli.files.jsonl import Batches, InputLine
 from finops_cli.importers.joins.receives import ReceivesIndex
-from finops_cli.importers.joins.record_join import RecordJoin
 from finops_cli.pipeline import resume
 from finops_cli.pipeline.input_source import InputDigest, InputSource, Wrapped, default_fail_id
 from finops_cli.pipeline.inputs import InputPolicy
 from finops_cli.pipeline.parse import decode, fail_id_of, parse_fail, parse_fail_line
+
+if TYPE_CHECKING:
+    from finops_cli.importers.joins.record_join import RecordJoin
 
 
 class _Glance(msgspec.Struct):

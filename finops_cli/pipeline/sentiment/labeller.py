@@ -9,7 +9,6 @@ from typing import NamedTuple
 from finops_cli.domain.enums import OnViolation, Status
 from finops_cli.domain.sentiment import ConfidenceSource, Flag, Sentiment
 from finops_cli.models.failures import ModelError
-from finops_cli.models.sentiment.baseline import BaselineClassifier
 from finops_cli.models.sentiment.classifier import Classification, Classifier
 
 
@@ -93,6 +92,8 @@ class Labeller:
                 format_warnings=warnings,
             )
         if self._baseline is None:
+            from finops_cli.models.sentiment.baseline import BaselineClassifier
+
             self._baseline = BaselineClassifier(self._path)
         found = self._baseline.classify(text)
         flags = (*invalid, *self.flags(found.sentiment, is_truncated=False))

@@ -13,7 +13,6 @@ from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Backend
-from finops_cli.models.sentiment.baseline import BaselineClassifier
 from finops_cli.models.sentiment.classifier import STAGE, Classifier
 from finops_cli.pipeline.sentiment.labeller import Labeller
 
@@ -26,6 +25,8 @@ class ToneConfig:
 
     def open(self, kb: KnowledgeBase) -> ToneReader:
         """Open the baseline."""
+        from finops_cli.models.sentiment.baseline import BaselineClassifier
+
         return ToneReader(BaselineClassifier(self.baseline), kb)
 
 
