@@ -70,10 +70,7 @@ class Calendar:
         days = dict(_lay_over(_build(rules), given))
         self.first, self.last = min(days), max(days)
         self._days = days
-        self._counted: dict[str, list[int]] = {
-            kind: [day.toordinal() for day, facts in days.items() if getattr(facts, kind)]
-            for kind in ("trading", "settlement", "counts_204", "business")
-        }
+        self._counted: dict[str, list[int]] = {}
         digest = hashlib.sha256()
         text_of = {facts: "|".join(map(str, facts)) for facts in set(days.values())}
         lines = (f"{day} {text_of[facts]}\n" for day, facts in days.items())
@@ -100,7 +97,7 @@ class Calendar:
         if counter == "calendar":
             return self._covered(day + timedelta(count))
         self.facts(day)
-        days = self._counted[counter]
+        days = self._list_counted(counter)
         place = (
             bisect_right(days, day.toordinal()) + count - 1
             if count > 0
@@ -118,7 +115,7 @@ class Calendar:
             return (self._covered(end) - self._covered(start)).days
         self.facts(start)
         self.facts(end)
-        days = self._counted[counter]
+        days = self._list_counted(counter)
         return bisect_right(days, end.toordinal()) - bisect_right(days, start.toordinal())
 
     def is_unsure(self, start: date, end: date, counter: Counter) -> bool:
@@ -139,6 +136,15 @@ class Calendar:
         while day <= end:
             yield day, self.facts(day)
             day += timedelta(1)
+
+    def _list_counted(self, counter: str) -> list[int]:
+        """List the days that count, as ordinals. A list is made when it is first asked for."""
+        found = self._counted.get(counter)
+        if found is None:
+            days = self._days.items()
+            found = [day.toordinal() for day, facts in days if getattr(facts, counter)]
+            self._counted[counter] = found
+        return found
 
     def _covered(self, day: date) -> date:
         self.facts(day)
