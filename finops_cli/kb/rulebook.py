@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from finops_cli.kb import entries
 from finops_cli.kb.chapters.book import BookRules, compile_book
@@ -35,8 +36,7 @@ from finops_cli.kb.compiler import Compiler
 from finops_cli.kb.factors import FACTORS, Factor
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class KnowledgeBase:
+class KnowledgeBase(Struct, frozen=True, eq=False, kw_only=True):
     """All rules of the desk."""
 
     version: str

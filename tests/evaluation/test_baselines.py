@@ -8,13 +8,12 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace as struct_replace
+from msgspec.structs import replace
 
 from finops_cli import extras
 from finops_cli.datasets.splits import content_key, first_in_split, split_of
@@ -86,9 +85,7 @@ def test_report_shows_the_times_of_engine_and_baselines(
     """The text report shows the times of the engine and of each baseline, and omits them where
     nothing was timed.
     """
-    evaluation = struct_replace(
-        run_evaluation(tmp_path / "ev", kb, Engine(kb), rows=5), baselines=run[1]
-    )
+    evaluation = replace(run_evaluation(tmp_path / "ev", kb, Engine(kb), rows=5), baselines=run[1])
     assert evaluation.engine is not None
     rows = evaluation_text(evaluation, kb.evaluation).splitlines()
     assert (
@@ -100,13 +97,11 @@ def test_report_shows_the_times_of_engine_and_baselines(
         )
         assert rows[place + 1].endswith(f"); {each.p50_ms} ms")
         assert len(rows[place + 1]) <= 80
-    untimed = struct_replace(
-        run[1], results=[struct_replace(each, p50_ms=None) for each in run[1].results]
-    )
+    untimed = replace(run[1], results=[replace(each, p50_ms=None) for each in run[1].results])
     assert (
         " ms"
         not in evaluation_text(
-            struct_replace(evaluation, baselines=untimed, engine=None), kb.evaluation
+            replace(evaluation, baselines=untimed, engine=None), kb.evaluation
         ).partition("baselines")[2]
     )
 

@@ -6,11 +6,11 @@ import asyncio
 import json
 import socket
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -350,7 +349,7 @@ def known_numbers(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> s
     rules = kb.waterfall
     known: set[Number] = {0, age_days(case, kb.scoring)}
     known.update(case.ftd_qty - step.remaining_short for step in plan.resolution_steps)
-    _collect((case, plan, [getattr(rules, field.name) for field in fields(rules)]), known)
+    _collect((case, plan, rules), known)
     if case.triage.deadline is not None:
         known.add(int(case.triage.deadline[2:]))
     brokers = {ftr.dtc for ftr in case.ftrs}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
+
+from msgspec import Struct
 
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class BookRules:
+class BookRules(Struct, frozen=True, eq=False, kw_only=True):
     """How `finops book` plans (kb: `book.*`)."""
 
     receives_late: bool

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
+
+from msgspec import Struct
 
 from finops_cli.domain.clock_facts import SecurityType
 from finops_cli.domain.confidence import Confidence
@@ -44,8 +45,7 @@ class CycleStart(NamedTuple):
     days: int
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Eras:
+class Eras(Struct, frozen=True, eq=False, kw_only=True):
     """The first days of rules, and the last day of the grandfather clause."""
 
     sho203b3_from: date
@@ -56,8 +56,7 @@ class Eras:
     sho204_from: date
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Times:
+class Times(Struct, frozen=True, eq=False, kw_only=True):
     """Times of day, Eastern Time."""
 
     open: time
@@ -69,8 +68,7 @@ class Times:
     """The time of moved shares whose event has a day and no hour."""
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class ClockRules:
+class ClockRules(Struct, frozen=True, eq=False, kw_only=True):
     """Every number that the clock counts with. Days are of the kind that the name says."""
 
     short_days: int
@@ -176,7 +174,7 @@ def compile_clock(c: Compiler, all_entries: Mapping[str, AnyEntry]) -> ClockRule
         for id, fields in _NUMBERS.items()
         for key, value in c.wholes(id, tuple(fields)).items()
     }
-    eras = c.texts("clock.eras", Eras.__slots__)
+    eras = c.texts("clock.eras", Eras.__struct_fields__)
     issuers, characters = _treasury_issuers(c)
     return ClockRules(
         **numbers,
@@ -266,7 +264,7 @@ def _start(id: str, all_entries: Mapping[str, AnyEntry]) -> date:
 def _times(c: Compiler) -> Times:
     id = "clock.times"
     found = {}
-    for name, text in c.texts(id, Times.__slots__).items():
+    for name, text in c.texts(id, Times.__struct_fields__).items():
         if not _TIME.fullmatch(text):
             raise entry_fault(id, name, text, "a time of day, HH:MM, from 00:00 to 23:59")
         found[name] = time.fromisoformat(text)

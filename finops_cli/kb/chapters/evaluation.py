@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from finops_cli.domain.stage_names import STAGE_NAMES
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class EvaluationSettings:
+class EvaluationSettings(Struct, frozen=True, eq=False, kw_only=True):
     """Sizes, intervals and thresholds; proportions in percent, divergence in nats."""
 
     rows: Mapping[str, int]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from msgspec import Struct
 
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
@@ -28,8 +29,7 @@ PATTERN_NAMES = (
 """The ways in which a kind is written."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class GuardSettings:
+class GuardSettings(Struct, frozen=True, eq=False):
     """Scores from 0 to 1, reaches in characters, lengths in digits, and the words that name a
     number.
     """

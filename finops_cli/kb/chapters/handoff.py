@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast, get_args
+
+from msgspec import Struct
 
 from finops_cli.domain import enums
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class HandoffRules:
+class HandoffRules(Struct, frozen=True, eq=False, kw_only=True):
     """The mapping from card 1's words to card 2's (kb: `handoff.*`)."""
 
     lifecycle: Mapping[str, enums.HandoffLifecycleState]

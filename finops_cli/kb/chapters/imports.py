@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
@@ -14,8 +15,7 @@ Headers = Mapping[str, tuple[str, ...]]
 """The headers of a field or of a reason, the preferred one first."""
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class ImportSettings:
+class ImportSettings(Struct, frozen=True, eq=False, kw_only=True):
     """How files name the fields of a record and write their values."""
 
     sample_rows: int

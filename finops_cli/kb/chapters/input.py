@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import get_args
+
+from msgspec import Struct
 
 from finops_cli.domain.clock_facts import SecurityType
 from finops_cli.domain.enums import SettlementType
@@ -20,8 +21,7 @@ INVENTORY = ("stock_loan_available", "recall_outstanding", "pending_receives")
 _T_PLUS = re.compile(r"T\+[0-9]{1,3}")
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class InputRules:
+class InputRules(Struct, frozen=True, eq=False, kw_only=True):
     """The facts that finops derives and assumes where a record leaves them out."""
 
     treasury_issuers: frozenset[str]

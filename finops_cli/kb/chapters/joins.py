@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class JoinRules:
+class JoinRules(Struct, frozen=True, eq=False, kw_only=True):
     """How facts of other files become facts of a record (kb: `join.*`)."""
 
     counterparty_days: int

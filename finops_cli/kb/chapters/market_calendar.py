@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from finops_cli.kb.compiler import Compiler, entry_fault, parse_date
 
@@ -50,8 +51,7 @@ class FloatingDay(NamedTuple):
 YearlyDay = FixedDay | FloatingDay
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class CalendarRules:
+class CalendarRules(Struct, frozen=True, eq=False, kw_only=True):
     """The rules of the calendar (kb: `calendar.*`)."""
 
     id: str

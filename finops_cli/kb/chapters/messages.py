@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from finops_cli.kb.compiler import Compiler
 
@@ -12,8 +13,7 @@ StatusMeaning = Literal["fail", "late", "open", "ended"]
 _EFFECTS = ("dispute", "receipt", "hold", "partial")
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class MessageRules:
+class MessageRules(Struct, frozen=True, eq=False, kw_only=True):
     """The statuses and codes that `finops import swift` reads."""
 
     statuses: Mapping[str, str]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, cast
+
+from msgspec import Struct
 
 from finops_cli.domain.stage_names import ANSWER_FIELDS, StageName
 from finops_cli.errors import KnowledgeError
@@ -16,8 +17,7 @@ _LONGEST_SECONDS = 7 * 86_400
 ExternalServerPolicy = Literal["refuse", "allow"]
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class ModelSettings:
+class ModelSettings(Struct, frozen=True, eq=False, kw_only=True):
     """Settings of model calls: attempts, pauses, timeouts (seconds), circuit breaker, tokens."""
 
     unrepairable_fields: frozenset[str]

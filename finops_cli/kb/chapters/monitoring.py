@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class MonitoringSettings:
+class MonitoringSettings(Struct, frozen=True, eq=False, kw_only=True):
     """Windows and alarms; times in seconds unless the name has another unit."""
 
     windows: Mapping[str, int]

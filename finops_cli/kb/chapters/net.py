@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class NetRules:
+class NetRules(Struct, frozen=True, eq=False, kw_only=True):
     """How `finops net` searches and proves (kb: `net.*`)."""
 
     objective: str

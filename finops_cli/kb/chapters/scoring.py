@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple, cast, get_args
+
+from msgspec import Struct
 
 from finops_cli.domain import enums
 from finops_cli.domain.fail import FailRecord
@@ -15,8 +16,7 @@ from finops_cli.kb.compiler import Compiler
 from finops_cli.kb.factors import FACTORS, Factor, Quantity
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class WeightedFactor:
+class WeightedFactor(Struct, frozen=True, eq=False):
     """A factor with its weight and its values from the knowledge base."""
 
     row: Factor
@@ -36,8 +36,7 @@ class BandedNumber(NamedTuple):
     number: Decimal
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class ScoringRules:
+class ScoringRules(Struct, frozen=True, eq=False, kw_only=True):
     """The parts of a priority score (kb: `score.*`, `tier.*`)."""
 
     factors: tuple[WeightedFactor, ...]

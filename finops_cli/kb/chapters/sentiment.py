@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
@@ -15,8 +16,7 @@ _VARIATIONS = ("swap_pct", "dropout_pct")
 _BASELINE = ("features", "min_rows", "penalty", "iterations", "dropout_pct", "seed")
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class SentimentSettings:
+class SentimentSettings(Struct, frozen=True, eq=False, kw_only=True):
     """When an answer is uncertain, and how classifiers are trained."""
 
     low_confidence: Decimal

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
@@ -48,8 +49,7 @@ _TIMES = (
 _HIGHEST = 2**50
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class ServeSettings:
+class ServeSettings(Struct, frozen=True, eq=False, kw_only=True):
     """The limits of one request, one client and one connection."""
 
     limits: Mapping[str, int]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import get_args
+
+from msgspec import Struct
 
 from finops_cli.domain import enums
 from finops_cli.domain.stage_names import STAGE_NAMES
@@ -15,8 +16,7 @@ from finops_cli.kb.compiler import Compiler
 _TIERS = ("simple", "medium", "complex")
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class DatasetSettings:
+class DatasetSettings(Struct, frozen=True, eq=False, kw_only=True):
     """Counts, and proportions in percent, of the examples that `finops generate` writes."""
 
     sizes: Mapping[str, int]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 from finops_cli.kb.compiler import Compiler
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class WaterfallRules:
+class WaterfallRules(Struct, frozen=True, eq=False, kw_only=True):
     """Numbers of the waterfall and of gridlock (kb: `waterfall.*`, `offset.*`, `gridlock.*`; days
     and counts).
     """

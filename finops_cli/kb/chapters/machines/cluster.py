@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
@@ -14,8 +15,7 @@ _LOCAL = ("bytes_per_s", "seconds")
 _HIGHEST = 2**40
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class ClusterSettings:
+class ClusterSettings(Struct, frozen=True, eq=False, kw_only=True):
     """How the input is cut, and when a run is given up."""
 
     parts: Mapping[str, int]

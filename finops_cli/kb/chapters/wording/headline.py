@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from string import Formatter
 from typing import cast, get_args
+
+from msgspec import Struct
 
 from finops_cli.domain.enums import Action
 from finops_cli.domain.headline import HeadlineAction
@@ -66,16 +67,14 @@ _PHRASES = {
 }
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class HeadlineRow:
+class HeadlineRow(Struct, frozen=True, eq=False, kw_only=True):
     """A row of the truth table: its action and its sentence with places in braces."""
 
     action: HeadlineAction
     text: str
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class HeadlineRules:
+class HeadlineRules(Struct, frozen=True, eq=False, kw_only=True):
     """The headlines by row (kb: `headline.*`)."""
 
     rows: Mapping[str, HeadlineRow]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from string import Formatter
 from typing import Literal, get_args
+
+from msgspec import Struct
 
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.compiler import Compiler
@@ -20,8 +21,7 @@ _PROPOSALS = ("claim", "before", "replaced", "cash")
 _ALWAYS = "*"
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class LetterColumn:
+class LetterColumn(Struct, frozen=True, eq=False, kw_only=True):
     """A column of a table."""
 
     name: str
@@ -30,8 +30,7 @@ class LetterColumn:
     """The column stays, with blanks, where no row has the fact."""
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class LetterTemplate:
+class LetterTemplate(Struct, frozen=True, eq=False, kw_only=True):
     """The words of one kind of letter, with places in braces."""
 
     subject: str
@@ -41,8 +40,7 @@ class LetterTemplate:
     columns: tuple[LetterColumn, ...]
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class LetterRules:
+class LetterRules(Struct, frozen=True, eq=False, kw_only=True):
     """The templates by kind, and the words that they share."""
 
     templates: Mapping[str, LetterTemplate]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, get_args
+
+from msgspec import Struct
 
 from finops_cli.domain.enums import (
     Action,
@@ -99,8 +100,7 @@ class Phrase(NamedTuple):
     meanings: Meanings
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class SentenceRules:
+class SentenceRules(Struct, frozen=True, eq=False, kw_only=True):
     """The lexicon of sentences (kb: `sentence.*`)."""
 
     phrases: Mapping[str, tuple[Phrase, ...]]
