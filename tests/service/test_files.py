@@ -21,7 +21,7 @@ from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.pipeline.redaction import redaction_policy
 from finops_cli.service.file_parts import FilePart
 from finops_cli.service.uploads.mask_worker import mask_lines
-from finops_cli.service.uploads.masking import mask_line
+from finops_cli.service.uploads.masking import KNOWN_NAMES, mask_line
 from tests.service.conftest import TOKENS, Server, start, stop
 from tests.support.program import ROOT
 from tests.support.records import a_fail, jsonl
@@ -36,6 +36,17 @@ def mask(line: bytes) -> bytes:
     policy = redaction_policy("require", True, KB)
     assert policy is not None
     return mask_line(policy, line, KB)
+
+
+@needs_guard
+def test_guard_masks_no_name_of_a_field() -> None:
+    """The names that an upload keeps unread are names in which the guard finds nothing."""
+    policy = redaction_policy("require", True, KB)
+    assert policy is not None
+    opened = policy.open_mask()
+    assert {"cusip", "counterparty", "ftd_qty"} < KNOWN_NAMES
+    assert [name for name in KNOWN_NAMES if opened.some(name) != name] == []
+    assert SSN.encode() not in mask(jsonl(a_fail(**{f"ssn {SSN}": 1})))
 
 
 @needs_guard

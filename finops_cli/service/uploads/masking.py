@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from finops_cli.domain import exact_json, limits
+from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
+from finops_cli.domain.resolution import ResolverInput
 from finops_cli.guard.placeholders import PLACEHOLDER
 from finops_cli.guard.records import Mask
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -30,6 +32,8 @@ _TEXTS = frozenset(
 """Fields with free text, in records and in output lines."""
 _REFERENCES = frozenset({"fail_id", "id", "to", "request_id"})
 """Fields with names: only what its own form proves is masked in them."""
+KNOWN_NAMES = frozenset({*FailRecord.__struct_fields__, *ResolverInput.__struct_fields__})
+"""The fields of records and cases. The guard masks no part of them, so it need not read them."""
 _FIELDS_OF_TEXTS = frozenset({"id", "text", "expected", "label"})
 _PLAIN_CELL = re.compile(r"[\s$()+\-.,:/%0-9]*")
 """A cell with a number, a sum, a day or a time."""
@@ -55,7 +59,7 @@ def mask_line(policy: RedactionPolicy, line: bytes, kb: KnowledgeBase) -> bytes:
 def _mask_object(mask: Mask, given: dict[str, Any], kb: KnowledgeBase) -> dict[str, Any]:
     faulty = _faulty_fields(given, kb)
     masked = {
-        mask.some(name): mask.anything(value, name)
+        name if name in KNOWN_NAMES else mask.some(name): mask.anything(value, name)
         if name in faulty
         else _mask_known(mask, value, name)
         for name, value in given.items()
