@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from typer.main import get_command
 from typer.testing import CliRunner
 
-from finops_cli.cli import INTERRUPTED, PIPE_CLOSED, app
+from finops_cli.cli import INTERRUPTED, PIPE_CLOSED, app, make_command, only_named
 from finops_cli.errors import MissingPiece, UsageError
 
 EXIT_1 = {
@@ -74,7 +73,7 @@ _START, _END = "<!-- generated: commands -->\n", "<!-- end -->\n"
 
 def render_page() -> str:
     """Render `docs/reference/commands.md`."""
-    paths = list(_walk(get_command(app), ()))
+    paths = list(_walk(make_command(app), ()))
     names = {" ".join(path) for path, is_group in paths if not is_group}
     if names != set(EXIT_1):
         raise SystemExit(f"commands.py: EXIT_1 must have exactly {', '.join(sorted(names))}")
@@ -122,15 +121,17 @@ def _read_help(path: tuple[str, ...]) -> str:
 
 def _read_output(arguments: tuple[str, ...]) -> str:
     runner = CliRunner(env={"COLUMNS": "80", "TERM": "dumb"})
-    result = runner.invoke(app, list(arguments), prog_name="finops", terminal_width=80)
+    result = runner.invoke(
+        only_named(arguments), list(arguments), prog_name="finops", terminal_width=80
+    )
     if result.exit_code != 0:
         raise SystemExit(f"finops {' '.join(arguments)} ends with {result.exit_code}")
     return "\n".join(line.rstrip() for line in result.output.splitlines()) + "\n"
 
 
 def _render_table() -> str:
-    root = get_command(app)
-    names = list(root.list_commands(None))  # type: ignore[attr-defined]
+    root = make_command(app)
+    names = list(root.list_commands(None))
     rows = [
         f"| [`finops {name}`](docs/how-to/{name}.md) | {_first_sentence(name)} |\n"
         for name in names
@@ -142,7 +143,7 @@ def _render_table() -> str:
 
 
 def _first_sentence(name: str) -> str:
-    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    command = make_command(app).commands[name]
     return str(command.help).strip().split("\n\n")[0].replace("\n", " ")
 
 
