@@ -124,9 +124,10 @@ def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     A few rows do not meet every requirement of a data set. `just soak` makes as many rows of the
     resolver, too.
     """
-    folder = tmp_path_factory.mktemp("data")
     if request.param == FEW_ROWS:
-        return _generate_few(folder)
+        few: Path = request.getfixturevalue("few_rows")
+        return few
+    folder = tmp_path_factory.mktemp("data")
     reports = []
     for stage, count in CARD_ROWS_OF_STAGE.items():
         done = start_finops(*_GENERATE, "--stage", stage, "-n", count, "-o", folder, timeout=1200)
@@ -139,10 +140,7 @@ def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def few_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a few rows of triage and of the resolver."""
-    return _generate_few(tmp_path_factory.mktemp("few"))
-
-
-def _generate_few(folder: Path) -> Path:
+    folder = tmp_path_factory.mktemp("few")
     done = call_finops(*_GENERATE, "-n", FEW_ROWS, "-o", folder)
     (folder / "report.json").write_bytes(done.stdout)
     return folder
