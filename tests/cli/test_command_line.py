@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from finops_cli import cli
 from tests.support.commands import command_at, every_command
-from tests.support.program import EXAMPLES, Finops
+from tests.support.program import EXAMPLES, Finops, invoke
 from tests.support.records import a_fail, jsonl, rows
 
 HEAVY = (
@@ -152,7 +152,7 @@ def test_invalid_choice_names_the_value_and_the_choices(
 ) -> None:
     """An option with choices rejects another word, and the message names it and all choices."""
     arguments = [name, "klingon"] if name.startswith("-") else ["klingon"]
-    result = CliRunner().invoke(cli.only_named(words), [*words, *arguments])
+    result = invoke([*words, *arguments])
     assert result.exit_code == 2
     assert f" is klingon. Expected one of: {', '.join(choices)}." in result.stderr
     assert result.stderr.startswith("finops: ")

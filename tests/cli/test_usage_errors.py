@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from finops_cli import cli
 from tests.support.commands import command_at, every_command
+from tests.support.program import Result, invoke
 
 FORM = re.compile(r"finops: [^\n]+\nfix: [^\n]+\n")
 
 
-def run_in_process(*arguments: object) -> Any:
-    words = list(map(str, arguments))
-    return CliRunner().invoke(cli.only_named(words), words)
+def run_in_process(*arguments: object) -> Result:
+    return invoke(arguments)
 
 
 def every_ranged_option() -> list[tuple[tuple[str, ...], str, str, list[float]]]:

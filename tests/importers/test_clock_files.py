@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from finops_cli.cli import app
 from finops_cli.domain import limits
 from finops_cli.domain.clock_facts import ClockFacts, HistoryRow, ThresholdDay
 from finops_cli.domain.fail import FailRecord
@@ -17,6 +15,7 @@ from finops_cli.domain.finding import Problem
 from finops_cli.errors import UsageError
 from finops_cli.importers.clock_files import FileJoin, join, read_events, read_history
 from finops_cli.pipeline.parse import parse_fail
+from tests.support.program import invoke
 from tests.support.records import a_fail
 
 MSFT = "594918104"
@@ -168,8 +167,8 @@ def test_rows_of_a_cusip_of_several_records_join_none(tmp_path: Path) -> None:
     )
     events = write_lines(tmp_path, {"cusip": MSFT, **PURCHASE})
     call = ["clock", str(fails), "--as-of", "2026-11-18", "--events", str(events)]
-    for source, piped in ((str(fails), None), ("-", fails.read_bytes())):
-        result = CliRunner().invoke(app, [call[0], source, *call[2:]], input=piped)
+    for source, piped in ((str(fails), b""), ("-", fails.read_bytes())):
+        result = invoke([call[0], source, *call[2:]], input=piped)
         lines = [json.loads(line) for line in result.stdout.splitlines()]
         assert [line["status"] for line in lines] == ["rejected"] * 5
         message = "several records have this cusip: F-1, F-2, F-3 and more"
@@ -183,7 +182,7 @@ def test_rows_of_a_cusip_join_each_record_without_fail_id(tmp_path: Path) -> Non
     events = write_lines(tmp_path, {"cusip": MSFT, **PURCHASE})
     call = ["clock", "-", "--as-of", "2026-11-18", "--events", str(events)]
     for count, status in ((1, "ok"), (2, "rejected")):
-        result = CliRunner().invoke(app, call, input=(json.dumps(record) + "\n") * count)
+        result = invoke(call, input=(json.dumps(record) + "\n") * count)
         lines = [json.loads(line) for line in result.stdout.splitlines()]
         assert [line["status"] for line in lines] == [status] * count, lines
 
@@ -348,10 +347,10 @@ def test_clock_command_joins_its_files(tmp_path: Path) -> None:
     text = f"date,cusip,qty,open_qty\n2026-11-16,{MSFT},500,\n2026-11-17,{MSFT},0,0\n"
     history = write(tmp_path, text + "2026-11-17,00165C104,5,\n")
     call = ["clock", str(fails), "--as-of", "2026-11-17T17:00", "--history", str(history)]
-    result = CliRunner().invoke(app, [*call, "--format", "jsonl"])
+    result = invoke([*call, "--format", "jsonl"])
     line = json.loads(result.stdout)
     assert line["status"] == "ok", line
     assert line["clock"]["obligations"][0]["state"] == "cured"
     assert f"no record has the rows of cusip 00165C104 in {history}" in result.stderr
-    without = json.loads(CliRunner().invoke(app, [*call[:4], "--format", "jsonl"]).stdout)
+    without = json.loads(invoke([*call[:4], "--format", "jsonl"]).stdout)
     assert without["clock"]["obligations"][0]["state"] == "breached"

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -46,6 +47,21 @@ def call_finops(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedP
         return subprocess.CompletedProcess(
             sys.argv, status, stdout=streams[1].read(), stderr=streams[2].read()
         )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call of finops printed, as text, and its exit status."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+def invoke(arguments: Sequence[object], input: str | bytes = b"") -> Result:
+    """Run finops in this process, as `call_finops` does, with texts."""
+    done = call_finops(*arguments, stdin=input.encode() if isinstance(input, str) else input)
+    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def _exit_status() -> int:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import Result
 
 from finops_cli.domain import cusip as cusips
 from finops_cli.importers.mapped_rows.repairs import DESCRIPTIONS, repair_value
@@ -18,6 +17,7 @@ from tests.importers.mapped_rows.test_csv_blotter import (
     import_blotter,
     records,
 )
+from tests.support.program import Result
 
 ALL = frozenset(DESCRIPTIONS)
 CUSIP, DTC = "cusip", "counterparty"

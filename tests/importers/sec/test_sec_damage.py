@@ -236,7 +236,7 @@ def test_sec_overwritten_bytes_never_cause_a_crash(
     path = tmp_path / "fails.txt"
     path.write_bytes(whole[:position] + noise + whole[position + len(noise) :])
     result = import_sec(path, "--every-day")
-    assert result.exit_code in (0, 1), result.exception
+    assert result.exit_code in (0, 1), result.stderr
     assert len(records(result)) <= path.read_bytes().count(b"\n")
 
 

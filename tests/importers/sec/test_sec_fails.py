@@ -13,10 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner, Result
 
-from finops_cli.cli import app
-from tests.support.program import EXAMPLES
+from tests.support.program import EXAMPLES, Result, invoke
 
 SEC_EXAMPLES = EXAMPLES / "sec-fails"
 REAL = SEC_EXAMPLES / "cnsfails_202212a_202303a_excerpt.txt"
@@ -66,7 +64,7 @@ def write(
 
 
 def import_sec(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["import", "sec-fails", *map(str, arguments)])
+    return invoke(["import", "sec-fails", *map(str, arguments)])
 
 
 def records(result: Result) -> list[dict[str, Any]]:
@@ -135,7 +133,7 @@ def test_sec_records_of_every_day_are_accepted_by_run(tmp_path: Path) -> None:
         import_sec(REAL, "--every-day", *ASSUMED, "--threshold-list", LIST, "-o", blotter).exit_code
         == 0
     )
-    ran = CliRunner().invoke(app, ["run", str(blotter), "-o", str(out), "--backend", "engine"])
+    ran = invoke(["run", str(blotter), "-o", str(out), "--backend", "engine"])
     assert ran.exit_code == 0, ran.stderr
     assert [json.loads(line)["status"] for line in out.read_text().splitlines()] == ["ok"] * (
         REAL.read_text().count("\n") - 1
