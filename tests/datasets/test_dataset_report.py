@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.program import Finops
+from tests.support.program import Finops, call_finops
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with fifty rows of triage and of the resolver, of which the tests change some."""
+    folder = tmp_path_factory.mktemp("written")
+    call_finops("generate", "--seed", "11", "-q", "-n", 50, "-o", folder)
+    return folder
 
 
 def edit(row: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -91,10 +99,10 @@ def add_column(row: dict[str, Any]) -> None:
     ],
 )
 def test_dataset_report_names_a_changed_row(
-    change: Callable[[dict[str, Any]], None], few_rows: Path, finops: Finops, tmp_path: Path
+    change: Callable[[dict[str, Any]], None], written: Path, finops: Finops, tmp_path: Path
 ) -> None:
     """One changed row among many gives exit 1, and the report names its file and line."""
-    lines = (few_rows / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:30]
+    lines = (written / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:30]
     lines[17] = json.dumps(edit(json.loads(lines[17]), change)).encode() + b"\n"
     (tmp_path / "triage.jsonl").write_bytes(b"".join(lines))
     done = finops("dataset-report", tmp_path / "triage.jsonl")
@@ -102,12 +110,12 @@ def test_dataset_report_names_a_changed_row(
 
 
 def test_dataset_report_finds_leaked_and_repeated_rows(
-    few_rows: Path, finops: Finops, tmp_path: Path
+    written: Path, finops: Finops, tmp_path: Path
 ) -> None:
     """A training row in the evaluation file and a repeated row are reported, whatever their `id`
     says.
     """
-    lines = (few_rows / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:20]
+    lines = (written / "triage-train.jsonl").read_bytes().splitlines(keepends=True)[:20]
     (tmp_path / "triage-eval.jsonl").write_bytes(lines[0])
     (tmp_path / "triage.jsonl").write_bytes(
         b"".join(lines) + lines[3] + lines[4].replace(b"-00000005", b"-99999999")
@@ -120,12 +128,12 @@ def test_dataset_report_finds_leaked_and_repeated_rows(
 
 
 def test_dataset_report_finds_reasoning_without_its_steps(
-    few_rows: Path, finops: Finops, tmp_path: Path
+    written: Path, finops: Finops, tmp_path: Path
 ) -> None:
     """A reasoning section without its steps contains nothing false, but is reported because finops
     does not write it.
     """
-    lines = (few_rows / "resolver-train.jsonl").read_bytes().splitlines(keepends=True)[:5]
+    lines = (written / "resolver-train.jsonl").read_bytes().splitlines(keepends=True)[:5]
     row = json.loads(lines[1])
     head, _, rest = row["completion"][0]["content"].partition("4 Chase walk-through\n")
     row["completion"][0]["content"] = (
@@ -137,10 +145,10 @@ def test_dataset_report_finds_reasoning_without_its_steps(
 
 
 def test_dataset_report_finds_a_wrong_number_in_reasoning(
-    few_rows: Path, finops: Finops, tmp_path: Path
+    written: Path, finops: Finops, tmp_path: Path
 ) -> None:
     """A wrong number in the reasoning of a row is reported with file, line and rule."""
-    lines = (few_rows / "resolver-train.jsonl").read_bytes().splitlines(keepends=True)[:5]
+    lines = (written / "resolver-train.jsonl").read_bytes().splitlines(keepends=True)[:5]
     row = json.loads(lines[2])
     row["completion"][0]["content"] = row["completion"][0]["content"].replace("=", "=1", 1)
     lines[2] = json.dumps(row).encode() + b"\n"
