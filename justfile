@@ -36,8 +36,8 @@ pictures:
 soak:
     FINOPS_SOAK=1 pytest -m slow tests/service/test_contract.py tests/service/test_reliability.py tests/service/endurance tests/service/replicas
     FINOPS_SOAK=1 pytest -m slow tests/service/test_jobs.py tests/desk/test_work_in_chromium.py -k "kill or cancelled"
-    FINOPS_SOAK=1 pytest -m slow tests/pipeline/test_mutated_lines.py tests/importers tests/ollama/test_create_trial.py
-    FINOPS_SOAK=1 pytest -m slow tests/checking tests/models tests/datasets tests/book/test_parts_are_plans.py
+    FINOPS_SOAK=1 pytest -m slow tests/pipeline/test_mutated_lines.py tests/pipeline/test_resume.py tests/importers tests/ollama/test_create_trial.py
+    FINOPS_SOAK=1 pytest -m slow tests/checking tests/models tests/datasets tests/monitoring tests/guard tests/views tests/book/test_parts_are_plans.py
 
 examples:
     bash examples/expect.sh

@@ -147,19 +147,17 @@ def few_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> KnowledgeBase:
-    """The bundled knowledge base with short pauses."""
-    kb_dir = Path(shutil.copytree(bundled_kb_dir(), tmp_path_factory.mktemp("quick") / "kb"))
-    shorten_pauses(kb_dir)
-    return load_kb(kb_dir)
-
-
-@pytest.fixture
-def quick_kb(tmp_path: Path) -> Path:
-    """A folder with the bundled knowledge base and short pauses, for commands."""
-    folder = Path(shutil.copytree(bundled_kb_dir(), tmp_path / "kb"))
+def quick_kb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the bundled knowledge base and short pauses; no test changes it."""
+    folder = Path(shutil.copytree(bundled_kb_dir(), tmp_path_factory.mktemp("quick") / "kb"))
     shorten_pauses(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def quick(quick_kb: Path) -> KnowledgeBase:
+    """The bundled knowledge base with short pauses."""
+    return load_kb(quick_kb)
 
 
 @pytest.fixture

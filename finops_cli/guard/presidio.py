@@ -17,7 +17,7 @@ from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, IbanR
 
 from finops_cli.guard.pattern import Pattern
 
-_SEPARATORS = [(mark, "") for mark in "-./,_|:;*~\\+= \n"]
+_WITHOUT_SEPARATORS = str.maketrans("", "", "-./,_|:;*~\\+= \n")
 _ISSUED = re.compile(
     r"4[0-9]{15}(?:[0-9]{3})?|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]"
     r"|720)[0-9]{12}|3[47][0-9]{13}"
@@ -82,10 +82,10 @@ class Card(Shape, CreditCardRecognizer):
     """
 
     def __init__(self, form: Pattern, score: float) -> None:
-        super().__init__(form, score, replacement_pairs=_SEPARATORS)
+        super().__init__(form, score)
 
     def validate_result(self, pattern_text: str) -> bool:
-        digits = self.sanitize_value(pattern_text, _SEPARATORS)
+        digits = pattern_text.translate(_WITHOUT_SEPARATORS)
         together = pattern_text.count("\n") <= 1
         return (
             together
@@ -98,12 +98,12 @@ class Iban(Shape, IbanRecognizer):
     """An IBAN of a country that uses them, with the right check digits, whatever word follows."""
 
     def __init__(self, form: Pattern, score: float) -> None:
-        super().__init__(form, score, replacement_pairs=_SEPARATORS, exact_match=True)
+        super().__init__(form, score, exact_match=True)
 
     def validate_result(self, pattern_text: str) -> bool:
         return bool(
             IbanRecognizer.validate_result(
-                self, self.sanitize_value(pattern_text, _SEPARATORS).upper()
+                self, pattern_text.translate(_WITHOUT_SEPARATORS).upper()
             )
         )
 

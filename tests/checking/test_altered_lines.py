@@ -119,9 +119,9 @@ def list_changes(value: Any) -> Iterator[Any]:
 
 
 def alter(line: Any, path: Path_, value: Any) -> bytes:
-    altered = copy.deepcopy(line)
-    holder = altered
+    altered = holder = copy.copy(line)
     for key in path[:-1]:
+        holder[key] = copy.copy(holder[key])
         holder = holder[key]
     if value is DELETED:
         del holder[path[-1]]

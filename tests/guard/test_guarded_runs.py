@@ -20,6 +20,7 @@ from tests.support import look_alikes, personal_data
 from tests.support.ollama_models import is_warm_up, model_run
 from tests.support.program import EXAMPLES, ROOT, Finops
 from tests.support.records import a_fail, jsonl, rows
+from tests.support.soak import scaled
 
 
 def sent_text(server: FakeOllama) -> str:
@@ -33,7 +34,7 @@ def all_text(server: FakeOllama, output: bytes, messages: bytes) -> str:
     return sent_text(server).replace("\\n", "\n") + output.decode() + messages.decode()
 
 
-PLANTED = [(kind, number) for kind in personal_data.PLANTED for number in range(50)]
+PLANTED = [(kind, number) for kind in personal_data.PLANTED for number in range(scaled(20, 50))]
 
 
 def plant_fails(
@@ -63,14 +64,15 @@ def plant_fails(
 def test_guarded_run_leaks_no_planted_personal_data(
     server: FakeOllama, tmp_path: Path, finops: Finops, quick_kb: Path
 ) -> None:
-    """Of 500 planted pieces of personal data of ten kinds, none reaches a prompt, a capture, a log
-    or an output. Each line lists what was masked in its record.
+    """Of 200 planted pieces of personal data of ten kinds (500 in `just soak`), none reaches a
+    prompt, a capture, a log or an output. Each line lists what was masked in its record.
     """
     pytest.importorskip("presidio_analyzer")
     fails, planted = plant_fails(Random(5))
-    assert len(planted) == 500
+    assert len(planted) == scaled(200, 500)
     assert len(personal_data.PLANTED) == 10
     (tmp_path / "fails.jsonl").write_bytes(jsonl(*fails))
+    server.chunk_tokens = 1000
     command = model_run(quick_kb, server, tmp_path / "fails.jsonl", "--keep-raw", "--workers", 4)
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == 1, done.stderr
@@ -91,13 +93,17 @@ def test_guarded_run_leaks_no_planted_personal_data(
 def test_guarded_run_sends_look_alikes_unchanged(
     server: FakeOllama, tmp_path: Path, quick_kb: Path
 ) -> None:
-    """500 notes with CUSIPs, ISINs, DTC numbers, quantities, prices and dates reach the model
-    unchanged.
+    """200 notes (500 in `just soak`) with CUSIPs, ISINs, DTC numbers, quantities, prices and dates
+    reach the model unchanged.
     """
     pytest.importorskip("presidio_analyzer")
+    server.chunk_tokens = 1000
     draw = Random(6)
     kinds = list(look_alikes.LOOK_ALIKES)
-    notes = [look_alikes.look_alike(draw, kinds[number % len(kinds)]) for number in range(500)]
+    notes = [
+        look_alikes.look_alike(draw, kinds[number % len(kinds)])
+        for number in range(scaled(200, 500))
+    ]
     (tmp_path / "fails.jsonl").write_bytes(
         jsonl(*(a_fail(fail_id=f"L-{n}", notes=note) for n, note in enumerate(notes)))
     )

@@ -43,6 +43,14 @@ def server() -> Iterator[FakeOllama]:
         yield running
 
 
+def run_here(
+    finops: Finops, kb_dir: Path, server: FakeOllama, *arguments: object
+) -> subprocess.CompletedProcess[bytes]:
+    """Run records through the models in this process: what is not killed needs none of its own."""
+    _, _, _, *options = model_run(kb_dir, server, *arguments)
+    return finops(*options)
+
+
 def count_statuses(output: bytes) -> dict[str, int]:
     found = [row["status"] for row in rows(output)]
     return {status: found.count(status) for status in set(found)}
@@ -113,7 +121,8 @@ def test_run_with_many_faults_keeps_and_marks_every_line(
     server.script = script
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(60)[:30], {"cusip": "nonsense"}, *some_fails(60)[30:]))
-    command = model_run(
+    done = run_here(
+        finops,
         quick_kb,
         server,
         fails,
@@ -127,7 +136,6 @@ def test_run_with_many_faults_keeps_and_marks_every_line(
         0.5,
         "--keep-raw",
     )
-    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == 1, done.stderr
     found = count_statuses(output.read_bytes())
     assert (sum(found.values()), found["rejected"]) == (61, 1)
@@ -144,25 +152,22 @@ def slow_down(server: FakeOllama) -> None:
     server.token_seconds = 0.0001
 
 
-def run_uninterrupted(quick_kb: Path, server: FakeOllama, fails: Path, tmp_path: Path) -> bytes:
+def run_uninterrupted(
+    finops: Finops, quick_kb: Path, server: FakeOllama, fails: Path, tmp_path: Path
+) -> bytes:
     output = tmp_path / "whole.jsonl"
-    assert (
-        subprocess.run(
-            model_run(quick_kb, server, fails, "-o", output), capture_output=True, check=False
-        ).returncode
-        == 0
-    )
+    assert run_here(finops, quick_kb, server, fails, "-o", output).returncode == 0
     return output.read_bytes()
 
 
 @pytest.mark.slow
 def test_resume_after_kills_of_a_model_run_is_identical(
-    quick_kb: Path, server: FakeOllama, tmp_path: Path
+    quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
     """A model run that was killed several times is resumed to the bytes of an uninterrupted run."""
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(30)))
-    whole = run_uninterrupted(quick_kb, server, fails, tmp_path)
+    whole = run_uninterrupted(finops, quick_kb, server, fails, tmp_path)
     slow_down(server)
     for lines in (3, 11, 20):
         process = subprocess.Popen(
@@ -175,24 +180,20 @@ def test_resume_after_kills_of_a_model_run_is_identical(
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert 20 <= output.read_bytes().count(b"\n") < 30
-    done = subprocess.run(
-        model_run(quick_kb, server, fails, "-o", output, "--resume"),
-        capture_output=True,
-        check=False,
-    )
+    done = run_here(finops, quick_kb, server, fails, "-o", output, "--resume")
     assert (done.returncode, output.read_bytes()) == (0, whole)
 
 
 @pytest.mark.slow
 def test_interrupted_model_run_exits_130_and_can_be_resumed(
-    quick_kb: Path, server: FakeOllama, tmp_path: Path
+    quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
     """Ctrl-C during an answer ends with exit 130, whole lines and a message that names `--resume`,
     which completes the run.
     """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(6)))
-    whole = run_uninterrupted(quick_kb, server, fails, tmp_path)
+    whole = run_uninterrupted(finops, quick_kb, server, fails, tmp_path)
     correct_answers = iter(range(5))
     server.script = lambda request: (
         CorrectAnswer()
@@ -212,20 +213,14 @@ def test_interrupted_model_run_exits_130_and_can_be_resumed(
     assert b"--resume" in messages
     assert output.read_bytes() == whole[: output.stat().st_size]
     server.script = lambda _: CorrectAnswer()
-    assert (
-        subprocess.run(
-            model_run(quick_kb, server, fails, "-o", output, "--resume"),
-            capture_output=True,
-            check=False,
-        ).returncode
-        == 0
-    )
+    done = run_here(finops, quick_kb, server, fails, "-o", output, "--resume")
+    assert done.returncode == 0
     assert output.read_bytes() == whole
 
 
 @pytest.mark.slow
 def test_run_without_any_server_exits_3_and_can_be_resumed(
-    quick_kb: Path, server: FakeOllama, tmp_path: Path
+    quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
     """When no server is left, the run ends with exit 3, the cause and the counts. `--resume`
     completes it when a server is back.
@@ -238,12 +233,7 @@ def test_run_without_any_server_exits_3_and_can_be_resumed(
         return CorrectAnswer() if next(correct_answers, None) is not None else Crash()
 
     server.script = falls_over
-    done = subprocess.run(
-        model_run(quick_kb, server, fails, "-o", output),
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_here(finops, quick_kb, server, fails, "-o", output)
     messages = done.stderr.decode()
     assert done.returncode == 3, messages
     before = output.read_bytes()
@@ -257,11 +247,7 @@ def test_run_without_any_server_exits_3_and_can_be_resumed(
     ):
         assert part in messages
     server.script = lambda _: CorrectAnswer()
-    again = subprocess.run(
-        model_run(quick_kb, server, fails, "-o", output, "--resume"),
-        capture_output=True,
-        check=False,
-    )
+    again = run_here(finops, quick_kb, server, fails, "-o", output, "--resume")
     assert again.returncode == (1 if b'"status":"fallback"' in before else 0)
     assert output.read_bytes().startswith(before)
     assert [row["fail_id"] for row in rows(output.read_bytes())] == [f"F-{n}" for n in range(12)]
@@ -269,7 +255,7 @@ def test_run_without_any_server_exits_3_and_can_be_resumed(
 
 @pytest.mark.slow
 def test_resumed_run_prints_the_same_summary(
-    quick_kb: Path, server: FakeOllama, tmp_path: Path
+    quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
     """The summary of a resumed run counts correct answers, retries and rules like the summary of an
     uninterrupted run.
@@ -286,9 +272,7 @@ def test_resumed_run_prints_the_same_summary(
     def run_again(*more: object) -> str:
         server._asked_before.clear()
         server.script = script
-        return subprocess.run(
-            model_run(quick_kb, server, fails, *more), capture_output=True, check=False
-        ).stderr.decode()
+        return run_here(finops, quick_kb, server, fails, *more).stderr.decode()
 
     uninterrupted = run_again("-o", whole)
     output.write_bytes(b"".join(whole.read_bytes().splitlines(keepends=True)[:5]))
@@ -315,19 +299,18 @@ def test_resumed_run_prints_the_same_summary(
     ],
 )
 def test_resume_of_a_model_run_with_other_settings_is_refused(
-    changes: list[str], message: str, quick_kb: Path, server: FakeOllama, tmp_path: Path
+    changes: list[str],
+    message: str,
+    quick_kb: Path,
+    server: FakeOllama,
+    tmp_path: Path,
+    finops: Finops,
 ) -> None:
     """A resume with another policy, option or model is refused, and the message names the
     difference.
     """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(2)))
-    _ = subprocess.run(
-        model_run(quick_kb, server, fails, "-o", output), capture_output=True, check=True
-    )
-    done = subprocess.run(
-        model_run(quick_kb, server, fails, "-o", output, "--resume", *changes),
-        capture_output=True,
-        check=False,
-    )
+    assert run_here(finops, quick_kb, server, fails, "-o", output).returncode == 0
+    done = run_here(finops, quick_kb, server, fails, "-o", output, "--resume", *changes)
     assert (done.returncode, message in done.stderr.decode()) == (2, True)

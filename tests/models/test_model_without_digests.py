@@ -80,6 +80,7 @@ def test_model_without_digests_is_graded_as_a_model(tmp_path: Path, remote: Scri
     """
     folder = tmp_path / "evaluation"
     call = ["evaluate", "--stage", "triage", "--backend", "remote", "-n", "40", "-o", str(folder)]
+    call += ["--no-baselines"]
     done = CliRunner().invoke(app, call)
     assert "The engine is the reference itself" not in done.output
     outcomes = [json.loads(line) for line in (folder / "outcomes.jsonl").read_text().splitlines()]

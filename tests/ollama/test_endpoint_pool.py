@@ -90,6 +90,7 @@ def test_pool_recovers_after_records_that_fail(
     records are answered.
     """
     words = {f"Qty: {5000 + n} " for n in poisoned}
+    server.chunk_tokens = 1000
     server.script = lambda request: (
         behaviour if any(word in request.prompt for word in words) else CorrectAnswer()
     )
@@ -129,7 +130,9 @@ def test_pool_of_two_servers_survives_the_loss_of_one(
 ) -> None:
     """Two servers share the records. After one stops, the other answers all of them."""
     with ExitStack() as stack:
-        first, second = (stack.enter_context(FakeOllama(token_seconds=0.0002)) for _ in range(2))
+        first, second = (
+            stack.enter_context(FakeOllama(chunk_tokens=8, token_seconds=0.0002)) for _ in range(2)
+        )
         model = a_model_at(quick, first.url, second.url, stages=("triage",))
         assert set(run_statuses(model, quick, 30)) == {"ok"}
         assert min(count_requests(first), count_requests(second)) > 5
@@ -146,7 +149,7 @@ def test_pool_sends_as_many_requests_as_the_model_has_slots(
     model.serial_architectures).
     """
     models = (Model("finops-triage", architecture), Model("finops-resolver", "qwen3"))
-    with FakeOllama(models=models, token_seconds=0.0005) as server:
+    with FakeOllama(models=models, chunk_tokens=8, token_seconds=0.0005) as server:
         model = a_model_at(quick, server.url, stages=("triage",), workers=4)
         assert set(run_statuses(model, quick, 24)) == {"ok"}
         assert server.most_at_once["finops-triage"] == at_once
@@ -156,7 +159,9 @@ def test_pool_sends_as_many_requests_as_the_model_has_slots(
 def test_pool_reduces_requests_to_a_full_server(quick: KnowledgeBase) -> None:
     """A 503 of a full server reduces the number of requests, and every record is answered."""
     models = (Model("finops-triage", "qwen3"), Model("finops-resolver", "qwen3"))
-    with FakeOllama(models=models, num_parallel=2, max_queue=0, token_seconds=0.0005) as server:
+    with FakeOllama(
+        models=models, num_parallel=2, max_queue=0, chunk_tokens=8, token_seconds=0.0005
+    ) as server:
         model = a_model_at(quick, server.url, stages=("triage",), workers=8)
         assert set(run_statuses(model, quick, 30)) == {"ok"}
 
@@ -167,7 +172,7 @@ def test_pool_alternates_models_where_only_one_fits(fits_both: bool, quick: Know
     """If only one model fits in memory, a batch finishes stage 1 before stage 2, so models are
     loaded once a batch (kb: model.alternation_batch).
     """
-    with FakeOllama(fits_both=fits_both) as server:
+    with FakeOllama(fits_both=fits_both, chunk_tokens=1000) as server:
         model = a_model_at(quick, server.url)
         assert set(run_statuses(model, quick, 70, "run")) == {"ok"}
         assert model.must_alternate != fits_both
@@ -269,7 +274,7 @@ def test_pool_sends_records_in_their_order(server: FakeOllama, quick: KnowledgeB
 @pytest.mark.slow
 def test_pool_with_one_hung_server_starts_and_answers(quick: KnowledgeBase) -> None:
     """A server that does not answer its warm-up delays neither the start nor the other servers."""
-    with FakeOllama() as well, FakeOllama(script=lambda _: Hang()) as hung:
+    with FakeOllama(chunk_tokens=1000) as well, FakeOllama(script=lambda _: Hang()) as hung:
         model = a_model_at(quick, hung.url, well.url, timeout=0.3)
         assert set(run_statuses(model, quick, 12, "run")) <= {"ok", "fallback"}
         assert not model.must_alternate

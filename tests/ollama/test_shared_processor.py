@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -24,6 +25,9 @@ from finops_cli.verify.codecs import FAIL
 from tests.support.ollama_models import select_backend_at, some_fails
 from tests.support.program import Finops
 from tests.support.records import jsonl
+
+slow_server = partial(FakeOllama, chunk_tokens=8, token_seconds=0.0005)
+"""Its answers take long enough for the next request to come, and have few chunks to read."""
 
 
 def models(**parameters: object) -> tuple[Model, Model]:
@@ -51,14 +55,14 @@ def test_models_without_a_gpu_take_turns(quick: KnowledgeBase) -> None:
     loaded twice.
     """
     for _ in range(3):
-        with FakeOllama(models=models(), has_gpu=False, token_seconds=0.0002) as server:
+        with slow_server(models=models(), has_gpu=False) as server:
             statuses, sharing = run_both_stages(server, quick, 30)
         # the server counts a request until a moment after the client has its last byte
         if server.most_models_at_once == 1:
             break
     else:
         pytest.fail("both models ran at once in each of three runs")
-    with FakeOllama(models=models(), has_gpu=False, token_seconds=0.0002) as server:
+    with slow_server(models=models(), has_gpu=False) as server:
         statuses, sharing = run_both_stages(server, quick, 30)
         assert set(statuses) == {"ok"}
         assert max(server.most_at_once.values()) > 1
@@ -74,7 +78,7 @@ def test_models_run_at_once_with_a_gpu_or_own_threads(
     has_gpu: bool, parameters: dict[str, object], quick: KnowledgeBase
 ) -> None:
     """On a GPU, and with `num_thread` in the Modelfile of each model, both models run at once."""
-    with FakeOllama(models=models(**parameters), has_gpu=has_gpu, token_seconds=0.0002) as server:
+    with slow_server(models=models(**parameters), has_gpu=has_gpu) as server:
         statuses, sharing = run_both_stages(server, quick, 30)
         assert set(statuses) == {"ok"}
         assert server.most_models_at_once == 2

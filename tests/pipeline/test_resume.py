@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.program import ROOT, Finops
 from tests.support.records import a_fail, jsonl, rows
+from tests.support.soak import scaled
 
 RECORDS = 6_000
 
@@ -88,15 +89,15 @@ def kill_after(command: list[str], output: Path, lines: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_resume_after_ten_kills_gives_the_same_bytes(
+def test_resume_after_kills_gives_the_same_bytes(
     workers: str, blotter: Path, uninterrupted: tuple[bytes, bytes], tmp_path: Path, finops: Finops
 ) -> None:
-    """After ten kills at random places and a torn last line, `--resume` gives the bytes and the
-    summary of an uninterrupted run.
+    """After five kills (ten in `just soak`) at random places and a torn last line, `--resume` gives
+    the bytes and the summary of an uninterrupted run.
     """
     output = tmp_path / "out.jsonl"
     place = random.Random(int(workers))
-    for _ in range(10):
+    for _ in range(scaled(5, 10)):
         kill_after(
             run_command(blotter, output, "--resume", "--workers", workers),
             output,

@@ -18,6 +18,7 @@ import pytest
 
 from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.quantization.accuracy_check import read_held_out
+from tests.support.own_kb import change_kb
 from tests.support.program import Finops
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -e '.[train]'")
@@ -207,19 +208,16 @@ def test_quantize_deletes_a_file_that_lost_accuracy(
 
 
 def test_quantize_accuracy_limits_come_from_the_kb(
-    learnt: Path, rows: Path, tmp_path: Path, quick_kb: Path, finops: Finops
+    learnt: Path, rows: Path, tmp_path: Path, finops: Finops
 ) -> None:
     """A desk that allows every loss in its kb keeps every file."""
     base = spoil(learnt, tmp_path / "model")
-    text = (quick_kb / "quantization.toml").read_text()
-    (quick_kb / "quantization.toml").write_text(
-        text.replace("valid = 1, exact = 2", "valid = 100, exact = 100")
+    kb = change_kb(
+        tmp_path, "quantization.toml", "valid = 1, exact = 2", "valid = 100, exact = 100"
     )
     options = ("--eval", rows / "triage-eval.jsonl", "--rows", ROWS, "-q", "-o", tmp_path)
     assert (
-        finops(
-            "--kb", quick_kb, "quantize", "--stage", "triage", "--base", base, *options
-        ).returncode
+        finops("--kb", kb, "quantize", "--stage", "triage", "--base", base, *options).returncode
         == 0
     )
 
