@@ -32,7 +32,7 @@ from finops_cli.devtools.fake_ollama import (
     Refused,
     Torn,
 )
-from tests.support.ollama_models import is_warm_up, model_run, some_fails
+from tests.support.ollama_models import is_warm_up, model_run, run_here, some_fails
 from tests.support.program import EXAMPLES, Finops
 from tests.support.records import jsonl, rows
 
@@ -41,14 +41,6 @@ from tests.support.records import jsonl, rows
 def server() -> Iterator[FakeOllama]:
     with FakeOllama(chunk_tokens=8) as running:
         yield running
-
-
-def run_here(
-    finops: Finops, kb_dir: Path, server: FakeOllama, *arguments: object
-) -> subprocess.CompletedProcess[bytes]:
-    """Run records through the models in this process: what is not killed needs none of its own."""
-    _, _, _, *options = model_run(kb_dir, server, *arguments)
-    return finops(*options)
 
 
 def count_statuses(output: bytes) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from finops_cli.devtools.fake_ollama import (
     Model,
     ReceivedRequest,
 )
-from tests.support.ollama_models import is_warm_up, model_run, some_fails
+from tests.support.ollama_models import is_warm_up, run_here, some_fails
 from tests.support.program import EXAMPLES, Finops
 from tests.support.records import a_fail, jsonl, rows
 
@@ -41,11 +40,7 @@ def test_check_raw_repeats_the_findings_of_the_run(
     )
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(3)))
-    subprocess.run(
-        model_run(quick_kb, server, fails, "-o", output, "--keep-raw"),
-        check=False,
-        capture_output=True,
-    )
+    run_here(finops, quick_kb, server, fails, "-o", output, "--keep-raw")
     first, second, third = rows(output.read_bytes())
     assert [line["status"] for line in (first, second, third)] == ["repaired", "ok", "ok"]
     assert second["raw"]["triage"][0]["text"] == "no idea"
@@ -82,11 +77,7 @@ def test_check_raw_reports_truncated_and_missing_lines(
     )
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     fails.write_bytes(jsonl(*some_fails(1)))
-    subprocess.run(
-        model_run(quick_kb, server, fails, "-o", output, "--keep-raw"),
-        check=False,
-        capture_output=True,
-    )
+    run_here(finops, quick_kb, server, fails, "-o", output, "--keep-raw")
     [verdict] = rows(finops("--kb", quick_kb, "check", output, "--raw", "-q").stdout)
     assert [(finding["rule"], finding["path"]) for finding in verdict["findings"]] == [
         ("reply.truncated", "/raw/triage/0"),
@@ -121,7 +112,7 @@ def test_check_raw_of_a_file_without_kept_replies_is_refused(
 
 @pytest.mark.slow
 def test_run_reports_a_model_that_was_replaced_meanwhile(
-    quick_kb: Path, server: FakeOllama, tmp_path: Path
+    quick_kb: Path, server: FakeOllama, tmp_path: Path, finops: Finops
 ) -> None:
     """If a model is replaced on the server during a run, the run ends with exit 1 and a message."""
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
@@ -133,9 +124,7 @@ def test_run_reports_a_model_that_was_replaced_meanwhile(
         return CorrectAnswer()
 
     server.script = replaces
-    done = subprocess.run(
-        model_run(quick_kb, server, fails, "-o", output), capture_output=True, check=False
-    )
+    done = run_here(finops, quick_kb, server, fails, "-o", output)
     assert (done.returncode, "finops-triage at" in done.stderr.decode()) == (1, True)
     assert "was replaced during the run" in " ".join(done.stderr.decode().split())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from finops_cli.models.backend_request import BackendRequest
 from finops_cli.models.backends import SelectedBackend, select_backend
 from finops_cli.models.protocol import Answer, Backend
 from finops_cli.verify.codecs import FAIL
+from tests.support.program import Finops
 from tests.support.records import a_fail
 from tests.support.text_models import OPENED
 
@@ -105,3 +107,11 @@ def model_run(kb_dir: Path, server: FakeOllama, *arguments: object) -> list[str]
         *map(str, arguments),
         *fixed,
     ]
+
+
+def run_here(
+    finops: Finops, kb_dir: Path, server: FakeOllama, *arguments: object
+) -> subprocess.CompletedProcess[bytes]:
+    """Run records through the models of `server` in this process, which need not be killed."""
+    _, _, _, *options = model_run(kb_dir, server, *arguments)
+    return finops(*options)
