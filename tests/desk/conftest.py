@@ -116,7 +116,7 @@ def visit(chromium: Any, desk: Server) -> Iterator[Visit]:
     def visit_as(role: str = "analyst", server: Server = desk, **options: Any) -> Visitor:
         visitor = Visitor(chromium, server.url, **options)
         opened.append(visitor)
-        visitor.sign_in(TOKENS[role])
+        visitor.enter(TOKENS[role])
         return visitor
 
     yield visit_as

@@ -95,6 +95,7 @@ def test_link_of_another_site_opens_the_page(visit: Visit, desk: Server) -> None
     """A link that a colleague sent opens, although the cookie is strict: no form in between."""
     visitor = visit()
     page = visitor.page
+    page.goto("/")
     page.set_content(f'<a href="{desk.url}/?view=mine">a link</a>')
     page.click("a")
     page.wait_for_url("**/?view=mine")
@@ -128,6 +129,7 @@ def test_keys_open_the_list_and_go(visit: Visit) -> None:
 def test_moment_is_in_the_zone_of_the_reader(visit: Visit) -> None:
     """A moment is written in the reader's zone and locale; its title keeps UTC."""
     page = visit(timezone_id="America/New_York").page
+    page.goto("/")
     moment = page.locator("time[data-moment]").first
     assert moment.get_attribute("title").endswith("UTC")
     assert "UTC" not in moment.inner_text()
