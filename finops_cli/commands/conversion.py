@@ -34,6 +34,8 @@ def convert_late(parameters: Iterable[Any]) -> list[Any]:
     """Let the parameters of a command convert only values that do not have their type yet."""
     found = list(parameters)
     for each in found:  # Typer makes its parameters itself, and takes no class for them
+        if not hasattr(each, "type_descriptor"):
+            continue  # Typer before 0.29, which converts without pydantic
         if type(each) is TyperOption:
             each.__class__ = _Option
         elif type(each) is TyperArgument:

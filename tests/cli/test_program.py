@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import typer
+from typer.core import TyperOption
 
 from finops_cli import cli
+from finops_cli.commands.conversion import convert_late
 
 
 def test_program_of_a_first_word_has_that_command_alone() -> None:
@@ -44,3 +46,12 @@ def _options_below(command: Any) -> dict[str, Any]:
         "": [each.opts for each in command.params],
         **{name: _options_below(each) for name, each in below.items()},
     }
+
+
+def test_parameters_of_an_older_typer_are_left_alone() -> None:
+    """Rule: a parameter without a descriptor of its type, as Typer before 0.29 makes it, keeps its
+    class and so its own conversion.
+    """
+    older = object.__new__(TyperOption)
+    [kept] = convert_late([older])
+    assert type(kept) is TyperOption

@@ -57,7 +57,7 @@ def test_answers_conform_to_the_document(filled: Server, tmp_path: Path) -> None
         "--phases",
         "coverage,fuzzing",
         "--max-examples",
-        str(scaled(10, 130)),
+        str(scaled(10, 165)),
         "--seed",
         "28",
     ]
