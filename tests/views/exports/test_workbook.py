@@ -192,20 +192,22 @@ def test_chosen_columns_stand_with_hidden_keys() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from Linux")
 @pytest.mark.parametrize("suffix", ["csv", "xlsx", "html"])
 def test_files_are_written_in_flat_memory(suffix: str, tmp_path: Path) -> None:
-    """Five thousand lines (ten in `just soak`) need about as much memory as one thousand: at most
-    a kilobyte more for each of the others.
+    """Five thousand lines (ten in `just soak`) need about as much memory as one thousand: caches
+    take 4 MiB until they are full, and lines that are kept would take 10 MiB and more.
     """
     program = (
-        "import resource, sys\n"
+        "import sys\n"
         "from finops_cli.cli import main\n"
         "sys.argv = ['finops', 'list', sys.argv[1], '-q', '-o', sys.argv[2]]\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "lines = open('/proc/self/status').read().splitlines()\n"
+        "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))\n"
     )
-    peaks = []
+    peaks = []  # VmHWM: ru_maxrss of a child begins with the peak of its parent
     for count in (1_000, scaled(5_000, 10_000)):
         source = tmp_path / f"{count}.jsonl"
         with source.open("wb") as file:
@@ -217,7 +219,7 @@ def test_files_are_written_in_flat_memory(suffix: str, tmp_path: Path) -> None:
             text=True,
         )
         peaks.append(int(done.stdout))
-    assert peaks[1] < peaks[0] + scaled(4_000, 8_000), peaks  # KiB
+    assert peaks[1] < peaks[0] + 7_000, peaks  # KiB
 
 
 def test_book_has_a_sheet_of_its_pools() -> None:
