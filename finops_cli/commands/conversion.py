@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 from typer.core import TyperArgument, TyperOption
 
 
+# Two classes with one method: Python lets an object take another class only if its layout is the
+# same, and a base of both would change it.
 class _Option(TyperOption):
     """An option that keeps a value of its type as it is."""
 

@@ -97,7 +97,9 @@ def digest_body(body: bytes) -> str:
 
 
 def read_key(headers: Mapping[str, str]) -> str | None:
-    """Return the key of a request, None without one. Raises ServiceError 422 for what is none."""
+    """Return the key of a request, or None without the header. Raises ServiceError 422 for a key
+    that is empty, too long or not printable.
+    """
     key = headers.get(HEADER)
     if key is None:
         return None

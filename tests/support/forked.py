@@ -44,7 +44,7 @@ READY = b"the program finops is served\n"
 
 
 class Request(NamedTuple):
-    """What a client hands over."""
+    """The folder, the arguments, the variables and the open files of a client."""
 
     folder: bytes
     arguments: list[bytes]

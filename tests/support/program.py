@@ -51,7 +51,7 @@ def call_finops(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedP
 
 @dataclass(frozen=True)
 class Result:
-    """What a call of finops printed, as text, and its exit status."""
+    """The exit status of a call of finops, and its output as text."""
 
     exit_code: int
     stdout: str
