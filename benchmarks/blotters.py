@@ -1,5 +1,5 @@
 """Seeded blotters for the benchmarks: plain fails, most of them with an inventory and up to three
-fails to receive.
+fails to receive. No record contradicts itself, so that none is rejected or warned of.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from pathlib import Path
 import orjson
 
 from finops_cli.domain.cusip import ALPHABET, check_digit
+
+_SIDES = {"FTD": ("Sell", -1), "FTR": ("Buy", 1)}
+"""The side and the sign of the CNS position that belong to a direction."""
 
 
 def write_blotter(path: Path, records: int, seed: int) -> None:
@@ -23,23 +26,27 @@ def write_blotter(path: Path, records: int, seed: int) -> None:
 def _fail(draw: random.Random, number: int) -> dict[str, object]:
     issue = "".join(draw.choices(ALPHABET[:36], k=8))
     qty = draw.randrange(1, 200_000)
+    direction = draw.choice(("FTD", "FTR", "N_A"))
+    side, sign = _SIDES.get(direction, (draw.choice(("Buy", "Sell")), 0))
     fail: dict[str, object] = {
         "fail_id": f"F-{number:08d}",
         "cusip": issue + check_digit(issue),
-        "side": draw.choice(("Buy", "Sell")),
+        "side": side,
         "qty": qty,
         "counterparty": f"DTC-{draw.randrange(1, 2000):04d}",
         "age_days": draw.randrange(0, 20),
         "market_value": round(draw.lognormvariate(12.5, 1.8), 2),
-        "cns_position": -qty,
-        "cns_direction": draw.choice(("FTD", "FTR", "N_A")),
+        "cns_position": sign * qty,
+        "cns_direction": direction,
         "reg_sho_threshold": draw.random() < 0.2,
         "inventory_coverage_pct": round(draw.uniform(0, 120), 1),
         "cp_fail_rate_pct": round(draw.uniform(0, 8), 1),
     }
     if draw.random() < 0.7:
+        box = draw.randrange(0, qty + 1)
+        fail["inventory_coverage_pct"] = round(100 * box / qty, 2)
         fail["inventory"] = {
-            "box_qty": draw.randrange(0, qty + 1),
+            "box_qty": box,
             "stock_loan_available": draw.randrange(0, qty + 1),
             "recall_outstanding": draw.randrange(0, qty + 1),
             "pending_receives": draw.randrange(0, qty + 1),
