@@ -143,13 +143,13 @@ def test_error_keeps_its_fix_through_pickle(error: FinopsError) -> None:
 
 
 @pytest.mark.slow
-def test_fix_commands_are_accepted_by_pip(tmp_path: Path) -> None:
-    """pip accepts the fix of all extras at once, in a dry run in a new environment. Releases that
-    fit together fit each extra alone. It needs the package index.
+def test_fix_commands_are_accepted_by_pip() -> None:
+    """pip accepts the fix of all extras at once, in a dry run that uses nothing installed, as in a
+    new environment. Releases that fit together fit each extra alone. It needs the package index.
     """
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "an env"], check=True)
-    python = str(tmp_path / "an env" / "bin" / "python")
+    pytest.importorskip("pip")
     words = shlex.split(extras.cure(*(name for name in USERS if name not in TEXT_ONLY)))
-    command = [python, "-m", "pip", *words[words.index("install") :], "--dry-run", "--quiet"]
+    given = words[words.index("install") :]
+    command = [sys.executable, "-m", "pip", *given, "--dry-run", "--ignore-installed", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
