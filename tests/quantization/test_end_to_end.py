@@ -1,5 +1,6 @@
 """From nothing to a model's answer: generate, train, quantize, and run the file with llama.cpp and
-through a server. The tiny models know a few rows by heart.
+through a server. The tiny models know a few rows by heart. All commands run in the process of the
+tests, which loads PyTorch once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from finops_cli.devtools.fake_ollama import FakeOllama
-from tests.support.program import EXAMPLES, Finops
+from tests.support.program import EXAMPLES, call_finops
 from tests.support.records import rows
 
 NEEDED = ("trl", "llama_cpp", "llguidance")
@@ -54,8 +55,8 @@ of what the models that ship begin with.
 Models = dict[str, Path]
 
 
-def run_command(finops: Finops, *arguments: object, code: int = 0) -> bytes:
-    done = finops(*arguments, timeout=300)
+def run_command(*arguments: object, code: int = 0) -> bytes:
+    done = call_finops(*arguments)
     assert done.returncode == code, done.stderr.decode()
     return done.stdout
 
@@ -66,14 +67,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def models(folder: Path, program: Finops) -> Models:
+def models(folder: Path) -> Models:
     """A model file for each stage, made by the finops commands, with its training rows in
     `learnt-STAGE.jsonl`.
     """
     made: Models = {}
     for stage, (learnt, steps) in LEARNT.items():
         data = folder / stage
-        program(
+        call_finops(
             "generate", "--stage", stage, "-n", 40, "-o", data, "-q"
         )  # exit 1: so few rows do not meet the requirements about proportions
         keep_shortest(learnt, data / f"{stage}-train.jsonl", folder / f"learnt-{stage}.jsonl")
@@ -88,7 +89,6 @@ def models(folder: Path, program: Finops) -> Models:
             part for flag in (*BY_HEART, *sizes, f"data.folder={data}") for part in ("--set", flag)
         ]
         run_command(
-            program,
             "train",
             "--stage",
             stage,
@@ -110,7 +110,7 @@ def models(folder: Path, program: Finops) -> Models:
             1,
         )
         manifest = json.loads(
-            run_command(program, "quantize", "--stage", stage, *call, "-o", data, "--json", "-q")
+            run_command("quantize", "--stage", stage, *call, "-o", data, "--json", "-q")
         )
         made[stage] = data / manifest["outputs"][0]["name"]
     return made
@@ -128,20 +128,18 @@ def keep_shortest(count: int, path: Path, learnt: Path) -> None:
     learnt.write_text("".join(json.loads(line)["record"] + "\n" for line in kept))
 
 
-def check_lines(finops: Finops, fails: Path, output: Path) -> list[dict[str, Any]]:
+def check_lines(fails: Path, output: Path) -> list[dict[str, Any]]:
     """Return the lines of `output` after checking them. Their raw answers have findings exactly
     where a line is not ok.
     """
-    run_command(finops, "check", output, "--fails", fails)
+    run_command("check", output, "--fails", fails)
     lines = rows(output.read_bytes())
-    verdicts = rows(finops("check", output, "--raw", "--fails", fails).stdout)
+    verdicts = rows(call_finops("check", output, "--raw", "--fails", fails).stdout)
     assert [verdict["ok"] for verdict in verdicts] == [line["status"] == "ok" for line in lines]
     return lines
 
 
-def run_each_stage(
-    finops: Finops, folder: Path, *backend: object
-) -> dict[str, list[dict[str, Any]]]:
+def run_each_stage(folder: Path, *backend: object) -> dict[str, list[dict[str, Any]]]:
     """Return the lines of each command: each stage with its learnt records, and both with an unseen
     fail.
     """
@@ -156,7 +154,6 @@ def run_each_stage(
     for command, fails in inputs.items():
         output = folder / f"{command}-{backend[1]}.jsonl"
         run_command(
-            finops,
             command,
             fails,
             *backend,
@@ -168,19 +165,19 @@ def run_each_stage(
             "-q",
             code=int(command == "run"),
         )
-        found[command] = check_lines(finops, fails, output)
+        found[command] = check_lines(fails, output)
     return found
 
 
 def test_trained_models_answer_by_llama_cpp(
-    models: Models, folder: Path, program: Finops, monkeypatch: pytest.MonkeyPatch
+    models: Models, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With llama.cpp the answers to learnt records are ok, and those to unseen records are repaired
     or replaced.
     """
     for stage, file in models.items():
         monkeypatch.setenv(f"FINOPS_{stage.upper()}_GGUF", str(file))
-    found = run_each_stage(program, folder, "--backend", "llama-cpp")
+    found = run_each_stage(folder, "--backend", "llama-cpp")
     assert [line["status"] for command in ("triage", "resolve") for line in found[command]] == [
         "ok"
     ] * 3
@@ -190,14 +187,11 @@ def test_trained_models_answer_by_llama_cpp(
     }
 
 
-def test_trained_models_answer_through_a_server(
-    models: Models, folder: Path, program: Finops
-) -> None:
+def test_trained_models_answer_through_a_server(models: Models, folder: Path) -> None:
     """`finops create` sends the files to a server, whose answers have the same statuses."""
     with FakeOllama(models=(), runs_uploads=True) as server:
         for stage, file in models.items():
             run_command(
-                program,
                 "create",
                 "--stage",
                 stage,
@@ -208,7 +202,7 @@ def test_trained_models_answer_through_a_server(
                 "-q",
                 "--no-try",
             )
-        found = run_each_stage(program, folder, "--backend", "ollama", "--host", server.url)
+        found = run_each_stage(folder, "--backend", "ollama", "--host", server.url)
     assert [line["status"] for command in ("triage", "resolve") for line in found[command]] == [
         "ok"
     ] * 3
