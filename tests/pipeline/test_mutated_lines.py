@@ -81,8 +81,8 @@ def run_mutated(
 def test_mutated_lines_each_give_one_line(
     command: str, options: tuple[str, ...], finops: Finops, tmp_path: Path
 ) -> None:
-    """Of 200 mutated lines, each gives one line that is answered or says what is wrong with it."""
-    run_mutated(finops, command, options, 200, 1, tmp_path)
+    """Of 100 mutated lines, each gives one line that is answered or says what is wrong with it."""
+    run_mutated(finops, command, options, 100, 1, tmp_path)
 
 
 @pytest.mark.slow

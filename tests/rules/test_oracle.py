@@ -27,7 +27,7 @@ from tests.support.oracle.random_fails import random_case, random_fail
 from tests.support.program import ROOT
 
 SEED = 20260101
-FAILS = (600, pytest.param(5_000, marks=pytest.mark.slow))
+FAILS = (200, pytest.param(5_000, marks=pytest.mark.slow))
 CASES = (250, pytest.param(2_000, marks=pytest.mark.slow))
 """Random records: few by default, all of them in CI."""
 TEXTS = {"reason", "rationale", "narrative"}
