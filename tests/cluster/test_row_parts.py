@@ -84,6 +84,7 @@ def local(kb_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, b
     return files(folder)
 
 
+@pytest.mark.slow
 def test_rows_in_parts_are_those_of_one_machine(
     kb_dir: Path, local: dict[str, bytes], tmp_path: Path
 ) -> None:

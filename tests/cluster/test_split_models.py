@@ -59,6 +59,7 @@ def test_split_run_gives_the_bytes_of_a_local_run(
         assert parts.summary == local.summary
 
 
+@pytest.mark.slow
 def test_split_models_keep_faults_masks_and_raw_text(tmp_path: Path) -> None:
     """Answers that were wrong, torn or repaired, their raw text and what the guard masked are those
     of a run in one process.
@@ -100,6 +101,7 @@ def test_split_lines_of_several_files_keep_their_places(tmp_path: Path) -> None:
     assert parts.summary == local.summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", ["first", "later"])
 def test_killer_of_either_pool_fails_alone(tmp_path: Path, stages: StagesName) -> None:
     """A record of which every worker of a pool dies is marked, and its neighbours are answered."""

@@ -151,6 +151,7 @@ def test_generate_with_the_same_seed_gives_the_same_bytes(
     assert not set(made["a"].values()) & set(made["c"].values())
 
 
+@pytest.mark.slow
 def test_generated_card_has_command_and_digests(finops: Finops, tmp_path: Path) -> None:
     """The README.md beside the files has the command, the digests and the front matter for
     `datasets`.

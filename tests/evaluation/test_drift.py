@@ -73,6 +73,7 @@ def drifting_model(server: FakeOllama, kb: KnowledgeBase, after: int) -> Any:
     return at_fake_ollama(server, kb, script)
 
 
+@pytest.mark.slow
 def test_drift_of_the_same_mix_is_below_the_threshold(
     tmp_path: Path, kb: KnowledgeBase, baseline: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_drift_of_the_same_mix_is_below_the_threshold(
     assert all(each.worst is not None for each in found.dimensions)
 
 
+@pytest.mark.slow
 def test_drift_in_the_second_half_is_found_in_its_window(
     tmp_path: Path, kb: KnowledgeBase, baseline: Path, server: FakeOllama
 ) -> None:

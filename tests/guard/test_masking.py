@@ -83,6 +83,7 @@ def test_guard_errs_on_one_held_out_sentence_in_200(guard: Guard) -> None:
     assert sum(guard.mask(sentence).text != sentence for sentence in alike) <= len(alike) // 200
 
 
+@pytest.mark.slow
 def test_guard_masks_notes_with_mixed_clauses(guard: Guard) -> None:
     """In notes that mix personal data and look-alikes no planted piece survives. At most one note
     in 100 is masked otherwise than expected.

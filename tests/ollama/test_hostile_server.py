@@ -230,6 +230,7 @@ def test_model_list_with_an_odd_size_keeps_the_model(odd: str) -> None:
         assert api.list_loaded(server.url) == [api.Loaded("m", 0, 0, None)]
 
 
+@pytest.mark.slow
 def test_list_of_a_million_models_is_refused_unparsed() -> None:
     """A list of a million entries is refused before pydantic validates it, which would take seconds
     and gigabytes.

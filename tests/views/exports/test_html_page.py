@@ -10,6 +10,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +81,7 @@ def test_equal_lists_give_equal_pages() -> None:
     assert page_of(lines, [line("A")]) == page_of(lines, [line("A")])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @example("<b>x</b>")
 @example('"><script>x</script>')

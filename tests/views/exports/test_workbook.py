@@ -125,6 +125,7 @@ def test_equal_lists_are_equal_bytes() -> None:
     assert properties.created == properties.modified == datetime(2026, 11, 17, 8)  # noqa: DTZ001
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(text=st.builds(str.__add__, st.sampled_from(["", "=", "+", "-", "@", "#N/A"]), TEXTS))
 @example("=1+1")
