@@ -15,20 +15,23 @@ def _digit_sum(number: int) -> int:
     return sum(divmod(number, 10))
 
 
-_PAIRS = {
-    first + second: _digit_sum(odd) + _digit_sum(even * 2)
-    for odd, first in enumerate(ALPHABET)
-    for even, second in enumerate(ALPHABET)
-}
-"""The sum that a character in an odd place and its doubled neighbour add up to."""
+_PLAIN = {character: _digit_sum(value) for value, character in enumerate(ALPHABET)}
+"""The summand of a character in an odd place."""
+_DOUBLED = {character: _digit_sum(value * 2) for value, character in enumerate(ALPHABET)}
+"""The summand of a character in an even place, whose value is doubled."""
+
+
+def _sum(nine: str) -> int:
+    a, b, c, d, e, f, g, h, last = tuple(nine)
+    plain = _PLAIN[a] + _PLAIN[c] + _PLAIN[e] + _PLAIN[g] + _PLAIN[last]
+    return plain + _DOUBLED[b] + _DOUBLED[d] + _DOUBLED[f] + _DOUBLED[h]
 
 
 def check_digit(first_eight: str) -> str:
     """Compute the check digit that follows eight characters (from `ALPHABET`), by modulus-10
-    double-add-double.
+    double-add-double: the sum of all nine is a multiple of ten.
     """
-    c = first_eight
-    return str(-(_PAIRS[c[0:2]] + _PAIRS[c[2:4]] + _PAIRS[c[4:6]] + _PAIRS[c[6:8]]) % 10)
+    return str(-_sum(first_eight + "0") % 10)
 
 
 def is_valid(cusip: str) -> bool:
@@ -38,4 +41,4 @@ def is_valid(cusip: str) -> bool:
 
 def ends_right(well_formed: str) -> bool:
     """Return true when the check digit of a well-formed CUSIP is right."""
-    return check_digit(well_formed) == well_formed[8]
+    return _sum(well_formed) % 10 == 0
