@@ -18,6 +18,14 @@ from finops_cli.domain.triage import ScoreComponents
 from finops_cli.kb.chapters.scoring import ScoringRules
 
 
+class BaseScore(NamedTuple):
+    """The base score of the values of all factors, and the words that explain it."""
+
+    base: Decimal
+    drivers: str
+    """The factors that add points, the strongest first."""
+
+
 class Score(NamedTuple):
     """The score of a record and the words that explain it; `tier` is before the CNS floor."""
 
@@ -54,7 +62,7 @@ def compute_score(
     rules: ScoringRules,
 ) -> Score:
     """The score of all records with these values, which many records share."""
-    base = Decimal(plain(base_score(values, rules)))
+    base, drivers = _compute_base(values, rules)
     concentration = concentration_modifier(conditions, rules)
     priority = priority_score(base, inventory, concentration, rules)
     shown = {
@@ -72,10 +80,17 @@ def compute_score(
         priority=priority,
         tier=rules.tier.of(priority),
         explanation=(
-            f"base {base} from {_name_drivers(values, rules)}; inventory modifier {inventory},"
+            f"base {base} from {drivers}; inventory modifier {inventory},"
             f" concentration modifier {concentration}"
         ),
     )
+
+
+@lru_cache(maxsize=4096)
+def _compute_base(values: tuple[Decimal, ...], rules: ScoringRules) -> BaseScore:
+    """The base of all records with these values: fewer than there are scores."""
+    base = Decimal(plain(base_score(values, rules)))
+    return BaseScore(base, _name_drivers(values, rules))
 
 
 def base_score(values: Iterable[Decimal], rules: ScoringRules) -> Decimal:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from itertools import combinations, product
-from operator import attrgetter
-from typing import Any, get_args
+from typing import get_args
+
+from msgspec.structs import replace
 
 from finops_cli.domain.enums import Flag
 from finops_cli.domain.finding import Finding
@@ -60,24 +61,19 @@ def check_triage(
         found = list(_against(answer, reference, kb))
         if found:
             return found
-    return list(_own_findings(kb, *_GET_CHECKED(answer)))
+    return list(_own_findings(replace(answer, reason=""), kb))
 
 
 @lru_cache(maxsize=4096)
-def _own_findings(kb: KnowledgeBase, *values: Any) -> tuple[Finding, ...]:
+def _own_findings(answer: Triage, kb: KnowledgeBase) -> tuple[Finding, ...]:
     """Check an answer for consistency.
 
-    The result is cached by all fields but the reason, because many records have equal fields.
+    The result is cached without the reason, because many records are equal but for it.
     """
     found: list[Finding] = []
-    answer = Triage(**dict(zip(_CHECKED_FIELDS, values, strict=True)), reason="")
     for rule in _OWN_RULES:
         rule(answer, kb, found)
     return tuple(found)
-
-
-_CHECKED_FIELDS = tuple(name for name in Triage.__struct_fields__ if name != "reason")
-_GET_CHECKED = attrgetter(*_CHECKED_FIELDS)
 
 
 def _against(answer: Triage, reference: Triage, kb: KnowledgeBase) -> Iterator[Finding]:
@@ -131,7 +127,7 @@ def _possible_bases(answer: Triage, rules: ScoringRules) -> tuple[Decimal, ...]:
     values.
     """
     c = answer.score_components
-    return _bases_of(tuple(getattr(c, field) for field, _ in rules.factors_by_field), rules)
+    return _bases_of(tuple([getattr(c, field) for field, _ in rules.factors_by_field]), rules)
 
 
 @lru_cache(maxsize=4096)
@@ -146,12 +142,12 @@ def _bases_of(shown: tuple[Decimal, ...], rules: ScoringRules) -> tuple[Decimal,
 
 
 def _factors_are_known(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
-    c, rules = answer.score_components, _component_rules(kb.scoring)
+    c = answer.score_components
     for field, values in _known_values(kb.scoring).items():
         value = getattr(c, field)
         if value not in values:
-            path = f"/score_components/{field}"
-            found.append(mismatch(rules[field], path, values, value, because="one of these"))
+            rule, path = _component_rules(kb.scoring)[field], f"/score_components/{field}"
+            found.append(mismatch(rule, path, values, value, because="one of these"))
 
 
 @lru_cache(maxsize=4096)
@@ -167,7 +163,7 @@ def _concentration_is_possible(answer: Triage, kb: KnowledgeBase, found: list[Fi
     cp_rate = implied_bounds(kb).concentrated_cp.get(c.cp_history_factor, OPEN)
     possible = concentrations(kb.scoring, is_threshold, cp_rate)
     stated = c.concentration_modifier
-    if any(equal_within(value, stated, kb.tolerance) for value in possible):
+    if stated in possible or any(equal_within(each, stated, kb.tolerance) for each in possible):
         return
     because = (
         f"one of these, {'with' if is_threshold else 'without'} the flag THRESHOLD_SECURITY and"
@@ -184,7 +180,7 @@ def _concentration_is_possible(answer: Triage, kb: KnowledgeBase, found: list[Fi
 def _score_adds_up(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     c, rules = answer.score_components, kb.scoring
     bases = _possible_bases(answer, rules)
-    stated = tuple(b for b in bases if equal_within(b, c.base_score, kb.tolerance))
+    stated = [base for base in bases if equal_within(base, c.base_score, kb.tolerance)]
     if not stated:
         path, because = "/score_components/base_score", _explain_base(answer, rules)
         found.append(
