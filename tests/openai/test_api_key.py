@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from finops_cli.devtools.fake_openai import (
@@ -11,17 +12,22 @@ from finops_cli.devtools.fake_openai import (
     Changed,
     ErrorEvent,
     FakeOpenAI,
+    Finish,
     FixedText,
     Status,
 )
-from finops_cli.errors import UsageError
+from finops_cli.domain.limits import SHOWN_CHARS
+from finops_cli.errors import MissingPiece, UsageError
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.openai.api import list_models
 from finops_cli.models.openai.api_key import ApiKey, read_api_key
 from tests.support.ollama_models import some_fails
-from tests.support.openai_models import fail_first, server_options
+from tests.support.openai_models import fail_first, server_options, triage_at
 from tests.support.program import Finops
 from tests.support.records import jsonl
 
 KEY = "sk-Very/Secret+0123456789=="
+BEGINNING = KEY[:6]
 ESCAPED = "".join(f"\\u{ord(character):04x}" for character in KEY)
 
 
@@ -117,6 +123,41 @@ def test_key_is_in_no_file_and_no_message(
         assert ESCAPED.encode() not in place
     assert b"[api key]" in said
     assert any(b"[api key]" in file.read_bytes() for file in written)
+
+
+def cut_within_key(shown: int) -> str:
+    """Return a text whose first `shown` characters end in the middle of the key."""
+    return "y" * (shown - len(KEY) // 2) + KEY
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        Status(500, f'{{"error":{{"message":"{cut_within_key(4 * SHOWN_CHARS - 12)}"}}}}'),
+        Status(400, cut_within_key(4 * SHOWN_CHARS)),
+        Status(200, f"data: {cut_within_key(SHOWN_CHARS)}\n\n"),
+        ErrorEvent(cut_within_key(4 * SHOWN_CHARS)),
+        Finish(cut_within_key(4 * SHOWN_CHARS)),
+    ],
+)
+def test_cut_within_the_key_leaves_no_part_of_it(
+    behaviour: Behaviour, vllm: FakeOpenAI, quick: KnowledgeBase, key_file: Path
+) -> None:
+    """A text of a server that is shortened in the middle of the key shows no part of the key."""
+    answer = triage_at(vllm, quick, fail_first(behaviour), api_key_file=key_file)
+    assert answer.status == "fallback"
+    assert BEGINNING not in repr(answer)
+
+
+def test_list_of_models_shows_no_part_of_the_key(vllm: FakeOpenAI) -> None:
+    """Names and owners in a list of models, and a page in its place, show no part of the key."""
+    entry = {"id": cut_within_key(1_000), "owned_by": KEY, "parent": KEY}
+    vllm.listing = (200, msgspec.json.encode({"data": [entry]}))
+    assert BEGINNING not in repr(list_models(vllm.url, ApiKey(KEY)))
+    vllm.listing = (418, cut_within_key(200).encode())
+    with pytest.raises(MissingPiece) as refused:
+        list_models(vllm.url, ApiKey(KEY))
+    assert BEGINNING not in str(refused.value)
 
 
 def test_file_that_others_may_read_is_refused(key_file: Path) -> None:

@@ -40,6 +40,7 @@ from tests.support.openai_models import fail_first, triage_at
 ONCE_MORE, CRASHES = 2, 3
 """Requests in all for a record: an answer is asked for once more; a crash is overcome twice."""
 CONTEXT = "This model's maximum context length is 2048 tokens. However, you requested 2300 tokens"
+REASONING = '{"choices":[{"message":{"reasoning":"so"},"finish_reason":["stop"]}]}'
 FAILURES: list[tuple[Behaviour, str, int]] = [
     (Torn(), "reply.connection_lost", CRASHES),
     (Torn(after=0), "reply.connection_lost", CRASHES),
@@ -59,6 +60,7 @@ FAILURES: list[tuple[Behaviour, str, int]] = [
     (Finish("abort", whole=False), "reply.empty", ONCE_MORE),
     (Finish(17), "reply.empty", ONCE_MORE),
     (Finish({"type": "stop"}), "reply.empty", ONCE_MORE),
+    (Status(200, f"data: {REASONING}\n\n"), "reply.empty", ONCE_MORE),
     (Huge(), "reply.too_large", ONCE_MORE),
     (FixedText("I am not sure."), "reply.json", ONCE_MORE),
     (FixedText('{"category": "CNS_FAIL"}'), "schema.required", ONCE_MORE),

@@ -79,7 +79,7 @@ def list_models(url: str, key: ApiKey) -> list[ServedModel]:
         state = "refuses the key" if key else "asks for a key"
         raise MissingPiece(f"{url} {state} (HTTP {answer.status_code})", CURE)
     if not answer.is_success:
-        found = key.scrub(text(answer.content.decode("utf-8", "replace")[:200]) or "nothing more")
+        found = text(key.scrub(answer.content.decode("utf-8", "replace"))[:200]) or "nothing more"
         if answer.status_code >= 500 or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise Unfinished(f"{url}/v1/models: HTTP {answer.status_code}: {found}", _LOG)
         raise MissingPiece(f"{url}/v1/models: HTTP {answer.status_code}: {found}", _NOT_THIS_API)
@@ -99,14 +99,21 @@ def _parse_list(url: str, content: bytes, key: ApiKey) -> list[ServedModel]:
         )
     return [
         ServedModel(
-            name=key.scrub(name),
-            owner=text(entry.get("owned_by")),
+            name=name,
+            owner=_text_without(key, entry.get("owned_by")),
             context_length=_context_of(entry),
-            parent=text(entry.get("parent")),
+            parent=_text_without(key, entry.get("parent")),
         )
         for entry in listed
-        if isinstance(entry, Mapping) and (name := text(entry.get("id"))) is not None
+        if isinstance(entry, Mapping) and (name := _text_without(key, entry.get("id"))) is not None
     ]
+
+
+def _text_without(key: ApiKey, value: object) -> str | None:
+    """Return a server's `value` as one line without the key, which is taken out before the line is
+    cut.
+    """
+    return text(key.scrub(value)) if isinstance(value, str) else None
 
 
 def _context_of(entry: Mapping[str, Any]) -> int | None:

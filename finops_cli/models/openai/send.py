@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from finops_cli.models import failures
@@ -30,7 +31,7 @@ def send(
     Raises a `failures.ModelError` and closes the connection.
     """
     try:
-        generated = exchange(client, body, patience, _STREAM._replace(path=path))
+        generated = exchange(client, body, patience, _open_stream(path, key))
     except failures.ModelError as failure:
         failure.detail, failure.received = key.scrub(failure.detail), key.scrub(failure.received)
         failure.args = (failure.detail,)
@@ -43,9 +44,20 @@ def send(
     return generated._replace(text=key.scrub(generated.text))
 
 
-def _refuse(response: httpx.Response) -> failures.ModelError:
+def _open_stream(path: str, key: ApiKey) -> Stream:
+    """Return the streams of a path. The key is taken out of a text before the text is cut."""
+    return Stream(
+        path=path,
+        most_bytes=STREAM_BYTES,
+        is_over=_is_over,
+        refusal_of=partial(_refuse, key),
+        read=partial(read_answer, clean=key.scrub),
+    )
+
+
+def _refuse(key: ApiKey, response: httpx.Response) -> failures.ModelError:
     """Return the failure for an HTTP status other than 200."""
-    detail = read_error(response)
+    detail = read_error(response, key.scrub)
     if response.status_code in _NO_ENTRY:
         failure = failures.Unauthorized(f"HTTP {response.status_code}: {detail}")
         failure.cure = CURE
@@ -64,12 +76,3 @@ def _read_seconds(text: str) -> float | None:
 def _is_over(received: bytearray, start: int) -> bool:
     """Return true if the line that ends a stream ends after `start`."""
     return _END_LINE.search(received, max(0, start - _LONGEST_END)) is not None
-
-
-_STREAM = Stream(
-    path="/v1/completions",
-    most_bytes=STREAM_BYTES,
-    is_over=_is_over,
-    refusal_of=_refuse,
-    read=read_answer,
-)

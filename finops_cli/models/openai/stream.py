@@ -14,6 +14,7 @@ from msgspec import Struct
 from finops_cli.domain import limits
 from finops_cli.models import failures
 from finops_cli.models.servers.answers import (
+    Clean,
     Generated,
     join_reasoning,
     printable_error,
@@ -91,6 +92,11 @@ class ParsedStream:
         self.error: Any = None
         self.logprobs: tuple[tuple[str, float], ...] = ()
 
+    @property
+    def has_ended(self) -> bool:
+        """Return true if the model has ended its answer; a server may send a reason of any type."""
+        return isinstance(self.finish, str) and self.finish in _ENDED
+
     def add(self, event: _Event) -> None:
         """Add an event. Text behind the end of the answer does not belong to it."""
         if event.usage != _NOT_REPORTED:
@@ -121,25 +127,30 @@ def read_answer(
     received: bytes,
     instead: failures.ModelError | None = None,
     because: Exception | None = None,
+    clean: Clean = str,
 ) -> Generated:
     """Convert what came to an answer; `instead` is what ended the connection, if anything did.
 
+    `clean` is used on each text before it is cut.
+
     An answer whose end was reported is valid, whatever happened to the connection afterwards.
     """
-    stream = _parse(received, is_cut=instead is not None)
+    stream = _parse(received, clean, is_cut=instead is not None)
     response, thinking = "".join(stream.texts), "".join(stream.reasoning)
     text = join_reasoning(thinking, response, is_complete=stream.finish is not None)
     if stream.error is not None:
-        raise failures.Crashed(f"the server broke off: {printable_error(stream.error)}", text)
+        raise failures.Crashed(
+            f"the server broke off: {printable_error(stream.error, clean)}", text
+        )
     if len(text) > limits.REPLY_CHARS:
         raise failures.TooLong(
-            f"{len(text):,} characters were received", text[: limits.REPLY_CHARS]
+            f"{len(text):,} characters were received", clean(text)[: limits.REPLY_CHARS]
         )
     if stream.finish is not None:
-        if thinking.strip() and not response.strip() and stream.finish in _ENDED:
+        if thinking.strip() and not response.strip() and stream.has_ended:
             message = f"the server returned {len(thinking):,} characters of reasoning and no answer"
             raise failures.ReasoningOnly(message, text)
-        return _build_generated(text, stream)
+        return _build_generated(text, stream, clean)
     if stream.is_closed:
         raise failures.Interrupted(
             "the server ended the stream without `finish_reason`, as one does that another request"
@@ -152,7 +163,7 @@ def read_answer(
     raise failures.Incomplete("the stream ended without `finish_reason`", text)
 
 
-def _parse(received: bytes, is_cut: bool) -> ParsedStream:
+def _parse(received: bytes, clean: Clean, is_cut: bool) -> ParsedStream:
     """Parse the events, up to the end of the answer if something else follows it.
 
     Raises ConnectionLost for an event that is not of this protocol. `is_cut`: the last line may be
@@ -174,7 +185,7 @@ def _parse(received: bytes, is_cut: bool) -> ParsedStream:
         except (ValueError, RecursionError) as error:
             if stream.finish is not None:
                 break
-            excerpt = event[: limits.SHOWN_CHARS].decode("utf-8", "replace")
+            excerpt = clean(event.decode("utf-8", "replace"))[: limits.SHOWN_CHARS]
             raise failures.ConnectionLost(
                 f"the stream holds an event that is not of OpenAI's API ({error}): {excerpt}",
                 "".join(stream.texts),
@@ -182,14 +193,14 @@ def _parse(received: bytes, is_cut: bool) -> ParsedStream:
     return stream
 
 
-def _build_generated(text: str, stream: ParsedStream) -> Generated:
+def _build_generated(text: str, stream: ParsedStream, clean: Clean) -> Generated:
     prompt_tokens, tokens = _read_usage(stream.usage)
     if stream.finish == "length":
         cut = failures.Truncated("the answer was cut at its length", text)
         cut.prompt_tokens = prompt_tokens
         raise cut
-    if not isinstance(stream.finish, str) or stream.finish not in _ENDED:
-        reason = printable_error(stream.finish)
+    if not stream.has_ended:
+        reason = printable_error(stream.finish, clean)
         raise failures.EmptyGeneration(
             f"the server stopped because of {reason}, before the answer was complete", text
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -26,6 +27,9 @@ CONTEXT_WORDS = (
 """Parts of the messages of Ollama, llama-server, vLLM, SGLang, llama-cpp-python and OpenAI about a
 prompt that is too long.
 """
+
+Clean = Callable[[str], str]
+"""Takes out of a server's text what nobody may see."""
 
 
 class Patience(NamedTuple):
@@ -101,8 +105,8 @@ def refusal(status: int, detail: str) -> failures.ModelError:
     return failures.Crashed(message) if status >= 500 else failures.Rejected(message)
 
 
-def read_error(response: httpx.Response) -> str:
-    """Return the server's message, shortened."""
+def read_error(response: httpx.Response, clean: Clean = str) -> str:
+    """Return the server's message, cleaned and shortened."""
     body = b""
     for chunk in response.iter_raw():
         body += chunk
@@ -112,11 +116,14 @@ def read_error(response: httpx.Response) -> str:
         given = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         given = body.decode("utf-8", "replace")
-    return printable_error(given.get("error", given) if isinstance(given, dict) else given)
+    return printable_error(given.get("error", given) if isinstance(given, dict) else given, clean)
 
 
-def printable_error(error: Any) -> str:
-    """Format the error of a server: a text, or an object."""
+def printable_error(error: Any, clean: Clean = str) -> str:
+    """Format the error of a server: a text, or an object.
+
+    It is cleaned before it is cut, because `clean` does not know a half of what it takes out.
+    """
     text = error if isinstance(error, str) else msgspec.json.encode(error).decode()
-    text = text.encode("utf-8", "replace").decode()
+    text = clean(text.encode("utf-8", "replace").decode())
     return " ".join(text.split())[: 4 * limits.SHOWN_CHARS] or "no reason given"
