@@ -22,7 +22,7 @@ from finops_cli.service.problems import ServiceError
 from finops_cli.service.requests import RequestFacts, RequestHeaders, keep_facts
 from tests.service.conftest import TOKENS, Server, start, stop
 from tests.support.program import Finops
-from tests.support.records import a_fail
+from tests.support.records import a_fail, jsonl
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +96,20 @@ def test_answers_have_the_security_headers(server: Server) -> None:
             assert headers["x-request-id"] == "mine-1"
             assert "access-control-allow-origin" not in headers
             assert "server" not in headers
+
+
+def test_streams_share_no_header(server: Server) -> None:
+    """The answer of a stream has each header once, and the name of its own request alone."""
+    with server.client() as client:
+        for number in range(3):
+            answer = client.post(
+                "/v1/run",
+                content=jsonl(a_fail()),
+                headers={"Content-Type": "application/jsonl", "X-Request-Id": f"mine-{number}"},
+            )
+            names = [name.lower() for name, _ in answer.headers.raw]
+            assert len(names) == len(set(names))
+            assert answer.headers["x-request-id"] == f"mine-{number}"
 
 
 def test_unusable_request_id_is_replaced(server: Server) -> None:

@@ -68,7 +68,8 @@ class IdentityDoor:
                 is_free = all(name != _CACHE[0] for name, _ in given)
                 if is_free and not scope["path"].startswith(_STATIC):
                     headers.append(_CACHE)
-                message["headers"] = headers
+                # a copy: a route may send the same message with each of its answers
+                message = {**message, "headers": headers}
             await send(message)
 
         began = self._log.now()
