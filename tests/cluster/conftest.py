@@ -45,13 +45,16 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.fixture
-def nodes(cluster: Any) -> Iterator[list[Any]]:
-    """Two machines with two processors each; those that are left leave after the test."""
-    added = [cluster.add_node(num_cpus=2, object_store_memory=STORE) for _ in range(2)]
-    yield added
-    for node in added:
-        if node in cluster.list_all_nodes():
-            cluster.remove_node(node)
+def nodes(cluster: Any) -> list[Any]:
+    """Two machines with two processors each. The next test uses those that this one leaves."""
+    while len(added_nodes(cluster)) < 2:
+        cluster.add_node(num_cpus=2, object_store_memory=STORE)
+    return added_nodes(cluster)
+
+
+def added_nodes(cluster: Any) -> list[Any]:
+    """Return the machines of the cluster without its head."""
+    return list(cluster.worker_nodes)
 
 
 @pytest.fixture(scope="module")

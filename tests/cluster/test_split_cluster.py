@@ -15,7 +15,7 @@ from finops_cli.cluster.part_files import parts_root
 from finops_cli.cluster.placement import model_bytes
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.backend_request import BackendRequest
-from tests.cluster.conftest import STORE
+from tests.cluster.conftest import STORE, added_nodes
 from tests.cluster.local_parts import PATIENCE, start_patiently
 from tests.cluster.test_cluster_run import command, fails, finish, on_ray, running
 from tests.support.own_kb import change_kb
@@ -41,7 +41,10 @@ def kb_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def gpu_nodes(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Two machines, whose driver says that their GPU has room for the larger model alone."""
+    """Two machines, whose driver says that their GPU has room for the larger model alone; no other
+    one is in the cluster.
+    """
+    remove_nodes(cluster)
     share_pct = load_kb(bundled_kb_dir()).models.memory_pct
     bundled = BackendRequest(backend="llama-cpp")
     needed = [model_bytes(bundled, "triage"), model_bytes(bundled, "resolver")]
@@ -51,11 +54,14 @@ def gpu_nodes(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     program.write_text(f"#!/bin/sh\necho {size}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    added = [cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=STORE) for _ in range(2)]
-    yield added
-    for node in added:
-        if node in cluster.list_all_nodes():
-            cluster.remove_node(node)
+    yield [cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=STORE) for _ in range(2)]
+    remove_nodes(cluster)
+
+
+def remove_nodes(cluster: Any) -> None:
+    """Remove the machines of the cluster, except its head."""
+    for node in added_nodes(cluster):
+        cluster.remove_node(node)
 
 
 def count_parts(output: Path, *, are_whole: bool) -> int:
