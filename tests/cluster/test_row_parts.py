@@ -94,6 +94,7 @@ def test_rows_in_parts_are_those_of_one_machine(
     assert files(tmp_path) == local
 
 
+@pytest.mark.slow
 def test_killed_generate_goes_on_with_its_parts(
     kb_dir: Path, local: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_killed_generate_goes_on_with_its_parts(
     assert files(tmp_path) == local
 
 
+@pytest.mark.slow
 def test_parts_of_another_dataset_are_not_used(
     kb_dir: Path, local: dict[str, bytes], tmp_path: Path
 ) -> None:

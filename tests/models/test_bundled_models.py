@@ -116,6 +116,7 @@ def test_named_model_file_replaces_all_bundled_models(installed: Finops, tmp_pat
     assert re.search(r"ships small models: --resolver-gguf /\S+/tiny-resolver.gguf", messages(done))
 
 
+@pytest.mark.slow
 def test_auto_backend_does_not_use_bundled_models(installed: Finops) -> None:
     """`--backend auto` uses the engine rather than the bundled models."""
     done = installed("run", "-", stdin=jsonl(a_fail()))
@@ -123,6 +124,7 @@ def test_auto_backend_does_not_use_bundled_models(installed: Finops) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_run_without_a_bundled_model_requires_the_files(site: Path, installed: Finops) -> None:
     """If a bundled model is missing, a run with llama.cpp requires both files to be named."""
     folder = site / "finops_cli/_data/bundled_models"

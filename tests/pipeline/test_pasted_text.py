@@ -204,6 +204,7 @@ def test_file_of_blocks_is_resumed(finops: Finops, tmp_path: Path) -> None:
     assert finops("check", out, "--fails", source, "-q").returncode == 0
 
 
+@pytest.mark.slow
 def test_block_of_a_stream_is_answered_at_its_blank_line() -> None:
     """A stream that stays open gets the answer to a block at the blank line after it."""
     with talk_to("triage", "-", "--backend", "engine", "-q") as program:

@@ -84,6 +84,7 @@ RECORDS = st.fixed_dictionaries(
 ).filter(lambda fields: side_agrees(fields["side"], fields["cns_direction"]))
 
 
+@pytest.mark.slow
 @given(RECORDS)
 def test_text_form_parses_back_to_the_same_record(fields: dict[str, Any]) -> None:
     """The rendered text of any record is parsed to the same record, also with bars, quotes and

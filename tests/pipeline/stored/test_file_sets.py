@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_folder_is_read_in_c_order_as_one_file(
     folder: Path, finops: Finops, tmp_path: Path
 ) -> None:
