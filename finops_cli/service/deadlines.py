@@ -41,6 +41,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_made(self._joined)
         self._answered: RequestResponseCycle | None = None
         """The request that is answered; `cycle` is the last one, which may wait behind it."""
+        self._is_refused = False
+        """The head was too large; its rest is read, so that the client reads why."""
         self._rests_until = 0.0
         """The end of a connection without a request; it counts once an answer is complete."""
         self._unread, self._unread_since = 0, self.loop.time()
@@ -68,7 +70,7 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._forget(len(data))
         self._feed(data)
         if self._is_reading and self._bodiless > self.settings.limits["head_bytes"]:
-            self.transport.close()
+            self._refuse_head()
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are not a request with a problem document, and close.
@@ -79,6 +81,22 @@ class DeadlineProtocol(HttpToolsProtocol):
         if answered is None or answered.response_complete or not answered.response_started:
             error = ServiceError(HTTPStatus.BAD_REQUEST, "request", "the bytes are not HTTP/1.1")
             self.transport.write(self._write_answer(error))
+        self.transport.close()
+
+    def _refuse_head(self) -> None:
+        """Close a connection with too large a head, behind a problem document where no other
+        answer is in work.
+        """
+        answered = self._answered
+        if self._is_head and (answered is None or answered.response_complete):
+            error = ServiceError(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head-too-large",
+                "the head of the request is larger than"
+                f" {self.settings.limits['head_bytes']:,} bytes; accepted: shorter headers",
+            )
+            self.transport.write(self._write_answer(error))
+            self._is_refused = True
         self.transport.close()
 
     def _feed(self, data: bytes) -> None:
@@ -166,8 +184,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _ends_later(self) -> bool:
-        """Read on until the client rests; return false if it does not send a body."""
-        if not self._is_reading or self._is_head or not self.cycle.response_complete:
+        """Read on until the client rests; return false if it sends neither a body nor a head that
+        was refused.
+        """
+        is_body = self._is_reading and not self._is_head and self.cycle.response_complete
+        if not (self._is_refused or is_body):
             return False
         self.flow.resume_reading()
         self._closed_since, self._forgotten_before = self.loop.time(), -1

@@ -16,6 +16,8 @@ from finops_cli.service.problems import ServiceError
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _PIECE = 256 * 1024
+_WEAK = 'W/"'
+"""The beginning of a tag that a proxy which packs answers has made of one."""
 
 
 class FilePart(Response):
@@ -82,10 +84,19 @@ def answer_part(
 ) -> Response:
     """Return the first `size` bytes of a file, or the range of them that `asked` names.
 
-    `tag` is the entity tag. Raises ServiceError 416 for a range behind the end.
+    `tag` is the entity tag. Raises ServiceError 412 for a file that has another tag by now than
+    `If-Match`, and 416 for a range behind the end.
     """
     told = {**headers, "ETag": tag, "Accept-Ranges": "bytes"}
-    if tag in (each.strip() for each in asked.get("if-none-match", "").split(",")):
+    wanted = asked.get("if-match")
+    if wanted is not None and not _names(wanted, tag):
+        raise ServiceError(
+            HTTPStatus.PRECONDITION_FAILED,
+            "changed",
+            f"the header If-Match is {wanted[:80]}; accepted: the tag of the file, {tag}",
+            headers={"ETag": tag},
+        )
+    if _names(asked.get("if-none-match", "").replace(_WEAK, '"'), tag):
         return Response(None, int(HTTPStatus.NOT_MODIFIED), told)
     found = _RANGE.fullmatch(asked.get("range", ""))
     if found is None or not any(found.groups()) or asked.get("if-range", tag) != tag:
@@ -100,6 +111,11 @@ def answer_part(
         )
     told["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     return FilePart(path, start, end, int(HTTPStatus.PARTIAL_CONTENT), told)
+
+
+def _names(tags: str, tag: str) -> bool:
+    """Return true if a list of tags, or `*`, names `tag`."""
+    return any(each.strip() in (tag, "*") for each in tags.split(","))
 
 
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:

@@ -240,7 +240,7 @@ WORK_OPERATIONS = (
             summary,
             gives_media=LINES,
             parameters=(id_of("job"),),
-            errors=(404, 409, 410, 416),
+            errors=(404, 409, 410, 412, 416),
         )
         for file, summary in (
             ("output", "Read the output of a job, also while it grows."),

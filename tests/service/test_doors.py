@@ -213,6 +213,14 @@ def test_bytes_that_are_no_request_get_a_problem(server: Server) -> None:
     assert json.loads(body)["type"] == "/problems/request"
 
 
+@pytest.mark.parametrize("size", [70_000, 2_000_000])
+def test_head_that_is_too_large_gets_a_problem(server: Server, size: int) -> None:
+    """A head above the limit gets a problem document, also where the client sends on."""
+    head, _, body = ask_raw(server, b"GET / HTTP/1.1\r\nX: " + b"x" * size).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 431 ")
+    assert json.loads(body)["type"] == "/problems/head-too-large"
+
+
 def test_trailers_are_not_read_as_headers(server: Server) -> None:
     """A field behind a chunked body changes nothing that the doors have read in the head."""
     body = json.dumps(a_fail()).encode()

@@ -134,7 +134,13 @@ def test_output_is_read_in_ranges(server: Server) -> None:
         assert last.content == whole.content[-7:]
         assert client.get(path, headers={"Range": "bytes=9999999-"}).status_code == 416
         tag = whole.headers["etag"]
-        assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
+        for tags in (tag, f'"other", W/{tag}', "*"):
+            assert client.get(path, headers={"If-None-Match": tags}).status_code == 304
+        first = {"Range": "bytes=0-99", "If-Match": tag}
+        assert client.get(path, headers=first).status_code == 206
+        refused = client.get(path, headers={**first, "If-Match": '"other"'})
+        assert (refused.status_code, refused.headers["etag"]) == (412, tag)
+        assert refused.json()["type"] == "/problems/changed"
 
 
 @slow

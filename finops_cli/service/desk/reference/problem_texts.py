@@ -27,6 +27,12 @@ PROBLEMS: dict[str, ProblemText] = {
         "As many requests are in work as the service takes. Nothing was done with yours.",
         "Send it again after the seconds of the header Retry-After.",
     ),
+    "changed": ProblemText(
+        412,
+        "The file has changed",
+        "The header If-Match names another version of the file than the one that is here now.",
+        "Read the file from its beginning; the header ETag names the version.",
+    ),
     "client-busy": ProblemText(
         429,
         "Your token has too many requests in work",
@@ -82,6 +88,12 @@ PROBLEMS: dict[str, ProblemText] = {
         "The guard has ended",
         "The process that looks for personal data has ended, so nothing was stored.",
         "Send the file again. If it happens again, look into the log of the service.",
+    ),
+    "head-too-large": ProblemText(
+        431,
+        "The head of the request is too large",
+        "The address and the headers of the request have more bytes than the service reads.",
+        "Send shorter headers, or put long values into the body.",
     ),
     "in-use": ProblemText(
         409,
