@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -27,8 +28,10 @@ from finops_cli.devtools.fake_openai import (
     Whole,
 )
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.models.failures import Incomplete
 from finops_cli.models.openai.api_key import ApiKey
 from finops_cli.models.openai.send import send
+from finops_cli.models.openai.stream import read_answer
 from finops_cli.models.servers.answers import Patience
 from finops_cli.models.servers.hosts import open_client
 from finops_cli.models.servers.timeouts import TimedTransport
@@ -220,3 +223,26 @@ def test_text_of_an_answer_does_not_end_its_stream() -> None:
     ):
         got = send(client, "/v1/completions", {"model": "m"}, Patience(1, 20, 20), ApiKey())
     assert got.text == "data: [DONE] and more"
+
+
+@pytest.mark.parametrize("line", [b"\n", b"data:\n", b"data: \r\n"])
+def test_empty_lines_take_no_memory_beside_their_bytes(line: bytes) -> None:
+    """A stream of empty lines and events takes no more memory than its bytes do."""
+    received = line * (1_000_000 // len(line))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Incomplete):
+            read_answer(received)
+        assert tracemalloc.get_traced_memory()[1] < len(received) // 2
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+def test_events_end_with_any_line_ending(end: bytes) -> None:
+    """The lines of a stream end with a line feed, a carriage return, or both."""
+    events = [b": hello", b'data: {"choices":[{"text":"a"}]}', b"event: x", b"data:" + STOP]
+    assert read_answer(end.join([*events, b"data: [DONE]", b""])).text == "ab"
+
+
+STOP = b'{"choices":[{"text":"b","finish_reason":"stop"}]}'

@@ -6,6 +6,8 @@ a class of `models.failures`.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -22,6 +24,7 @@ from finops_cli.models.servers.answers import (
 )
 
 END = b"[DONE]"
+_DATA = re.compile(rb"(?:\A|[\r\n])data:([^\r\n]*)")
 STREAM_BYTES = 128 * limits.REPLY_CHARS
 """Maximum size of a stream. A token of four characters comes in an event of some 300 bytes."""
 _ENDED = frozenset(("stop", "eos", "eos_token", "stop_sequence", "end_turn"))
@@ -170,11 +173,8 @@ def _parse(received: bytes, clean: Clean, is_cut: bool) -> ParsedStream:
     half an event.
     """
     whole = received.rpartition(b"\n")[0] if is_cut else received
-    stream, lines = ParsedStream(), whole.splitlines()
-    data = [line[5:].strip() for line in lines if line.startswith(b"data:")]
-    if not data and whole.strip():
-        data = [whole.strip()]  # the server does not stream: one object
-    for event in data:
+    stream = ParsedStream()
+    for event in _list_events(whole):
         if event == END:
             stream.is_closed = True
             break
@@ -191,6 +191,18 @@ def _parse(received: bytes, clean: Clean, is_cut: bool) -> ParsedStream:
                 "".join(stream.texts),
             ) from error
     return stream
+
+
+def _list_events(received: bytes) -> Iterator[bytes]:
+    """Yield the data of each event, one after the other: a list of all could take far more memory
+    than the bytes. A server that does not stream sends one object.
+    """
+    is_stream = False
+    for line in _DATA.finditer(received):
+        is_stream = True
+        yield line[1].strip()
+    if not is_stream:
+        yield received.strip()
 
 
 def _build_generated(text: str, stream: ParsedStream, clean: Clean) -> Generated:
