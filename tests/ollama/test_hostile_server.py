@@ -287,8 +287,9 @@ def test_endless_response_is_read_up_to_a_limit(place: str) -> None:
         while sent < 10 * ANSWER_BYTES:
             sent += connection.send(b" " * 65_536)
 
-    with raw(flood) as url, pytest.raises(Unfinished, match="unlike Ollama"):
+    with raw(flood) as url, pytest.raises(Unfinished, match="unlike Ollama") as ended:
         PLACES[place](url)
+    assert "make sure that the address is that of a server" in ended.value.cure
     assert sent < 3 * ANSWER_BYTES
 
 

@@ -225,6 +225,18 @@ def test_text_of_an_answer_does_not_end_its_stream() -> None:
     assert got.text == "data: [DONE] and more"
 
 
+def test_cookies_of_a_server_are_not_kept() -> None:
+    """A server that sets a cookie with its answer does not get it back: requests do not grow."""
+    head = HEAD.replace(b"\r\n", b"\r\nSet-Cookie: name=value\r\n", 1)
+    event = b'data: {"choices":[{"text":"x","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    with (
+        serve_bytes([head, event]) as url,
+        open_client(url, transport=TimedTransport()) as client,
+    ):
+        send(client, "/v1/completions", {"model": "m"}, Patience(1, 20, 20), ApiKey())
+        assert not client.cookies
+
+
 @pytest.mark.parametrize("line", [b"\n", b"data:\n", b"data: \r\n"])
 def test_empty_lines_take_no_memory_beside_their_bytes(line: bytes) -> None:
     """A stream of empty lines and events takes no more memory than its bytes do."""

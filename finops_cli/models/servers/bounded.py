@@ -45,6 +45,7 @@ class BoundedTransport(TimedTransport):
                 if len(body) > ANSWER_BYTES:
                     raise Unfinished(
                         f"{self._url}: more than {ANSWER_BYTES:,} bytes were received from"
-                        f" {request.url.path}, unlike {self._program}"
+                        f" {request.url.path}, unlike {self._program}",
+                        "make sure that the address is that of a server of language models",
                     )
         return httpx.Response(answer.status_code, content=bytes(body))

@@ -230,9 +230,14 @@ def is_reachable(url: str, seconds: float) -> bool:
 
 
 def open_client(url: str, **options: Any) -> httpx.Client:
-    """Open an HTTP client for `url` that ignores proxies of the environment and follows no
-    redirect.
+    """Open an HTTP client for `url` that ignores proxies of the environment, follows no redirect
+    and keeps no cookie.
     """
+    from http.cookiejar import CookieJar, DefaultCookiePolicy
+
     import httpx
 
-    return httpx.Client(base_url=url, trust_env=False, follow_redirects=False, **options)
+    none = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return httpx.Client(
+        base_url=url, cookies=none, trust_env=False, follow_redirects=False, **options
+    )
