@@ -46,6 +46,6 @@ class BoundedTransport(TimedTransport):
                     raise Unfinished(
                         f"{self._url}: more than {ANSWER_BYTES:,} bytes were received from"
                         f" {request.url.path}, unlike {self._program}",
-                        "make sure that the address is that of a server of language models",
+                        "give the address of a server of language models",
                     )
         return httpx.Response(answer.status_code, content=bytes(body))
