@@ -5,10 +5,9 @@
 Each shape of `benchmarks.growth_shapes` is read at sizes 1, 2, 4 and 8 in this process. The slope
 is that of CPU time on size, both as logarithms: 1 is linear, 2 is the square. The first try counts
 where its slope is clearly within the limit, else the median of several; a shape over the limit is
-measured again, since another program that begins or ends between two sizes bends the slope too. A
-slope that stays over `MOST_SLOPE`, or a
-rejected line over `MOST_RATIO` good ones, ends with 1. Each round times good lines and rejected
-ones one after the other, and the least ratio counts.
+measured again, since another program that begins or ends between two sizes bends the slope too.
+Each round times good lines and rejected ones one after the other, and the least ratio counts. A
+slope that stays over `MOST_SLOPE`, or a rejected line over `MOST_RATIO` good ones, ends with 1.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ MOST_SLOPE = 1.2
 CLEAR_SLOPE = 1.1
 """One try with at most this slope is enough."""
 MOST_RATIO = 5
-"""A validator that is made again for each rejected line takes 13."""
+"""A validator that is made again for each rejected line takes 8 to 13."""
 SEED = 20261129
 RECORDS = 1_000
 ROUNDS = 5
