@@ -7,11 +7,12 @@ no web framework. Figures are of the last minute, of the last hour and since the
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.recovery.incidents import BOARD, Incident
@@ -39,6 +40,30 @@ _PREDICTIONS = {"tier": "tiers", "category": "categories", "action": "actions", 
 """The kinds of predictions, and the counts of a summary that hold them."""
 _MINUTE = 60
 _KEPT_EVENTS = 20
+
+
+class Asked(NamedTuple):
+    """A request that ended."""
+
+    at: float
+    """The moment that it ended, by `SystemMonitor.now()`."""
+    seconds: float
+    is_error: bool = False
+    """It ended with a fault of ours."""
+
+
+class Answered(NamedTuple):
+    """A record that was answered."""
+
+    at: float
+    """The moment of its answer, by `SystemMonitor.now()`."""
+    command: str
+    status: str
+    latency_ms: float | None = None
+    predictions: Mapping[str, str] = MappingProxyType({})
+    """The answers by their kind."""
+    masked: Sequence[str] = ()
+    """The kinds of its masked personal data."""
 
 
 class SystemMonitor:
@@ -69,6 +94,7 @@ class SystemMonitor:
         self._sinks: list[Callback] = []
         self._sources: list[Callable[[], None]] = []
         self._in_work = 0
+        self._works: list[Callable[[], int]] = []
 
     def use(self, kb: KnowledgeBase) -> None:
         """Take the limits of another knowledge base from now on. Windows keep their length."""
@@ -77,60 +103,51 @@ class SystemMonitor:
 
     @contextmanager
     def work(self) -> Iterator[None]:
-        """Count a run or a request as long as the block lasts."""
-        self.begin()
+        """Count a run as long as the block lasts."""
+        with self._lock:
+            self._in_work += 1
         try:
             yield
         finally:
-            self.end()
+            with self._lock:
+                self._in_work -= 1
 
-    def begin(self) -> None:
-        """Count a run or a request that begins."""
+    def add_work(self, count: Callable[[], int]) -> None:
+        """Add the work that `count` returns whenever figures are read, such as requests."""
         with self._lock:
-            self._in_work += 1
+            self._works.append(count)
 
-    def end(self) -> None:
-        """Count the end of a run or a request that began."""
+    def remove_work(self, count: Callable[[], int]) -> None:
+        """Add it no more."""
         with self._lock:
-            self._in_work -= 1
+            self._works = [each for each in self._works if each != count]
 
-    def request(self, seconds: float, *, is_error: bool = False, at: float | None = None) -> int:
-        """Count a request, and return the step of its time. `is_error`: by a fault of ours.
-
-        `at`: the moment that it ended, by `now()`; None: now.
-        """
-        step = step_of(seconds * _MS)
+    def requests(self, ended: Sequence[Asked]) -> list[int]:
+        """Count requests that ended; return the steps of their times."""
+        steps = [step_of(each.seconds * _MS) for each in ended]
+        open_at = self._windows.open_at
         with self._lock:
-            part = self._windows.open_at(self.now() if at is None else at)
-            part.requests += 1
-            part.failures += is_error
-            part.latency[step] += 1
-        return step
-
-    def record(
-        self,
-        command: str,
-        status: str,
-        latency_ms: float | None = None,
-        predictions: Mapping[str, str] | None = None,
-        masked: Iterable[str] = (),
-        at: float | None = None,
-    ) -> None:
-        """Count a record: its status, its answers by kind, the kinds of masked personal data.
-
-        `at`: the moment of its answer, by `now()`; None: now.
-        """
-        step = None if latency_ms is None else step_of(latency_ms)
-        with self._lock:
-            self._commands[command] += 1
-            part = self._windows.open_at(self.now() if at is None else at)
-            part.statuses[status] += 1
-            if step is not None:
+            for each, step in zip(ended, steps, strict=True):
+                part = open_at(each.at)
+                part.requests += 1
+                part.failures += each.is_error
                 part.latency[step] += 1
-            for kind, value in (predictions or {}).items():
-                self._predictions[kind][value] += 1
-            if masked:
-                self._masked.update(masked)
+        return steps
+
+    def answers(self, answered: Iterable[Answered]) -> None:
+        """Count records that were answered."""
+        open_at = self._windows.open_at
+        with self._lock:
+            for each in answered:
+                self._commands[each.command] += 1
+                part = open_at(each.at)
+                part.statuses[each.status] += 1
+                if each.latency_ms is not None:
+                    part.latency[step_of(each.latency_ms)] += 1
+                for kind, value in each.predictions.items():
+                    self._predictions[kind][value] += 1
+                if each.masked:
+                    self._masked.update(each.masked)
 
     def records(self, command: str, summary: RunSummary) -> None:
         """Count the records of a batch, or of one answer, by their summary."""
@@ -245,7 +262,7 @@ class SystemMonitor:
                 minute=describe_window(minute, min(now, windows.seconds.span)),
                 hour=describe_window(hour, min(now, windows.minutes.span)),
                 total=describe_window(windows.total, now),
-                in_work=self._in_work,
+                in_work=self._count_work(),
                 statuses=dict(windows.total.statuses),
                 commands=dict(self._commands),
                 predictions={kind: dict(counts) for kind, counts in self._predictions.items()},
@@ -325,6 +342,9 @@ class SystemMonitor:
         self._windows.settle()
         return self._windows
 
+    def _count_work(self) -> int:
+        return self._in_work + sum(count() for count in self._works)
+
     def _lost_pct(self, minute: Counts, now: float) -> float:
         """Return the percentage of its usual throughput that the last minute lost.
 
@@ -334,7 +354,7 @@ class SystemMonitor:
         first = int(now // _MINUTE) - 1
         before = [part for part in self._windows.minutes.recent(now) if part.number < first]
         usual = [part.records for part in before if part.records]
-        if not self._in_work or not usual:
+        if not usual or not self._count_work():
             return 0.0
         return 100 * max(0.0, 1 - minute.records / (sum(usual) / len(usual)))
 

@@ -6,10 +6,9 @@ import math
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import accumulate
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
@@ -25,10 +24,11 @@ from prometheus_client.utils import floatToGoString
 from finops_cli.domain.triage import Triage
 from finops_cli.monitoring.latencies import percentile_ms
 from finops_cli.monitoring.run_summary import RunSummary
-from finops_cli.monitoring.system_monitor import SystemMonitor
+from finops_cli.monitoring.system_monitor import Answered, Asked, SystemMonitor
 from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.sentiment.output import SentimentLine
 
+T = TypeVar("T")
 PROMETHEUS = CONTENT_TYPE_LATEST
 _PERCENTILES = (50, 95, 99)
 _SAMPLE_PERCENTILE = 95
@@ -79,6 +79,17 @@ def predictions_of(line: Line | SentimentLine) -> dict[str, str]:
     return {"tier": triage.priority_tier, "category": triage.category, "action": triage.action}
 
 
+def _take_all(noted: deque[T]) -> list[T]:
+    """Take what is noted. Another thread may take some of it meanwhile, or note more."""
+    taken: list[T] = []
+    while noted:
+        try:
+            taken.append(noted.popleft())
+        except IndexError:  # another thread has taken the last one
+            break
+    return taken
+
+
 class Metrics:
     """The figures of one service, in a registry of their own. Every method may be called from
     any thread.
@@ -88,13 +99,18 @@ class Metrics:
         """Count in a new registry, and tell the monitor of the process."""
         self.monitor = monitor
         monitor.add_source(self._settle)
+        monitor.add_work(self._count_work)
         self.registry = CollectorRegistry()
         self._lock = Lock()
         self._seconds: dict[str, _Durations] = {}
         self.count_work: Callable[[], int] = lambda: 0
         """Returns the number of admitted requests that have not ended."""
-        self._noted: deque[Callable[[], None]] = deque()
-        """Requests and answers that are noted and not yet counted."""
+        self._asked: deque[tuple[Asked, str, str, int]] = deque()
+        """Requests that are noted and not yet counted, with route, method and status."""
+        self._answered: deque[Answered] = deque()
+        """Answers that are noted and not yet counted: their facts, since the lines themselves
+        would keep their memory from the next ones.
+        """
         self._counts: dict[str, Counter[tuple[str, ...]]] = {name: Counter() for name in _COUNTERS}
         self.registry.register(self)
         self._latency: Counter[int] = Counter()
@@ -118,54 +134,50 @@ class Metrics:
         """Count what is noted, and let the monitor go."""
         self._settle()
         self.monitor.remove_source(self._settle)
+        self.monitor.remove_work(self._count_work)
+
+    def _count_work(self) -> int:
+        return self.count_work()
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that has ended."""
-        self._note(partial(self._count_request, self.monitor.now(), route, method, status, seconds))
+        ended = Asked(self.monitor.now(), seconds, status >= _OUR_FAULT)
+        self._asked.append((ended, route, method, status))
+        if len(self._asked) >= _NOTED:
+            self._settle()
 
     def record(self, command: str, line: Line | SentimentLine) -> None:
         """Count one answer of the rules to `command`."""
-        self._note(partial(self._count_record, self.monitor.now(), command, line))
-
-    def _note(self, count: Callable[[], None]) -> None:
-        """Count later, and many at once: code that runs in turns with an answer is not in the
-        caches of the processor, and takes several times as long.
-        """
-        self._noted.append(count)
-        if len(self._noted) >= _NOTED:
+        masked = line.pii if isinstance(line, SentimentLine) else line.provenance.masked or ()
+        latency_ms, predictions = line.provenance.latency_ms, predictions_of(line)
+        at = self.monitor.now()
+        self._answered.append(Answered(at, command, line.status, latency_ms, predictions, masked))
+        if len(self._answered) >= _NOTED:
             self._settle()
 
     def _settle(self) -> None:
-        """Count what is noted."""
-        while self._noted:
-            try:
-                count = self._noted.popleft()
-            except IndexError:  # another thread has taken the last one
-                return
-            count()
-
-    def _count_request(
-        self, at: float, route: str, method: str, status: int, seconds: float
-    ) -> None:
-        step = self.monitor.request(seconds, is_error=status >= _OUR_FAULT, at=at)
-        with self._lock:
-            durations = self._seconds.get(route)
-            if durations is None:
-                durations = self._seconds[route] = _Durations()
-            durations.add(seconds)
-            self._requests[route, method, status] += 1
-            self._latency[step] += 1
-
-    def _count_record(self, at: float, command: str, line: Line | SentimentLine) -> None:
-        predictions = predictions_of(line)
-        masked = line.pii if isinstance(line, SentimentLine) else line.provenance.masked or ()
-        with self._lock:
-            self._counts["records"][command, line.status] += 1
-            counted = self._counts["predictions"]
-            for each in predictions.items():
-                counted[each] += 1
-        latency_ms = line.provenance.latency_ms
-        self.monitor.record(command, line.status, latency_ms, predictions, masked, at=at)
+        """Count what is noted: many at once, since code that runs in turns with an answer is not
+        in the caches of the processor, and takes several times as long.
+        """
+        asked, answered = _take_all(self._asked), _take_all(self._answered)
+        if asked:
+            steps = self.monitor.requests([ended for ended, *_ in asked])
+            with self._lock:
+                for (ended, route, method, status), step in zip(asked, steps, strict=True):
+                    durations = self._seconds.get(route)
+                    if durations is None:
+                        durations = self._seconds[route] = _Durations()
+                    durations.add(ended.seconds)
+                    self._requests[route, method, status] += 1
+                    self._latency[step] += 1
+        if answered:
+            records, predictions = self._counts["records"], self._counts["predictions"]
+            with self._lock:
+                for each in answered:
+                    records[each.command, each.status] += 1
+                    for prediction in each.predictions.items():
+                        predictions[prediction] += 1
+            self.monitor.answers(answered)
 
     def records(self, command: str, summary: RunSummary) -> None:
         """Count the lines of an answer to `command`."""

@@ -28,6 +28,7 @@ from finops_cli.service.store.replicas import Replica
 from finops_cli.service.store.sqlite import DATABASE_FILE
 from tests.desk.conftest import sign_in
 from tests.service.conftest import Server
+from tests.support.monitors import record_request
 
 slow = pytest.mark.slow
 KB = load_kb(bundled_kb_dir())
@@ -82,7 +83,7 @@ def test_minutes_are_those_of_the_last_hour() -> None:
     for minute, requests in ((0, 1), (2, 3), (70, 2)):
         hand.now = minute * 60.0
         for _ in range(requests):
-            monitor.request(0.02)
+            record_request(monitor, 0.02)
     found = monitor.minutes()
     assert len(found) == KB.monitoring.windows["minutes"]
     assert [each.requests for each in found if each.requests] == [2]
@@ -113,7 +114,7 @@ def test_page_names_what_costs_health() -> None:
     monitor, hand = a_monitor()
     hand.now = 5.0
     for _ in range(10):
-        monitor.request(0.01, is_error=True)
+        record_request(monitor, 0.01, is_error=True)
     stats = monitor.stats()
     view = view_monitor(stats, monitor.minutes(), [])
     assert view.health_class == "health-bad"

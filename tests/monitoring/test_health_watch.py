@@ -15,6 +15,7 @@ from finops_cli.monitoring.health_watch import HealthWatch
 from finops_cli.monitoring.system_monitor import SystemMonitor
 from tests.monitoring.test_hooks import write_hooks, write_program
 from tests.monitoring.test_system_monitor import Clock
+from tests.support.monitors import record_answer
 from tests.support.own_kb import change_kb
 from tests.support.program import Finops
 from tests.support.records import a_fail, jsonl
@@ -22,7 +23,7 @@ from tests.support.records import a_fail, jsonl
 
 def answer(monitor: SystemMonitor, failed: int, good: int) -> None:
     for number in range(failed + good):
-        monitor.record("run", "failed" if number < failed else "ok", 10)
+        record_answer(monitor, "failed" if number < failed else "ok", 10)
 
 
 def test_low_health_is_reported_once_until_it_was_well(kb: KnowledgeBase) -> None:

@@ -15,6 +15,7 @@ from finops_cli.monitoring.events import Event
 from finops_cli.monitoring.latency_watch import LatencyWatch, write_bundle
 from finops_cli.monitoring.system_monitor import SystemMonitor
 from tests.monitoring.test_system_monitor import Clock
+from tests.support.monitors import record_answer
 
 AT = datetime(2026, 11, 29, 8, 30, tzinfo=UTC)
 
@@ -37,7 +38,7 @@ def spend_minutes(
     for latency in latencies:
         for _ in range(10):
             if latency is not None:
-                monitor.record("run", "ok", latency)
+                record_answer(monitor, "ok", latency)
                 monitor.note_latency("F-1", "run", latency)
         clock.seconds += 60
         found.append(watch.look())

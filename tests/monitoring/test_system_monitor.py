@@ -15,6 +15,7 @@ from finops_cli.monitoring.events import Event
 from finops_cli.monitoring.latencies import step_of
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.monitoring.system_monitor import SystemMonitor, system_monitor
+from tests.support.monitors import record_answer, record_request
 from tests.support.program import EXAMPLES, Finops
 from tests.support.soak import scaled
 
@@ -53,8 +54,8 @@ def count_in_threads(monitor: SystemMonitor, threads: int, each: int) -> None:
     def tell(number: int) -> None:
         for place in range(each):
             status = "failed" if place % 10 == 0 else "ok"
-            monitor.record("run", status, number + 1.0, {"tier": "LOW" if place % 2 else "HIGH"})
-            monitor.request(0.001, is_error=place % 100 == 0)
+            record_answer(monitor, status, number + 1.0, {"tier": "LOW" if place % 2 else "HIGH"})
+            record_request(monitor, 0.001, is_error=place % 100 == 0)
 
     reader = Thread(target=read)
     reader.start()
@@ -86,7 +87,7 @@ def test_counts_of_many_threads_are_exact(monitor: SystemMonitor) -> None:
 def test_percentiles_are_within_one_percent(monitor: SystemMonitor) -> None:
     """p50, p95 and p99 of 1 to 1,000 ms are those of the list, to within 1 %."""
     for latency in range(1, 1001):
-        monitor.record("run", "ok", float(latency))
+        record_answer(monitor, "ok", float(latency))
     found = monitor.stats().minute.latency_ms
     for name, due in (("p50", 500), ("p95", 950), ("p99", 990)):
         assert found[name] == pytest.approx(due, rel=0.01)
@@ -94,7 +95,7 @@ def test_percentiles_are_within_one_percent(monitor: SystemMonitor) -> None:
 
 def test_windows_forget_what_is_older(monitor: SystemMonitor, clock: Clock) -> None:
     """The minute forgets after 60 seconds, the hour after 60 minutes, the total never."""
-    monitor.record("run", "ok")
+    record_answer(monitor, "ok")
     seen = []
     for seconds in (0, 59, 60, 3599, 3600):
         clock.seconds = 50.0 + seconds
@@ -107,7 +108,7 @@ def test_throughput_is_counted_per_second(monitor: SystemMonitor, clock: Clock) 
     """120 records in two minutes are two a second in the last one, and one over the whole."""
     clock.seconds += 60
     for _ in range(120):
-        monitor.record("run", "ok")
+        record_answer(monitor, "ok")
     clock.seconds += 60
     stats = monitor.stats()
     assert (stats.total.records_per_second, stats.hour.records_per_second) == (1.0, 1.0)
@@ -135,7 +136,7 @@ def test_health_loses_points_for_errors(
 
 def test_health_recovers_when_the_minute_is_over(monitor: SystemMonitor, clock: Clock) -> None:
     """A minute after the last error the health is 100 again."""
-    monitor.request(0.1, is_error=True)
+    record_request(monitor, 0.1, is_error=True)
     assert monitor.stats().health == 0
     clock.seconds += 60
     assert monitor.stats().health == 100
@@ -144,7 +145,7 @@ def test_health_recovers_when_the_minute_is_over(monitor: SystemMonitor, clock: 
 def test_health_loses_points_for_a_latency_spike(monitor: SystemMonitor) -> None:
     """A 95th percentile far above the median costs the whole penalty of the latency."""
     for latency in [1.0] * 90 + [1000.0] * 10:
-        monitor.record("run", "ok", latency)
+        record_answer(monitor, "ok", latency)
     assert monitor.stats().penalties["latency"] == 20.0
 
 
@@ -154,12 +155,25 @@ def test_throughput_counts_only_while_something_is_in_work(
     """A minute without answers costs health while a run is in work; an idle service is well."""
     for _ in range(3):
         clock.seconds += 60
-        monitor.record("run", "ok")
+        record_answer(monitor, "ok")
     clock.seconds += 120
     assert monitor.stats().health == 100
     with monitor.work():
         stats = monitor.stats()
         assert (stats.in_work, stats.penalties["throughput"]) == (1, 10.0)
+    assert monitor.stats().in_work == 0
+
+
+def test_requests_of_a_service_are_work(monitor: SystemMonitor) -> None:
+    """The work that others count is work as long as they count it."""
+    requests = [1, 1]
+    count = requests.__len__
+    monitor.add_work(count)
+    with monitor.work():
+        assert monitor.stats().in_work == 3
+    requests.pop()
+    assert monitor.stats().in_work == 1
+    monitor.remove_work(count)
     assert monitor.stats().in_work == 0
 
 
@@ -268,7 +282,7 @@ def test_noted_counts_are_in_every_figure(monitor: SystemMonitor, clock: Clock) 
 
     def count() -> None:
         while noted:
-            monitor.request(0.1, at=noted.pop())
+            record_request(monitor, 0.1, at=noted.pop())
 
     monitor.add_source(count)
     clock.seconds += 61

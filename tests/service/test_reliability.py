@@ -249,6 +249,7 @@ def test_reader_that_takes_no_answer_is_closed(tmp_path: Path) -> None:
         while time.monotonic() < until and in_work(client) != 1:
             time.sleep(0.2)
         assert in_work(client) == 1
+        assert client.get("/metrics").json()["monitor"]["in_work"] == 1
     server.process.terminate()
     server.process.communicate(timeout=30)
 

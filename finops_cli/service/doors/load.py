@@ -18,7 +18,6 @@ class LoadDoor:
     def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
         self._app = app
         self._settings = settings
-        self._monitor = metrics.monitor
         metrics.count_work = lambda: self._in_work
         self._clients: dict[str, int] = {}
         """Requests in work by client. A Counter runs Python code for each name that is new."""
@@ -39,11 +38,9 @@ class LoadDoor:
         self._refuse_more(count)
         self._clients[client] = count + 1
         self._in_work += 1
-        self._monitor.begin()
         try:
             await self._app(scope, receive, send)
         finally:
-            self._monitor.end()
             self._in_work -= 1
             count = self._clients.pop(client) - 1
             if count:

@@ -1,0 +1,24 @@
+"""Tell a monitor of one request or one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from finops_cli.monitoring.system_monitor import Answered, Asked, SystemMonitor
+
+
+def record_request(
+    monitor: SystemMonitor, seconds: float, is_error: bool = False, at: float | None = None
+) -> None:
+    """Count a request that ended at the moment `at`; None: now."""
+    monitor.requests([Asked(monitor.now() if at is None else at, seconds, is_error)])
+
+
+def record_answer(
+    monitor: SystemMonitor,
+    status: str,
+    latency_ms: float | None = None,
+    predictions: Mapping[str, str] | None = None,
+) -> None:
+    """Count a record that is answered now."""
+    monitor.answers([Answered(monitor.now(), "run", status, latency_ms, predictions or {})])
