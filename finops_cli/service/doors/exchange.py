@@ -38,15 +38,35 @@ def prepare_headers(headers: Iterable[Pair]) -> None:
 
 
 def _line_of(name: bytes, value: bytes) -> bytes:
-    if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
-        raise RuntimeError(f"the header {name!r} is not one")
-    return b"%b: %b\r\n" % (name.lower(), value)
+    if HEADER_VALUE_RE.search(value):
+        raise RuntimeError(f"the header {name!r} has a value that is not one")
+    return b"%b%b\r\n" % (_start_of(name), value)
 
 
-@lru_cache(maxsize=1)
-def _lines_of(headers: tuple[Pair, ...]) -> bytes:
-    """Return the lines of the headers that uvicorn makes again each second."""
-    return b"".join(_line_of(*each) for each in headers)
+@lru_cache(maxsize=64)
+def _start_of(name: bytes) -> bytes:
+    """Return the beginning of the lines of a header: the service itself chooses the few names."""
+    if HEADER_RE.search(name):
+        raise RuntimeError(f"{name!r} is not the name of a header")
+    return name.lower() + b": "
+
+
+class _DefaultLines:
+    """The lines of the headers of every answer, which uvicorn makes again each second."""
+
+    def __init__(self) -> None:
+        self._headers: list[Pair] = []
+        self._lines = b""
+
+    def of(self, headers: list[Pair]) -> bytes:
+        """Return the lines of the list that uvicorn holds now."""
+        if headers is not self._headers:
+            self._headers = headers
+            self._lines = b"".join(_line_of(*each) for each in headers)
+        return self._lines
+
+
+_default_lines = _DefaultLines()
 
 
 def split_target(target: bytes) -> tuple[str, bytes, bytes]:
@@ -160,7 +180,7 @@ class Exchange(RequestResponseCycle):
         if message["type"] != "http.response.start":
             raise RuntimeError(f"an answer begins with its head, not with {message['type']}")
         status, method = message["status"], self.scope["method"]
-        lines = [STATUS_LINE[status], _lines_of(tuple(self.default_headers))]
+        lines = [STATUS_LINE[status], _default_lines.of(self.default_headers)]
         lines += [_prepared.get(each) or self._read(*each) for each in message["headers"]]
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
@@ -174,14 +194,15 @@ class Exchange(RequestResponseCycle):
 
     def _read(self, name: bytes, value: bytes) -> bytes:
         """Return the line of a header, and note what it says about the body."""
-        line = _line_of(name, value)
         name = name.lower()
         if name == b"content-length":
             self.expected_content_length, self.chunked_encoding = int(value), False
-        elif name == b"connection":  # written once, behind the others
+            return b"content-length: %d\r\n" % self.expected_content_length
+        line = _line_of(name, value)
+        if name == b"connection":  # written once, behind the others
             self.keep_alive = self.keep_alive and b"close" not in value.lower()
             return b""
-        elif name == b"transfer-encoding":
+        if name == b"transfer-encoding":
             raise RuntimeError("the server chooses the encoding of the body")
         return line
 

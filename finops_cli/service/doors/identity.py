@@ -65,8 +65,7 @@ class IdentityDoor:
                 status, facts.is_answered = message["status"], True
                 given = message.get("headers", [])
                 headers = [*given, *_HEADERS, (_REQUEST_ID, request_id.encode())]
-                is_free = all(name != _CACHE[0] for name, _ in given)
-                if is_free and not scope["path"].startswith(_STATIC):
+                if _CACHE[0] not in dict(given) and not scope["path"].startswith(_STATIC):
                     headers.append(_CACHE)
                 # a copy: a route may send the same message with each of its answers
                 message = {**message, "headers": headers}

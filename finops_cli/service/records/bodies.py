@@ -83,15 +83,15 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limit: int, cu
     """Return the whole body. Raises ServiceError 413 above `limit` bytes."""
     refuse_announced(headers, limit, cure)
     parts: list[bytes] = []
-    size, more = 0, True
-    while more:
+    size = 0
+    while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        part = message.get("body", b"")
-        parts.append(part)
+        part: bytes = message.get("body", b"")
         size += len(part)
         if size > limit:
             raise too_large(limit, cure)
-        more = message.get("more_body", False)
-    return b"".join(parts)
+        if not message.get("more_body", False):
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
