@@ -5,6 +5,7 @@ Replicas share theirs in a database: see `stored_tokens`.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -122,16 +123,27 @@ class TokenFile:
         self._path, self._name = path, os.fspath(path)
         self._seen: tuple[int, int, int] | None = None
         self._owners: list[TokenOwner] = []
+        self._is_current = False
+        """The file was looked at in this turn of the event loop."""
         self._refresh()
 
     async def owners(self) -> list[TokenOwner]:
-        """Return the owners in the file, as it is now. Raises UsageError."""
-        self._refresh()
+        """Return the owners in the file, as it is now. Raises UsageError.
+
+        Requests of one turn of the event loop, which came before it, share one look at the file.
+        """
+        if not self._is_current:
+            self._refresh()
+            self._is_current = True
+            asyncio.get_running_loop().call_soon(self._end_turn)
         return self._owners
+
+    def _end_turn(self) -> None:
+        self._is_current = False
 
     def _refresh(self) -> None:
         """Read the file again if it has changed."""
-        found = os.stat(self._name)  # noqa: PTH116 - each request asks, and a Path is twice as slow
+        found = os.stat(self._name)  # noqa: PTH116 - a Path is twice as slow
         state = (found.st_mtime_ns, found.st_size, found.st_mode)
         if state != self._seen:
             if os.name == "posix" and found.st_mode & _OTHERS_MAY_READ:
