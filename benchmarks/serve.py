@@ -1,15 +1,17 @@
-"""Measure `finops serve` beside echoes of Starlette and FastAPI: `python -m benchmarks.serve 3`.
+"""Measure `finops serve` beside echoes of Starlette and FastAPI: `python -m benchmarks.serve 5`.
 
-All servers are up at once and are asked in turns. The first column is the processor time of the
-server's process for a request, from /proc, as a median of the rounds; bare times of a shared
-machine say little, ratios of one run do.
+It needs wrk (`apt-get install wrk`). All servers are up at once and are asked in turns, each by 16
+connections for two seconds. What counts is the processor time of the server's process for a
+request, from /proc, as a median of the rounds; bare times of a shared machine say little, ratios
+of one run do.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,7 +29,19 @@ from finops_cli.service.store.sqlite import connect
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = "fop_of-the-benchmark"  # noqa: S105 - of a service that lives for a minute
-CLIENTS, REQUESTS = 16, 3_000
+CLIENTS, SECONDS, LIST_SECONDS = 16, 2, 10
+"""Lists are asked for longer: those in work at the end have cost time, and are not counted."""
+POST = """
+local file = io.open("{path}", "rb")
+wrk.method, wrk.body = "POST", file:read("*a")
+file:close()
+wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Authorization"] = "Bearer {token}"
+"""
+"""What wrk is told to send."""
+LATENCY_99 = re.compile(r"99%\s+([\d.]+)(us|ms|s)\n")
+REQUESTS = re.compile(r"(\d+) requests in")
+MILLISECONDS_OF = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 BYTECODE = tempfile.TemporaryDirectory()
 """Takes the bytecode that an installed finops has: without it a start compiles every module."""
 DECISIONS, GROWTH = 300, 250
@@ -83,36 +97,21 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-async def ask(target: Target, count: int, times: list[float]) -> None:
-    """Send `count` requests over one connection, each after the answer to the one before."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
-    head = (
-        f"POST {target.path} HTTP/1.1\r\nHost: 127.0.0.1:{target.port}\r\n"
-        f"Authorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(target.body)}\r\n\r\n"
-    ).encode()
-    for _ in range(count):
-        began = time.perf_counter()
-        writer.write(head + target.body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        if not answer.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(answer.decode())
-        lower = answer.lower()
-        start = lower.index(b"content-length:") + len(b"content-length:")
-        await reader.readexactly(int(lower[start : lower.index(b"\r\n", start)]))
-        times.append(time.perf_counter() - began)
-    writer.close()
-
-
-async def load(target: Target, requests: int = REQUESTS) -> Round:
-    """Ask a server from 16 connections at once."""
-    times: list[float] = []
+def load(target: Target, seconds: int, folder: Path) -> Round:
+    """Ask a server from 16 connections at once. `folder` takes what wrk reads."""
+    body, script = folder / "body", folder / "post.lua"
+    body.write_bytes(target.body)
+    script.write_text(POST.format(path=body, token=TOKEN))
+    command = ["wrk", "-t1", f"-c{CLIENTS}", f"-d{seconds}s", "--latency", "-s", str(script)]
     before = cpu_seconds(target.pid)
-    each = requests // CLIENTS
-    await asyncio.gather(*(ask(target, each, times) for _ in range(CLIENTS)))
+    command.append(f"http://127.0.0.1:{target.port}{target.path}")
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     used = cpu_seconds(target.pid) - before
-    p99 = statistics.quantiles(times, n=100)[98]
-    return Round(used / len(times) * MICROSECONDS, p99 * MILLISECONDS)
+    count, slow = REQUESTS.search(told), LATENCY_99.search(told)
+    if count is None or slow is None or "Non-2xx" in told or "Socket errors" in told:
+        raise SystemExit(f"{target.name}: {told}")
+    p99_ms = float(slow[1]) * MILLISECONDS_OF[slow[2]]
+    return Round(used / int(count[1]) * MICROSECONDS, p99_ms)
 
 
 @contextmanager
@@ -155,15 +154,15 @@ def finops_server(folder: Path) -> Iterator[tuple[int, int, float]]:
         process.wait()
 
 
-def rounds_of(targets: list[Target], rounds: int) -> dict[str, list[Round]]:
+def rounds_of(targets: list[Target], rounds: int, folder: Path) -> dict[str, list[Round]]:
     """Ask every server in turns, `rounds` times after a warm-up."""
     measured: dict[str, list[Round]] = {target.name: [] for target in targets}
     for target in targets:
-        asyncio.run(load(target, CLIENTS * 20))
+        load(target, 1, folder)
     for _ in range(rounds):
         for target in targets:
-            count = REQUESTS // 20 if target.name == "list of 100" else REQUESTS
-            measured[target.name].append(asyncio.run(load(target, count)))
+            seconds = LIST_SECONDS if target.name == "list of 100" else SECONDS
+            measured[target.name].append(load(target, seconds, folder))
     return measured
 
 
@@ -290,6 +289,8 @@ def memory_mib(pid: int) -> float:
 
 def main(rounds: int, rows: int) -> None:
     """Print the table."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is not installed; apt-get install wrk")
     record = first_record()
     listed = b"[" + b",".join(record.replace(b"F-1001", b"F-%d" % n) for n in range(100)) + b"]"
     with tempfile.TemporaryDirectory() as name, echo_server("starlette", 18_801) as starlette:
@@ -306,6 +307,7 @@ def main(rounds: int, rows: int) -> None:
                     Target("list of 100", port, pid, "/v1/triage", listed),
                 ],
                 rounds,
+                folder,
             )
             headers = {"Authorization": f"Bearer {TOKEN}"}
             base = f"http://127.0.0.1:{port}"
