@@ -203,7 +203,7 @@ def _queue(fail: FailRecord, urgency: Urgency, days_left: int | None, number: in
         owed=fail.qty,
         tier=urgency.tier,
         days_left=days_left,
-        score=int(urgency.scored.priority * _BILLION),
+        score=int(urgency.score * _BILLION),
         least=fail.min_partial_qty or 1,
         line=number,
     )

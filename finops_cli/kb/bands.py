@@ -1,16 +1,25 @@
-"""A table of bands, compiled for look-up."""
+"""A table of bands, compiled for look-up, and the cells between the bounds of several rules."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Generic, TypeVar
+from math import ceil
+from typing import Generic, NamedTuple, TypeVar
 
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
 
 V = TypeVar("V")
+
+
+class Bound(NamedTuple):
+    """A number at which the answer of a rule changes."""
+
+    edge: Decimal | int
+    belongs_below: bool
+    """True where `edge` itself has the answer of the smaller numbers."""
 
 
 class BandTable(Generic[V]):
@@ -55,6 +64,46 @@ class BandTable(Generic[V]):
     def upper_edge(self, i: int) -> tuple[Decimal, bool] | None:
         """The edge above band `i` and whether it belongs to the band; None for the last one."""
         return (self._edges[i], self._closed[i]) if i < len(self._edges) else None  # type: ignore[return-value]
+
+    def bounds(self, *, of_whole_numbers: bool = False) -> list[Bound]:
+        """The bounds between the bands, for whole numbers as first numbers: from 10, not over 9."""
+        pairs = zip(self._edges, self._closed, strict=True)
+        found = [Bound(edge, belongs_below) for edge, belongs_below in pairs if edge is not None]
+        return [_first_whole(bound) for bound in found] if of_whole_numbers else found
+
+
+def _first_whole(bound: Bound) -> Bound:
+    first = ceil(bound.edge)
+    return Bound(first + (bound.belongs_below and first == bound.edge), belongs_below=False)
+
+
+class Cells:
+    """The cells into which the bounds of several rules divide the numbers of one kind.
+
+    All numbers of a cell get the same answer from each of these rules.
+    """
+
+    __slots__ = ("_firsts", "_lasts", "numbers")
+
+    def __init__(self, bounds: Iterable[Bound]) -> None:
+        ordered = sorted(set(bounds))
+        self._firsts = [edge for edge, belongs_below in ordered if not belongs_below]
+        self._lasts = [edge for edge, belongs_below in ordered if belongs_below]
+        neighbours = zip([None, *ordered], [*ordered, None], strict=True)
+        self.numbers = [_number_between(low, high) for low, high in neighbours]
+        """A number of each cell, which stands for all of them."""
+
+    def cell(self, x: Decimal | int) -> int:
+        """The cell of `x`, counted from 0: the number of bounds below it."""
+        return bisect_right(self._firsts, x) + bisect_left(self._lasts, x)
+
+
+def _number_between(low: Bound | None, high: Bound | None) -> Decimal | int:
+    if low is None:
+        return 0 if high is None else high.edge - 1
+    if not low.belongs_below:
+        return low.edge
+    return low.edge + 1 if high is None else (low.edge + high.edge) / Decimal(2)
 
 
 class LookupTable(Generic[V]):

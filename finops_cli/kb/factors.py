@@ -23,6 +23,23 @@ class Quantity:
     is_usd: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NumberOf:
+    """Reads one number of a record."""
+
+    field: str
+    """The name of the number in a fail record."""
+
+    def __call__(self, record: FailRecord, state: RegShoStatus) -> Decimal | int:
+        number: Decimal | int = getattr(record, self.field)
+        return number
+
+
+def read_state(record: FailRecord, state: RegShoStatus) -> RegShoStatus:
+    """Read the regulatory state."""
+    return state
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Factor:
     """One term of the base score: how a record gets its value, and where the value is shown."""
@@ -50,7 +67,7 @@ FACTORS = (
     Factor(
         name="age",
         kb_id="score.age_factor",
-        read=lambda record, state: record.age_days,
+        read=NumberOf("age_days"),
         word="age",
         field="age_factor",
         handoff_field="age",
@@ -59,7 +76,7 @@ FACTORS = (
     Factor(
         name="value",
         kb_id="score.value_factor",
-        read=lambda record, state: record.market_value,
+        read=NumberOf("market_value"),
         word="value",
         field="value_factor",
         handoff_field="value",
@@ -68,7 +85,7 @@ FACTORS = (
     Factor(
         name="regulatory",
         kb_id="score.regulatory_factor",
-        read=lambda record, state: state,
+        read=read_state,
         word="regulatory",
         field="regulatory_factor",
         handoff_field="regulatory",
@@ -77,7 +94,7 @@ FACTORS = (
     Factor(
         name="cp_history",
         kb_id="score.cp_history_factor",
-        read=lambda record, state: record.cp_fail_rate_pct,
+        read=NumberOf("cp_fail_rate_pct"),
         word="counterparty",
         field="cp_history_factor",
         handoff_field="counterparty",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from finops_cli.domain.enums import Action, Category, Flag, LifecycleState, Tier
 from finops_cli.domain.fail import FailRecord
-from finops_cli.rules.triage_facts import TriageFacts
+from finops_cli.kb.chapters.triage import TriageRules
 
 
 def category(record: FailRecord) -> Category:
@@ -40,39 +40,46 @@ def lifecycle_state(offset: bool, must_close_out: bool, tier: Tier) -> Lifecycle
     return "ESCALATED" if is_high(tier) else "OPEN"
 
 
-def action(facts: TriageFacts, state: LifecycleState, tier: Tier) -> Action:
+def action(
+    record: FailRecord, category: Category, state: LifecycleState, tier: Tier, rules: TriageRules
+) -> Action:
     """The next action of the desk; the first match wins. kb: `triage.action`."""
     if state == "OFFSET":
         return "NO_ACTION"
-    if facts.category == "DK_DISPUTE":
+    if category == "DK_DISPUTE":
         return "SEND_DK_NOTICE"
     if state == "BUYIN":
         return "INITIATE_BUYIN"
-    if facts.category == "CA_EVENT":
+    if category == "CA_EVENT":
         return "ESCALATE"
-    if facts.category == "CNS_FAIL":
-        if facts.cns_direction == "FTD":
+    if category == "CNS_FAIL":
+        if record.cns_direction == "FTD":
             return "LOCATE_AND_DELIVER"
-        return "MONITOR_PENDING_RECEIPT" if facts.is_recent else "INITIATE_BUYIN"
-    if facts.category == "B2B_PENDING":
+        is_recent = record.age_days <= rules.ftr_monitor_max_days
+        return "MONITOR_PENDING_RECEIPT" if is_recent else "INITIATE_BUYIN"
+    if category == "B2B_PENDING":
         return "ESCALATE" if is_high(tier) else "MONITOR_PENDING_RECEIPT"
-    return "LOCATE_AND_DELIVER" if facts.is_deliverable else "CONTACT_COUNTERPARTY"
+    is_covered = record.inventory_coverage_pct >= rules.dvp_deliver_min_pct
+    return "LOCATE_AND_DELIVER" if record.side == "Sell" and is_covered else "CONTACT_COUNTERPARTY"
 
 
 def is_high(tier: Tier) -> bool:
     return tier in ("HIGH", "CRITICAL")
 
 
-def flags(facts: TriageFacts, close_out: bool) -> tuple[Flag, ...]:
+def flags(
+    record: FailRecord, close_out: bool, deadline: int | None, rules: TriageRules
+) -> tuple[Flag, ...]:
     """The flags of a fail in their fixed order. kb: `triage.flags`.
 
-    `close_out`: the regulatory state is CLOSE_OUT.
+    `close_out`: the regulatory state is CLOSE_OUT; `deadline`: N of the deadline T+N.
     """
+    is_past_deadline = deadline is not None and record.age_days >= deadline
     is_raised: tuple[tuple[Flag, bool], ...] = (
-        ("THRESHOLD_SECURITY", facts.is_threshold_security),
-        ("REG_SHO_CLOSEOUT", close_out or facts.is_past_deadline),
-        ("PROBLEM_CP", facts.has_problem_cp),
-        ("HIGH_VALUE", facts.is_high_value),
-        ("AGED_FAIL", facts.is_aged),
+        ("THRESHOLD_SECURITY", record.reg_sho_threshold),
+        ("REG_SHO_CLOSEOUT", close_out or is_past_deadline),
+        ("PROBLEM_CP", record.cp_fail_rate_pct > rules.problem_cp_over_pct),
+        ("HIGH_VALUE", record.market_value >= rules.high_value_min_usd),
+        ("AGED_FAIL", record.age_days >= rules.aged_min_days),
     )
     return tuple([flag for flag, raised in is_raised if raised])

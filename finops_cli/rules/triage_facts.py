@@ -1,37 +1,129 @@
-"""The facts of a record on which its triage rests."""
+"""The facts of a record on which its triage rests, but for the shares and the days of its reason.
+
+A number is here as its cell between the bounds of the rules. So many records have equal facts, and
+a triage is computed once for all of them.
+"""
 
 from __future__ import annotations
 
-from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from finops_cli.domain.enums import Category, Direction
+from finops_cli.domain.enums import Category, Direction, RegShoStatus, Side
+from finops_cli.domain.fail import FailRecord
+from finops_cli.kb.bands import BandTable, Bound, Cells
+from finops_cli.kb.factors import NumberOf, read_state
+from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.rules import classification
 
 
 class TriageFacts(Struct, frozen=True, kw_only=True):
-    """Everything on which a triage rests, but for the shares and the days that its reason tells.
+    """Everything on which a triage rests. Records with equal facts differ only in its reason."""
 
-    A number stands here as its band, or as the answer to the question that a rule asks of it. So
-    many records have equal facts, and a triage is computed once for all of them.
+    age: int
+    """The cell of the age, as `market_value`, `coverage` and `cp_rate` are cells."""
+    market_value: int
+    coverage: int
+    cp_rate: int
+    is_security_rate_high: bool
+    """True where the fail rate of the security raises the score."""
+    category: Category
+    side: Side
+    cns_direction: Direction
+    is_cns_eligible: bool
+    is_offset: bool
+    reg_sho_status: RegShoStatus | None
+    is_threshold_security: bool
+
+
+class ComparedNumbers(NamedTuple):
+    """The numbers of a record that the rules of a triage compare with their bounds."""
+
+    age: Cells
+    market_value: Cells
+    coverage: Cells
+    cp_rate: Cells
+    are_all: bool
+    """False where a factor of the score rests on more than these and the regulatory state: then
+    records with equal facts may have different scores.
     """
 
-    factors: tuple[Decimal, ...]
-    """The values of the factors of the score, in their order."""
-    inventory_modifier: Decimal
-    conditions: tuple[str, ...]
-    """The members of `score.concentration_modifier` that apply."""
-    category: Category
-    cns_direction: Direction
-    is_offset: bool
-    deadline: int | None
-    """N of the deadline T+N; None without a delivery obligation."""
-    is_past_deadline: bool
-    is_threshold_security: bool
-    has_problem_cp: bool
-    is_high_value: bool
-    is_aged: bool
-    is_recent: bool
-    """True while a fail to receive is only monitored."""
-    is_deliverable: bool
-    """True for a sale that the inventory covers far enough to deliver it."""
+
+def read_facts(record: FailRecord, compared: ComparedNumbers, kb: KnowledgeBase) -> TriageFacts:
+    """Read the facts of `record`."""
+    security_rate = record.security_fail_rate_pct_adv
+    return TriageFacts(
+        age=compared.age.cell(record.age_days),
+        market_value=compared.market_value.cell(record.market_value),
+        coverage=compared.coverage.cell(record.inventory_coverage_pct),
+        cp_rate=compared.cp_rate.cell(record.cp_fail_rate_pct),
+        is_security_rate_high=security_rate is not None
+        and security_rate > kb.scoring.security_rate_over_pct_adv,
+        category=classification.category(record),
+        side=record.side,
+        cns_direction=record.cns_direction,
+        is_cns_eligible=record.cns_eligible,
+        is_offset=classification.is_offset(record),
+        reg_sho_status=record.reg_sho_status,
+        is_threshold_security=record.reg_sho_threshold,
+    )
+
+
+def stand_in(facts: TriageFacts, kb: KnowledgeBase) -> FailRecord:
+    """Make a record that has these facts: the rules of a triage answer it as all that have them."""
+    compared, security_rate = compared_numbers(kb), kb.scoring.security_rate_over_pct_adv
+    numbers: dict[str, Any] = {
+        "age_days": compared.age.numbers[facts.age],
+        "market_value": compared.market_value.numbers[facts.market_value],
+        "inventory_coverage_pct": compared.coverage.numbers[facts.coverage],
+        "cp_fail_rate_pct": compared.cp_rate.numbers[facts.cp_rate],
+        "security_fail_rate_pct_adv": security_rate + 1 if facts.is_security_rate_high else None,
+    }
+    return FailRecord(
+        **numbers,
+        cusip="",
+        counterparty="",
+        qty=1,
+        side=facts.side,
+        cns_direction=facts.cns_direction,
+        cns_eligible=facts.is_cns_eligible,
+        reg_sho_status=facts.reg_sho_status,
+        reg_sho_threshold=facts.is_threshold_security,
+    )
+
+
+@lru_cache(maxsize=8)
+def compared_numbers(kb: KnowledgeBase) -> ComparedNumbers:
+    """Collect the bounds of every rule of a triage, by the number that it compares."""
+    scoring, triage = kb.scoring, kb.triage
+    first_days = (
+        triage.approaching_min_days,
+        triage.close_out_min_days,
+        triage.deadline_standard,
+        triage.deadline_threshold,
+        triage.aged_min_days,
+        triage.ftr_monitor_max_days + 1,
+    )
+    bounds = {
+        "age_days": [Bound(day, belongs_below=False) for day in first_days],
+        "market_value": [Bound(triage.high_value_min_usd, belongs_below=False)],
+        "inventory_coverage_pct": [
+            *scoring.inventory_modifier.bounds(),
+            Bound(triage.dvp_deliver_min_pct, belongs_below=False),
+        ],
+        "cp_fail_rate_pct": [
+            Bound(triage.problem_cp_over_pct, belongs_below=True),
+            Bound(scoring.cp_rate_over_pct, belongs_below=True),
+        ],
+    }
+    are_all = True
+    for factor in scoring.factors:
+        read, table = factor.row.read, factor.table
+        if isinstance(read, NumberOf) and read.field in bounds and isinstance(table, BandTable):
+            bounds[read.field] += table.bounds(of_whole_numbers=read.field == "age_days")
+        else:
+            are_all = are_all and read is read_state
+    age, market_value, coverage, cp_rate = map(Cells, bounds.values())
+    return ComparedNumbers(age, market_value, coverage, cp_rate, are_all)

@@ -93,11 +93,10 @@ def test_rule_code_holds_no_number(package: str) -> None:
         and node.value not in ARITHMETIC
     }
     cache_sizes = {
-        ("scoring.py", 1024),
         ("scoring.py", 4096),
         ("triage.py", 4096),
+        ("triage_facts.py", 8),
         ("ledger.py", 2048),
-        ("classification.py", 32),
         ("handoff.py", 256),
         ("implied_bounds.py", 8),
     }
