@@ -6,8 +6,10 @@ Domain specification, section 10. The first row that fits decides.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Literal
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from finops_cli.domain.clock import Clock, Obligation
 from finops_cli.domain.headline import By, FailSummary, Headline
@@ -20,22 +22,8 @@ _DUE = ("due_today", "breached")
 _REG_SHO = "SHO-"
 _PURCHASE = ("purchase",)
 
-
-class _Cover(Struct, frozen=True, kw_only=True):
-    """The shares of a plan by the way that they come."""
-
-    box: int
-    netted: int
-    in_hand: int
-    """From the box and netted."""
-    chased: int
-    """Asked of counterparties, or proposed to them for netting."""
-    has_chase: bool
-    is_gridlock: bool
-    depot: int
-    cash: int
-    left: int
-    """The shares that the steps leave; recall and borrow in parallel exceed them together."""
+Places = dict[str, str]
+"""The texts of the places of a sentence."""
 
 
 def make_headline(
@@ -46,120 +34,129 @@ def make_headline(
     rules: HeadlineRules,
 ) -> Headline:
     """Return the headline of a fail whose triage stands. `plan` None: stage 2 does not apply."""
-    is_netted, is_disputed = triage.lifecycle_state == "OFFSET", triage.category == "DK_DISPUTE"
-    by = None if is_netted or is_disputed else _due(triage, clock)
-    sentence = _Sentence(fail, triage, by, clock, rules)
-    if is_netted or is_disputed:
-        return sentence.say(rules.rows["offset" if is_netted else "dispute"], fail.qty)
-    if plan is not None:
-        return _of_plan(sentence, plan)
-    if triage.cns_direction == "FTR":
-        begun = _may_buy_in(triage, clock)
-        return sentence.say(rules.rows["buy_in_notice" if begun else "chase_receive"], fail.qty)
-    return sentence.say(rules.triage[triage.action], fail.qty)
+    must_close_out = _must_close_out(triage, clock)
+    places = {
+        "security": _name_security(fail, triage, rules),
+        "qty": _shares(fail.qty),
+        "counterparty": fail.counterparty_name or fail.counterparty,
+        "tail": rules.words["tail"] if must_close_out else "",
+        "by": "",
+    }
+    by, qty = None, fail.qty
+    if triage.lifecycle_state == "OFFSET":
+        row = rules.rows["offset"]
+    elif triage.category == "DK_DISPUTE":
+        row = rules.rows["dispute"]
+    else:
+        by, places["by"] = _find_due(fail, triage, clock, rules)
+        if plan is not None:
+            row, qty = _of_plan(plan, qty, places, must_close_out, clock, rules)
+        elif triage.cns_direction == "FTR":
+            row = rules.rows["buy_in_notice" if _may_buy_in(triage, clock) else "chase_receive"]
+        else:
+            row = rules.triage[triage.action]
+    return Headline(row.action, qty, by, row.text.fill(places))
 
 
-def _of_plan(sentence: _Sentence, plan: Resolution) -> Headline:
-    """Return the headline of a fail with a plan; the first row that fits."""
-    rules, owed = sentence.rules, sentence.fail.qty
-    cover = _cover(plan, owed)
-    if cover.cash:
-        return sentence.say(rules.rows["cash"], owed)
-    if cover.in_hand >= owed:
-        return sentence.say(rules.rows["deliver"], owed, hand=_hand(cover, rules))
-    if cover.in_hand:
-        return sentence.say(
-            rules.rows["deliver_part"],
-            cover.in_hand,
-            part=_shares(cover.in_hand),
-            rest=_shares(owed - cover.in_hand),
-            hand=_hand(cover, rules),
-            next=next(_name_sources(cover, plan, rules)),
-        )
-    if sentence.must_close_out:
-        name = "purchase" if _must_buy(sentence.clock) else "close_out"
-        return sentence.say(rules.rows[name], owed)
-    if cover.is_gridlock:
-        parties = _parties(plan.gridlock_parties, rules)
-        part = cover.chased
-        return sentence.say(rules.rows["net"], part, part=_shares(part), parties=parties)
-    if cover.chased >= owed:
-        parties = _chased_parties(plan, rules)
-        return sentence.say(rules.rows["chase"], owed, parties=parties)
-    sources = list(_name_sources(cover, plan, rules))
-    if plan.residual_short == 0:
-        kind, qty = _first_own_source(cover, plan)
-        row = HeadlineRow(action=rules.source_actions[kind], text=rules.sources_text)
-        return sentence.say(row, qty, sources=", then ".join(sources))
-    known = sources[:-1]
-    meanwhile = rules.phrases["meanwhile"].format(sources=", then ".join(known)) if known else ""
+def _of_plan(
+    plan: Resolution,
+    owed: int,
+    places: Places,
+    must_close_out: bool,
+    clock: Clock | None,
+    rules: HeadlineRules,
+) -> tuple[HeadlineRow, int]:
+    """Return the first row that fits a plan, and its shares. Its own texts go into `places`."""
+    shares = _add_up(plan)
+    if shares.get("SPO_SETTLEMENT"):
+        return rules.rows["cash"], owed
+    box, netted = shares.get("APPLY_BOX", 0), shares.get("OFFSET_FTR", 0)
+    in_hand = box + netted
+    places["hand"] = rules.words["both" if box and netted else "box" if box else "netted"]
+    if in_hand >= owed:
+        return rules.rows["deliver"], owed
+    if in_hand:
+        places["part"], places["rest"] = _shares(in_hand), _shares(owed - in_hand)
+        places["next"] = next(_name_sources(plan, owed, shares, rules))
+        return rules.rows["deliver_part"], in_hand
+    if must_close_out:
+        return rules.rows["purchase" if _must_buy(clock) else "close_out"], owed
+    if "NET_GRIDLOCK" in shares:
+        chased = _chased(shares)
+        places["part"] = _shares(chased)
+        places["parties"] = _parties(plan.gridlock_parties, rules)
+        return rules.rows["net"], chased
+    if _chased(shares) >= owed:
+        places["parties"] = _chased_parties(plan, rules)
+        return rules.rows["chase"], owed
+    return _of_sources(plan, owed, places, shares, rules)
+
+
+def _of_sources(
+    plan: Resolution, owed: int, places: Places, shares: dict[str, int], rules: HeadlineRules
+) -> tuple[HeadlineRow, int]:
+    """Return the row of a plan whose shares all have to be sourced, or have no source."""
+    sources = list(_name_sources(plan, owed, shares, rules))
     rest = plan.residual_short
-    return sentence.say(rules.rows["escalate"], rest, rest=_shares(rest), meanwhile=meanwhile)
+    if rest == 0:
+        places["sources"] = ", then ".join(sources)
+        kind, qty = _first_own_source(plan, shares)
+        return rules.sources[kind], qty
+    known = ", then ".join(sources[:-1])
+    places["rest"] = _shares(rest)
+    places["meanwhile"] = rules.phrases["meanwhile"].fill({"sources": known}) if known else ""
+    return rules.rows["escalate"], rest
 
 
-class _Sentence:
-    """Fills the places of a row's sentence."""
-
-    def __init__(
-        self,
-        fail: FailSummary,
-        triage: Triage,
-        by: By | None,
-        clock: Clock | None,
-        rules: HeadlineRules,
-    ) -> None:
-        self.fail, self.triage, self.by, self.clock, self.rules = fail, triage, by, clock, rules
-        self.must_close_out = _must_close_out(triage, clock)
-
-    def say(self, row: HeadlineRow, qty: int, **places: str) -> Headline:
-        """Return the headline of `row`. `places`: texts of places that the fail does not fill."""
-        fail, phrases = self.fail, self.rules.phrases
-        text = row.text.format(
-            security=self._security(),
-            qty=_shares(fail.qty),
-            counterparty=fail.counterparty_name or fail.counterparty,
-            tail=phrases["tail"] if self.must_close_out else "",
-            by=self._by(),
-            **places,
-        )
-        return Headline(row.action, qty, self.by, text)
-
-    def _security(self) -> str:
-        fail, phrases = self.fail, self.rules.phrases
-        security = fail.cusip if fail.symbol is None else f"{fail.symbol} ({fail.cusip})"
-        if self.triage.category != "CA_EVENT":
-            return security
-        if fail.new_cusip is UNSET:
-            return phrases["security_event"].format(security=security)
-        return phrases["security_new"].format(security=security, new=fail.new_cusip)
-
-    def _by(self) -> str:
-        by = self.by
-        return "" if by is None else _write_by(by, self._is_late(by), self.rules)
-
-    def _is_late(self, by: By) -> bool:
-        if by.date is None:
-            return self.fail.age_days > int(by.rule.removeprefix("T+"))
-        return self.clock is not None and by.date < self.clock.as_of[:10]
-
-
-def _write_by(by: By, is_late: bool, rules: HeadlineRules) -> str:
-    name = "overdue" if is_late else "by"
-    name += "_clock" if by.basis == "clock" else "_card" if by.date is None else "_card_date"
-    return rules.phrases[name].format(date=by.date, rule=by.rule)
+def _name_security(fail: FailSummary, triage: Triage, rules: HeadlineRules) -> str:
+    security = fail.cusip if fail.symbol is None else f"{fail.symbol} ({fail.cusip})"
+    if triage.category != "CA_EVENT":
+        return security
+    if fail.new_cusip is UNSET:
+        return rules.phrases["security_event"].fill({"security": security})
+    return rules.phrases["security_new"].fill({"security": security, "new": fail.new_cusip})
 
 
 def _shares(qty: int) -> str:
     return "1 share" if qty == 1 else f"{qty:,} shares"
 
 
-def _due(triage: Triage, clock: Clock | None) -> By | None:
-    """Return the binding date of the clock, else the card's deadline."""
+def _find_due(
+    fail: FailSummary, triage: Triage, clock: Clock | None, rules: HeadlineRules
+) -> tuple[By | None, str]:
+    """Return the binding date of the clock, else the card's deadline, with the words for it."""
     if clock is not None and clock.binding is not None and clock.binding_due is not None:
-        return By(clock.binding_due, "clock", clock.binding)
-    if triage.deadline is None:
-        return None
-    return By(None if clock is None else clock.card.date, "card", triage.deadline)
+        is_late = clock.binding_due < clock.as_of[:10]
+        return _write_due(clock.binding_due, "clock", clock.binding, is_late, rules)
+    deadline = triage.deadline
+    if deadline is None:
+        return None, ""
+    date = None if clock is None else clock.card.date
+    if clock is None or date is None:
+        is_late = fail.age_days > _days_of(deadline)
+    else:
+        is_late = date < clock.as_of[:10]
+    return _write_due(date, "card", deadline, is_late, rules)
+
+
+@lru_cache
+def _write_due(
+    date: str | None,
+    basis: Literal["clock", "card"],
+    rule: str,
+    is_late: bool,
+    rules: HeadlineRules,
+) -> tuple[By, str]:
+    """Return a day and the words for it. The fails of a day have few days between them."""
+    name = "overdue" if is_late else "by"
+    name += "_clock" if basis == "clock" else "_card" if date is None else "_card_date"
+    return By(date, basis, rule), rules.phrases[name].fill({"date": date or "", "rule": rule})
+
+
+@lru_cache
+def _days_of(deadline: str) -> int:
+    """Return the settlement days of a deadline of the card, such as T+13."""
+    return int(deadline.removeprefix("T+"))
 
 
 def _must_close_out(triage: Triage, clock: Clock | None) -> bool:
@@ -192,59 +189,52 @@ def _may_buy_in(triage: Triage, clock: Clock | None) -> bool:
     )
 
 
-def _cover(plan: Resolution, owed: int) -> _Cover:
+def _add_up(plan: Resolution) -> dict[str, int]:
+    """Add up the shares of the steps of a plan by action."""
     shares: dict[str, int] = {}
-    covered = 0
     for step in plan.resolution_steps:
         shares[step.action] = shares.get(step.action, 0) + step.qty
-        covered += step.qty
-    box, netted = shares.get("APPLY_BOX", 0), shares.get("OFFSET_FTR", 0)
-    return _Cover(
-        box=box,
-        netted=netted,
-        in_hand=box + netted,
-        chased=shares.get("CHASE_FTR", 0) + shares.get("NET_GRIDLOCK", 0),
-        has_chase="CHASE_FTR" in shares,
-        is_gridlock="NET_GRIDLOCK" in shares,
-        depot=shares.get("DEPOT_MOVEMENT", 0),
-        cash=shares.get("SPO_SETTLEMENT", 0),
-        left=owed - covered,
-    )
+    return shares
 
 
-def _hand(cover: _Cover, rules: HeadlineRules) -> str:
-    name = "both" if cover.box and cover.netted else "box" if cover.box else "netted"
-    return rules.phrases[name]
+def _chased(shares: dict[str, int]) -> int:
+    """Count the shares asked of counterparties, or proposed to them for netting."""
+    return shares.get("CHASE_FTR", 0) + shares.get("NET_GRIDLOCK", 0)
 
 
-def _name_sources(cover: _Cover, plan: Resolution, rules: HeadlineRules) -> Iterator[str]:
+def _name_sources(
+    plan: Resolution, owed: int, shares: dict[str, int], rules: HeadlineRules
+) -> Iterator[str]:
     """Name the sources behind what is in hand, in the order of the plan; last what has none."""
     phrases = rules.phrases
-    if cover.is_gridlock:
-        yield phrases["net"].format(qty=_shares(cover.chased))
-    elif cover.has_chase:
+    if "NET_GRIDLOCK" in shares:
+        yield phrases["net"].fill({"qty": _shares(_chased(shares))})
+    elif "CHASE_FTR" in shares:
         party = _chased_parties(plan, rules)
-        yield phrases["chase"].format(party=party, qty=_shares(cover.chased))
-    if cover.depot:
-        yield phrases["depot"].format(qty=_shares(cover.depot))
-    words = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
+        yield phrases["chase"].fill({"party": party, "qty": _shares(_chased(shares))})
+    depot = shares.get("DEPOT_MOVEMENT")
+    if depot:
+        yield phrases["depot"].fill({"qty": _shares(depot)})
     if plan.fallback_strategy != "NONE":
-        phrase = phrases[words[plan.fallback_strategy]]
-        yield phrase.format(qty=_shares(plan.fallback_qty))
+        phrase = phrases[_WORDS[plan.fallback_strategy]]
+        yield phrase.fill({"qty": _shares(plan.fallback_qty)})
     if plan.secondary_fallback != "NONE":
         together = plan.fallback_qty + plan.secondary_fallback_qty
-        phrase = phrases["beside" if together > cover.left else "borrow"]
-        yield phrase.format(qty=_shares(plan.secondary_fallback_qty))
+        left = owed - sum(shares.values())  # recall and borrow in parallel exceed it together
+        phrase = phrases["beside" if together > left else "borrow"]
+        yield phrase.fill({"qty": _shares(plan.secondary_fallback_qty)})
     if plan.residual_short:
-        yield phrases["escalate"].format(qty=_shares(plan.residual_short))
+        yield phrases["escalate"].fill({"qty": _shares(plan.residual_short)})
 
 
-def _first_own_source(cover: _Cover, plan: Resolution) -> tuple[str, int]:
-    if cover.depot:
-        return "depot", cover.depot
-    if plan.fallback_strategy == "INITIATE_RECALL":
-        return "recall", plan.fallback_qty
-    return "borrow", plan.fallback_qty
+_WORDS = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
+
+
+def _first_own_source(plan: Resolution, shares: dict[str, int]) -> tuple[str, int]:
+    depot = shares.get("DEPOT_MOVEMENT")
+    if depot:
+        return "depot", depot
+    return _WORDS.get(plan.fallback_strategy, "borrow"), plan.fallback_qty
 
 
 def _chased_parties(plan: Resolution, rules: HeadlineRules) -> str:
@@ -257,4 +247,6 @@ def _chased_parties(plan: Resolution, rules: HeadlineRules) -> str:
 def _parties(named: Sequence[str], rules: HeadlineRules, more: int = 0) -> str:
     """Write the first names, and how many there are beside."""
     shown, rest = ", ".join(named[: rules.names]), len(named[rules.names :]) + more
-    return rules.phrases["others"].format(party=shown, count=rest) if rest else shown
+    if not rest:
+        return shown
+    return rules.phrases["others"].fill({"party": shown, "count": str(rest)})

@@ -24,9 +24,15 @@ def narrative(
     sources: Fallbacks,
     residual: int,
 ) -> str:
-    """Describe the steps of a plan in their order."""
-    parts = _receipts([step for step in steps if step.action in _RECEIPTS])
-    parts += [_TOLD[step.action](step) for step in steps if step.action in _TOLD]
+    """Describe the steps of a plan in their order, the receives first."""
+    receipts, parts = [], []
+    for step in steps:
+        if step.action in _RECEIPTS:
+            receipts.append(step)
+        else:
+            parts.append(_TOLD[step.action](step))
+    if receipts:
+        parts = _receipts(receipts) + parts
     if sources.first != "NONE":
         parts.append(_sourcing(sources))
     if gridlock.extent == "full":

@@ -20,6 +20,7 @@ from finops_cli.domain.clock import Clock
 from finops_cli.domain.headline import Headline, HeadlineAction, summarize
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.chapters.wording.headline import compile_headline
+from finops_cli.kb.chapters.wording.template import Template
 from finops_cli.kb.compiler import Compiler
 from finops_cli.kb.entries import Lookup
 from finops_cli.kb.load import bundled_kb_dir, load_kb
@@ -195,3 +196,20 @@ def test_sentence_with_an_unknown_place_is_refused() -> None:
     )
     with pytest.raises(KnowledgeError, match=r"headline\.deliver: \{quantity\}"):
         compile_headline(Compiler({**KB.entries, "headline.deliver": wrong}))
+
+
+def test_sentence_writes_percent_signs_and_braces() -> None:
+    """The words of a sentence stay as they are: a percent sign, doubled braces, the values."""
+    sentence = Template("x", "100 % {{sure}}: {qty} of {qty}, {by}.", ("qty", "by", "tail"))
+    assert (
+        sentence.fill({"by": "%s", "qty": "{by}", "tail": "-"}) == "100 % {sure}: {by} of {by}, %s."
+    )
+    assert Template("x", "50 %", ()).fill({}) == "50 %"
+    assert Template("x", "{qty}", ("qty",)).fill({"qty": "abc"}) == "abc"
+
+
+@pytest.mark.parametrize("place", ["{qty:>9}", "{qty!r}", "{qty.real}", "{}", "{qty"])
+def test_sentence_place_is_a_name_alone(place: str) -> None:
+    """A format in a place would fail for each line, so the knowledge base is refused."""
+    with pytest.raises(KnowledgeError, match="kb entry x: "):
+        Template("x", f"Deliver {place}.", ("qty",))

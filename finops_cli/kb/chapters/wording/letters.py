@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from string import Formatter
 from typing import Literal, get_args
 
 from msgspec import Struct
 
 from finops_cli.errors import KnowledgeError
+from finops_cli.kb.chapters.wording.template import parse_template
 from finops_cli.kb.compiler import Compiler
 
 LetterKind = Literal[
@@ -57,10 +57,10 @@ def compile_letters(c: Compiler) -> LetterRules:
     places = c.table("letters.places")
     heads = c.table("letters.columns")
     blank = c.texts("letters.blank", ("text", "cell"))
-    _check_places("letters.blank", blank["text"], ("what",))
+    parse_template("letters.blank", blank["text"], ("what",))
     proposals = c.texts("letters.proposals", _PROPOSALS)
     for name, text in proposals.items():
-        _check_places("letters.proposals", text, ("new",) if name == "replaced" else ())
+        parse_template("letters.proposals", text, ("new",) if name == "replaced" else ())
     return LetterRules(
         templates={
             kind: _compile_template(c, kind, places, heads) for kind in get_args(LetterKind)
@@ -78,8 +78,8 @@ def _compile_template(
 ) -> LetterTemplate:
     id = f"letters.{kind}"
     given = c.texts(id, ("subject", "columns", "body"))
-    _check_places(id, given["subject"], tuple(places))
-    _check_places(id, given["body"], (*places, _TABLE))
+    parse_template(id, given["subject"], tuple(places))
+    parse_template(id, given["body"], (*places, _TABLE))
     before, mark, after = given["body"].strip("\n").partition(f"\n{{{_TABLE}}}\n")
     if not mark or f"{{{_TABLE}}}" in after:
         raise KnowledgeError(
@@ -104,15 +104,3 @@ def _compile_column(id: str, given: str, heads: Mapping[str, str]) -> LetterColu
             f" {', '.join(heads)}."
         )
     return LetterColumn(name=name, head=heads[name], is_required=is_required)
-
-
-def _check_places(id: str, text: str, places: tuple[str, ...]) -> None:
-    """Raise KnowledgeError for braces that do not hold one of `places` and nothing else."""
-    accepted = ", ".join(f"{{{place}}}" for place in places) or "text without braces"
-    try:
-        parts = [part[1:] for part in Formatter().parse(text) if part[1] is not None]
-    except ValueError as error:
-        raise KnowledgeError(f"kb entry {id}: {text!r} has a brace too many: {error}.") from error
-    for name, form, conversion in parts:
-        if name not in places or form or conversion:
-            raise KnowledgeError(f"kb entry {id}: {{{name}}} is given. Expected {accepted}.")
