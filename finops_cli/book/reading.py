@@ -168,7 +168,8 @@ def _read(line: InputLine, pipeline: Pipeline) -> _Read:
     """Read a line as the triage stage does, without what only an output line needs."""
     if isinstance(line, Damage):
         return _Read(line.fail_id)
-    fail, given_id, _ = pipeline.parse(line)
+    parsed = pipeline.parse(line)
+    fail, given_id = parsed.value, parsed.fail_id
     if fail is None or (pipeline.inputs.is_strict and pipeline.inputs.find_warnings(fail)):
         return _Read(given_id)
     clock = pipeline.clock

@@ -158,9 +158,10 @@ class CaseMaker:
     def _hand_on(
         self, called: str, given: dict[str, Any], record: Any, triage: Triage
     ) -> ResolverInput | NoCase:
-        fail, _, problems = parse_fail(record, self._inputs)
+        parsed = parse_fail(record, self._inputs)
+        fail = parsed.value
         if fail is None:
-            return _reject(called, f"its record cannot be used: {problems[0].message}")
+            return _reject(called, f"its record cannot be used: {parsed.problems[0].message}")
         other = _other_fail(given.get("fail"), fail)
         if other is not None:
             return _reject(called, other)

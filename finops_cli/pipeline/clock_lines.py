@@ -87,12 +87,14 @@ class ClockLines:
         inputs = InputPolicy(self.policy.kb, self.policy.config.as_of, self.policy.calendar)
         with SeenIds() as seen:
             for number, line in enumerate(lines, start=1):
-                fail, fail_id, problems = parse_fail_line(line, inputs)
+                parsed = parse_fail_line(line, inputs)
+                fail, fail_id = parsed.value, parsed.fail_id
                 name = fail_id or default_fail_id(number)
                 first = {} if fail_id is None else seen.register([(fail_id, number)])
                 repeated = [duplicate(name, first[number])] if first else []
-                if fail is None or problems:
-                    yield self._reject(number, name, [*problems, *repeated], line, inputs)
+                if fail is None:
+                    problems = [*parsed.problems, *repeated]
+                    yield self._reject(number, name, problems, line, inputs)
                 elif repeated:
                     yield self._reject(number, name, repeated)
                 else:

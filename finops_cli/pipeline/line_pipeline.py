@@ -37,7 +37,7 @@ class LineType(NamedTuple):
     """The fields of an input that may name it, the first one first."""
 
 
-class ProcessedLine(NamedTuple, Generic[L]):
+class ProcessedLine(Struct, Generic[L], frozen=True):
     """An output line, with the identity of its input."""
 
     line: L

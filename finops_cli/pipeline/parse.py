@@ -6,7 +6,7 @@ The functions never raise for the content of a line.
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -25,7 +25,7 @@ from finops_cli.verify.schemas import show_value
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class ParseResult(NamedTuple, Generic[T]):
+class ParseResult(msgspec.Struct, Generic[T], frozen=True):
     """A parsed input, or its problems."""
 
     value: T | None

@@ -105,14 +105,15 @@ class BatchResult:
 
     def append(self, number: int, output: ProcessedLine[Any]) -> None:
         """Add the output of the next line, which has the given number."""
-        line, given_id, owed, held = output
+        line, owed = output.line, output.owed
         self.lines.append(encode(line if self.place is None else self._name_place(line, number)))
         self.owed.append(owed)
         self.line_type.add_to(self.summary, line, owed, self.is_model)
-        if given_id is not None:
-            self.names.append((given_id, number))
-        if held is not None:
-            draw = draw_of(line.fail, getattr(line.triage, "category", None), line.resolution, held)
+        if output.given_id is not None:
+            self.names.append((output.given_id, number))
+        if output.held is not None:
+            category = getattr(line.triage, "category", None)
+            draw = draw_of(line.fail, category, line.resolution, output.held)
             if draw is not None:
                 self.draws.append((number, draw))
 

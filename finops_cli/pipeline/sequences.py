@@ -116,10 +116,11 @@ LaterStage = Callable[[StageOutcome, StageContext], StageOutcome]
 def triage_stage(line: bytes, context: StageContext) -> StageOutcome:
     """Triage a fail record."""
     redaction, inputs = context.redaction, context.inputs
-    fail, given_id, problems = parse_fail_line(line, inputs)
+    parsed = parse_fail_line(line, inputs)
+    fail, given_id = parsed.value, parsed.fail_id
     if fail is None:
         return _rejected(
-            line, given_id, problems, redaction, lambda given: parse_fail(given, inputs)
+            line, given_id, parsed.problems, redaction, lambda given: parse_fail(given, inputs)
         )
     warnings = inputs.find_warnings(fail)
     if warnings and inputs.is_strict:
@@ -231,9 +232,12 @@ def case_stage(line: bytes, context: StageContext) -> StageOutcome:
     passed_on = read_no_case(line)
     if passed_on is not None:
         return _pass_on(passed_on, redaction)
-    case, given_id, problems = parse_case_line(line, kb)
+    parsed = parse_case_line(line, kb)
+    case, given_id = parsed.value, parsed.fail_id
     if case is None:
-        return _rejected(line, given_id, problems, redaction, lambda given: parse_case(given, kb))
+        return _rejected(
+            line, given_id, parsed.problems, redaction, lambda given: parse_case(given, kb)
+        )
     warnings = find_case_contradictions(case, kb)
     if warnings and context.inputs.is_strict:
         return _rejected(None, given_id, [as_problem(each) for each in warnings], redaction, None)

@@ -82,7 +82,7 @@ def test_texts_for_the_examples_have_no_findings(file: str, kb: KnowledgeBase) -
     taken = [
         fail
         for line in (EXAMPLES / file).read_bytes().splitlines()
-        if (fail := parse_fail_line(line)[0]) is not None
+        if (fail := parse_fail_line(line).value) is not None
     ]
     assert taken
     for fail in taken:
@@ -168,8 +168,9 @@ def test_rationale_with_a_wrong_number_is_usually_found(
 
 
 def triage_card_1(kb: KnowledgeBase, **changes: object) -> tuple[FailRecord, Triage]:
-    fail, _, problems = parse_fail_line(jsonl(a_fail(**changes)).strip())
-    assert fail is not None, problems
+    parsed = parse_fail_line(jsonl(a_fail(**changes)).strip())
+    fail = parsed.value
+    assert fail is not None, parsed.problems
     return fail, triage(fail, kb)
 
 
@@ -270,7 +271,7 @@ def test_reason_may_quote_products_and_days_left(kb: KnowledgeBase) -> None:
 def test_rationale_quotes_only_named_counterparties(kb: KnowledgeBase) -> None:
     """A rationale may quote the age of its own counterparty, or of another one that it names."""
     [line] = islice((EXAMPLES / "back-to-back.jsonl").read_bytes().splitlines(), 1)
-    fail = parse_fail_line(line)[0]
+    fail = parse_fail_line(line).value
     assert fail is not None
     case = handoff(fail, triage(fail, kb), kb)
     assert not isinstance(case, NotApplicable)
@@ -294,8 +295,9 @@ def read_card_2(kb: KnowledgeBase) -> tuple[ResolverInput, dict[str, Any]]:
     card_input, resolution = exact_json.decode(
         (EXAMPLES / "cards/published.jsonl").read_bytes().splitlines()[3]
     ).values()
-    case, _, problems = parse_case_line(exact_json.encode(card_input), kb)
-    assert case is not None, problems
+    parsed = parse_case_line(exact_json.encode(card_input), kb)
+    case = parsed.value
+    assert case is not None, parsed.problems
     return case, resolution
 
 

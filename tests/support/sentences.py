@@ -135,7 +135,7 @@ def half_of(form: tuple[str, str]) -> int:
 def first_of_monday(kb: KnowledgeBase) -> tuple[Stage1, Stage2]:
     """Return the first fail of examples/monday.jsonl with its answers."""
     with (EXAMPLES / "monday.jsonl").open("rb") as lines:
-        fail = parse_fail_line(lines.readline())[0]
+        fail = parse_fail_line(lines.readline()).value
     assert fail is not None
     answer = triage(fail, kb)
     case = handoff(fail, answer, kb)
@@ -148,7 +148,7 @@ def read_examples(kb: KnowledgeBase) -> dict[str, tuple[Stage1, Stage2 | None]]:
     found: dict[str, tuple[Stage1, Stage2 | None]] = {}
     for name in ("monday", "corporate-action", "gridlock"):
         for line in (EXAMPLES / f"{name}.jsonl").read_bytes().splitlines():
-            fail = parse_fail_line(line)[0]
+            fail = parse_fail_line(line).value
             assert fail is not None
             answer = triage(fail, kb)
             case = handoff(fail, answer, kb)

@@ -116,7 +116,8 @@ class SentimentPipeline:
         if isinstance(line, Damage):
             made = self._rejected(line.line, line.fail_id, list(line.problems), None)
             return ProcessedLine(made, line.fail_id, 0)
-        record, given_id, problems = self.parse(line)
+        parsed = self.parse(line)
+        record, given_id, problems = parsed.value, parsed.fail_id, parsed.problems
         if record is None:
             made = self._rejected(number, given_id, problems, line)
         else:
