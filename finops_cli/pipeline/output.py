@@ -39,7 +39,7 @@ class InputPlace(Struct, frozen=True):
     """Counted from 1, in that file."""
 
 
-class Provenance(Struct):
+class Provenance(Struct, frozen=True):
     """The origin of an answer. The last five fields are absent if they do not apply."""
 
     backend: str
@@ -142,9 +142,9 @@ def line_origin(fail: FailRecord, as_of: AsOf | None, warnings: list[Finding]) -
 
     `as_of` is the moment of `--as-of`.
     """
-    warns_of_dates = any(each.rule == DATES for each in warnings)
-    if fail.origin is None and not warns_of_dates:
+    if fail.origin is None and not warnings:
         return None
+    warns_of_dates = any(each.rule == DATES for each in warnings)
     derived, assumed = names_in(fail.origin, "derived"), names_in(fail.origin, "assumed")
     has_counted = "age_days" in derived or warns_of_dates
     stated = _stated_words(fail.origin)
@@ -174,7 +174,9 @@ def rejection(number: int, problems: list[Problem], file: str | UnsetType = UNSE
 
 def name_place(line: Line, place: FilePlace) -> Line:
     """Name the file of a line and its number there."""
-    line.provenance.source = InputPlace(place.file, place.line)
+    line = replace(
+        line, provenance=replace(line.provenance, source=InputPlace(place.file, place.line))
+    )
     if isinstance(line.error, Rejection):
         return replace(line, error=rejection(place.line, line.error.problems, place.file))
     return line

@@ -107,6 +107,7 @@ class Pipeline:
         self._timed = timed
         self._has_rows = has_rows
         self._provenance_of_none = _provenance_of_none(backend.origin, kb, inventory)
+        self._provenance_of_answer = replace(self._provenance_of_none, attempts=1)
         self._no_findings = Verification(
             triage=[] if self._has_triage else UNSET,
             resolution=[] if self._has_resolution else UNSET,
@@ -234,20 +235,18 @@ class Pipeline:
     def _line(self, number: int, outcome: StageOutcome, took_ns: int) -> Line:
         given_id, problems = outcome.given_id, outcome.problems
         place = number if outcome.row is None else outcome.row
-        answers = _answers(outcome)
-        status = "rejected" if problems is not None else _worst_status(answers)
-        if outcome.fault is not None:
-            status = "failed"
-        keeps_raw = self.keeps_raw or status == "failed"
+        status, attempts, has_findings = _sum_up(outcome)
+        triage = None if outcome.triage is None else outcome.triage.value
+        plan = None if outcome.resolution is None else outcome.resolution.value
         line = Line(  # with more than 15 keywords, a call of CPython takes four times as long
-            fail_id=default_fail_id(place) if not given_id else self.name(given_id),
+            fail_id=self.name(given_id) if given_id else default_fail_id(place),
             status=status,
             fail=outcome.summary if self._has_triage else UNSET,
             headline=self._headline(outcome, status) if self._has_headline else UNSET,
-            triage=_accepted(outcome.triage) if self._has_triage else UNSET,
-            resolution=_accepted(outcome.resolution) if self._has_resolution else UNSET,
-            verification=self._verification(outcome, answers),
-            provenance=self._provenance(outcome, answers, took_ns),
+            triage=triage if self._has_triage else UNSET,
+            resolution=plan if self._has_resolution else UNSET,
+            verification=self._verification(outcome) if has_findings else self._no_findings,
+            provenance=self._provenance(outcome, attempts, took_ns),
             resolution_skipped=UNSET if outcome.skipped is None else outcome.skipped,
             tone=UNSET if self.tone is None else outcome.tone,
             clock=UNSET if self.clock is None else outcome.clock,
@@ -258,7 +257,9 @@ class Pipeline:
         )
         if self.sequence.shows_book:
             line = replace(line, allotment=outcome.allotment, book=outcome.place)
-        return replace(line, raw=self._raw(outcome)) if keeps_raw else line
+        if self.keeps_raw or status == "failed":
+            line = replace(line, raw=self._raw(outcome))
+        return line
 
     def _headline(self, outcome: StageOutcome, status: Status) -> Headline | None:
         """Return the one thing to do; None for a line without an answer that stands."""
@@ -268,9 +269,7 @@ class Pipeline:
         accepted = None if plan is None else plan.value
         return make_headline(fail, triage.value, accepted, outcome.clock, self.kb.headline)
 
-    def _verification(self, outcome: StageOutcome, answers: list[Answer[Any]]) -> Verification:
-        if outcome.fault is None and not [each for each in answers if each.findings]:
-            return self._no_findings
+    def _verification(self, outcome: StageOutcome) -> Verification:
         fault = [] if outcome.fault is None else [outcome.fault]
         return Verification(
             triage=[*fault, *_findings(outcome.triage)] if self._has_triage else UNSET,
@@ -281,28 +280,22 @@ class Pipeline:
             ),
         )
 
-    def _provenance(
-        self, outcome: StageOutcome, answers: list[Answer[Any]], took_ns: int
-    ) -> Provenance:
+    def _provenance(self, outcome: StageOutcome, attempts: int, took_ns: int) -> Provenance:
+        """Return the origin of the answers; lines that add nothing to it share one object."""
         origin = self.backend.origin
-        provenance = replace(
-            self._provenance_of_none,
-            attempts=max([answer.attempts for answer in answers], default=0),
-            latency_ms=round(took_ns / 1e6, 3) if self._timed else None,
-        )
+        own: dict[str, Any] = {}
+        if self._timed:
+            own["latency_ms"] = round(took_ns / 1e6, 3)
+        if attempts > 1:
+            own["attempts"] = attempts
         if outcome.masks is not None:
-            provenance.masked = outcome.masks
+            own["masked"] = outcome.masks
         if outcome.clock is not None and self.clock is not None:
-            provenance.clock = self.clock.provenance(outcome.clock)
-        if not origin.is_model:
-            return provenance
-        warnings = {rule for answer in answers for rule in answer.format_warnings}
-        provenance.digests = UNSET if origin.digests is None else origin.digests
-        provenance.format_warnings = tuple(sorted(warnings)) or UNSET
-        provenance.attempt_errors = (
-            tuple(error for answer in answers for error in answer.attempt_errors) or UNSET
-        )
-        return provenance
+            own["clock"] = self.clock.provenance(outcome.clock)
+        if origin.is_model:
+            own |= _describe_model(origin, outcome)
+        shared = self._provenance_of_answer if attempts else self._provenance_of_none
+        return replace(shared, **own) if own else shared
 
     def _raw(self, outcome: StageOutcome) -> dict[str, Any] | UnsetType:
         """Return the received text of a failed answer, or of every answer if `keeps_raw`."""
@@ -360,22 +353,37 @@ _WITHOUT_HEADLINE = ("rejected", "failed")
 _WORST_LAST: tuple[Status, ...] = ("ok", "repaired", "fallback", "failed")
 
 
-def _answers(outcome: StageOutcome) -> list[Answer[Any]]:
-    return [answer for answer in (outcome.triage, outcome.resolution) if answer is not None]
+def _sum_up(outcome: StageOutcome) -> tuple[Status, int, bool]:
+    """Return the status of a line, the most attempts of its answers, and if it has findings.
 
-
-def _worst_status(answers: list[Answer[Any]]) -> Status:
-    """Return the status of a line, which is the worse status of its answers."""
+    The status is the worst one of its answers.
+    """
     worst: Status = "ok"
-    for answer in answers:
-        if answer.status != "ok":
-            worst = max(worst, answer.status, key=_WORST_LAST.index)
-    return worst
+    attempts, has_findings = 0, False
+    for answer in (outcome.triage, outcome.resolution):
+        if answer is not None:
+            if answer.status != "ok":
+                worst = max(worst, answer.status, key=_WORST_LAST.index)
+            if answer.attempts > attempts:
+                attempts = answer.attempts
+            if answer.findings:
+                has_findings = True
+    if outcome.fault is not None:
+        return "failed", attempts, True
+    return "rejected" if outcome.problems is not None else worst, attempts, has_findings
+
+
+def _describe_model(origin: Origin, outcome: StageOutcome) -> dict[str, Any]:
+    """Return the provenance that only the answers of models have."""
+    answers = [each for each in (outcome.triage, outcome.resolution) if each is not None]
+    warnings = {rule for answer in answers for rule in answer.format_warnings}
+    errors = tuple(error for answer in answers for error in answer.attempt_errors)
+    return {
+        "digests": UNSET if origin.digests is None else origin.digests,
+        "format_warnings": tuple(sorted(warnings)) or UNSET,
+        "attempt_errors": errors or UNSET,
+    }
 
 
 def _findings(answer: Answer[Any] | None) -> list[Finding]:
     return [] if answer is None else list(answer.findings)
-
-
-def _accepted(answer: Answer[Any] | None) -> Any:
-    return None if answer is None else answer.value
