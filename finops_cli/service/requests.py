@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -104,4 +104,5 @@ def facts_of(connection: HTTPConnection) -> RequestFacts:
 
 def facts_in(scope: Scope) -> RequestFacts:
     """Return the facts that are kept with a request."""
-    return cast("RequestFacts", scope["state"][_KEY])
+    facts: RequestFacts = scope["state"][_KEY]
+    return facts

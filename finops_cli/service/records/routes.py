@@ -68,6 +68,7 @@ prepare_headers([_CONTENT_TYPE, (_VERIFIED_NAME, b"true"), (_VERIFIED_NAME, b"fa
 _ACCEPTED = "application/json, or application/jsonl for a stream"
 _LINES = b"application/jsonl, a line for each record"
 _OBJECT = b"{"
+_OK = HTTPStatus.OK.value
 _NO_OPTIONS = AnswerOptions()
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -86,7 +87,7 @@ class _Answer(NamedTuple):
             (b"content-length", b"%d" % len(self.body)),
             _CONTENT_TYPE,
         ]
-        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
+        await send({"type": "http.response.start", "status": _OK, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
 
