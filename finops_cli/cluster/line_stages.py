@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from finops_cli.cluster.parts import copy_line
 from finops_cli.domain import exact_json
@@ -77,7 +78,7 @@ def _begin(result: BatchResult, number: int, line: InputLine, pipeline: Pipeline
     partial = pipeline.begin(number, line)
     outcome, answer = partial.outcome, partial.outcome.triage
     if answer is not None and answer.status != "failed" and not pipeline.keeps_raw:
-        answer = answer._replace(attempt_log=())  # no line shows it
+        answer = replace(answer, attempt_log=())  # no line shows it
     _append_half(result, HalfDoneLine(line, answer, outcome.fault, partial.took_ns))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from finops_cli.domain import limits
@@ -61,6 +62,12 @@ def render_usd(amount: Decimal) -> str:
         if scaled >= 1 and scaled == round(scaled, digits):
             return f"${plain(scaled)}{suffix}"
     return f"${int(whole):,}{point}{fraction.ljust(_CENT_DIGITS, '0') if point else ''}"
+
+
+@lru_cache(maxsize=16)
+def last_place(decimals: int) -> Decimal:
+    """The value of the last of `decimals` places: 0.01 for two. Times 125 it is 1.25."""
+    return Decimal(1).scaleb(-decimals)
 
 
 class Exact(Decimal):

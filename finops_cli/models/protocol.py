@@ -56,7 +56,7 @@ class AttemptError(Struct, frozen=True, omit_defaults=True):
     """Rules of the server's failures before the answer came."""
 
 
-class Answer(NamedTuple, Generic[A]):
+class Answer(Struct, Generic[A], frozen=True):
     """The answer of a backend to one stage of a record."""
 
     value: A | None

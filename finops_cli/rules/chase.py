@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from finops_cli.domain.enums import StepAction
 from finops_cli.domain.fail import Ftr
 from finops_cli.kb.chapters.waterfall import WaterfallRules
+from finops_cli.rules.deadlines import parse_t_plus
 from finops_cli.rules.ledger import Ledger
 
 
@@ -45,9 +46,13 @@ def chase(
         if not ledger.remaining:
             return 0
         action = "OFFSET_FTR" if nets_across_dates(ftr, age_days, rules) else chase_action
-        qty = min(available_qty(ftr), ledger.remaining)
         ledger.take(
-            action, qty, _rationale(ftr, action), ftr.dtc, ftr.settlement_type, ftr.settlement_date
+            action,
+            available_qty(ftr),
+            _rationale(ftr, action),
+            ftr.dtc,
+            ftr.settlement_type,
+            ftr.settlement_date,
         )
         if b2b and action == "CHASE_FTR" and ftr.age_days >= rules.b2b_notice_min_days:
             ledger.take(
@@ -56,6 +61,8 @@ def chase(
                 f"Street side {ftr.age_days}d late: formal buy-in notice",
                 ftr.dtc,
             )
+    if len(ranked) <= rules.chase_steps:
+        return 0
     return _chase_rest(ledger, ranked[rules.chase_steps :], chase_action, b2b, rules)
 
 
@@ -69,11 +76,7 @@ def _chase_rest(
         qty += available_qty(ftr)
         needed += 1
     if needed:
-        ledger.take(
-            chase_action,
-            min(qty, ledger.remaining),
-            f"{needed} further fails to receive, chased together",
-        )
+        ledger.take(chase_action, qty, f"{needed} further fails to receive, chased together")
         if b2b and chase_action == "CHASE_FTR" and rest[0].age_days >= rules.b2b_notice_min_days:
             ledger.take(
                 "BUY_IN_NOTICE",
@@ -85,7 +88,7 @@ def _chase_rest(
 
 def nets_across_dates(ftr: Ftr, age_days: int, rules: WaterfallRules) -> bool:
     """kb: `waterfall.offset`."""
-    settles_in = int(ftr.settlement_date[2:])
+    settles_in = parse_t_plus(ftr.settlement_date)
     return settles_in == 0 or (
         settles_in <= rules.offset_settles_by_day
         and ftr.age_days - age_days >= rules.offset_older_by_days

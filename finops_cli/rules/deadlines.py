@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from msgspec import UNSET
 from msgspec.structs import replace
 
@@ -42,7 +44,13 @@ def days_left(case: ResolverInput, age: int) -> int | None:
     if given is not UNSET:
         return given
     deadline = case.triage.deadline
-    return None if deadline is None else int(deadline[2:]) - age
+    return None if deadline is None else parse_t_plus(deadline) - age
+
+
+@lru_cache(maxsize=1024)
+def parse_t_plus(day: str) -> int:
+    """Return N of the day T+N."""
+    return int(day.removeprefix("T+"))
 
 
 def depot_in_time(inventory: Inventory, days: int | None) -> bool:

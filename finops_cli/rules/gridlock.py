@@ -22,8 +22,14 @@ class Gridlock(Struct, frozen=True):
     parties: tuple[str, ...]
 
 
+_NO_RECEIVES = Gridlock(0, "none", ())
+_TOO_FEW_BROKERS = Gridlock(1, "none", ())
+
+
 def assess(case: ResolverInput, rules: WaterfallRules) -> Gridlock:
     """Evaluate S1 to S4 for `case`. kb: `gridlock.signals`, `gridlock.parties`."""
+    if len(case.ftrs) + len(case.related_fails) < rules.gridlock_min_brokers:
+        return _TOO_FEW_BROKERS if case.ftrs else _NO_RECEIVES  # each fail has one broker
     return assess_receives(case.ftrs, {fail.dtc for fail in case.related_fails}, rules)
 
 
@@ -32,10 +38,10 @@ def assess_receives(
 ) -> Gridlock:
     """Evaluate S1 to S4 for all receives of a security and the brokers of the related fails."""
     if not ftrs:
-        return Gridlock(0, "none", ())
+        return _NO_RECEIVES
     brokers = {ftr.dtc for ftr in ftrs}
     if len(brokers.union(related_brokers)) < rules.gridlock_min_brokers:
-        return Gridlock(1, "none", ())
+        return _TOO_FEW_BROKERS
     if not _aging_despite_chasing(ftrs, rules):
         return Gridlock(2, "none", ())
     quantities = dict.fromkeys(sorted(brokers), 0)

@@ -14,8 +14,6 @@ from finops_cli.kb.chapters.scoring import ScoringRules
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.deadlines import has_delivery_obligation
 
-_DISPUTED = "disputed trade: nothing is owed until the trade is known"
-
 
 class NotApplicable(NamedTuple):
     """The reason why a fail has no resolution."""
@@ -24,9 +22,15 @@ class NotApplicable(NamedTuple):
     """One sentence, as `resolution_skipped` of an output line has it."""
 
 
+_NOTHING_OWED = NotApplicable("no delivery obligation: nothing is owed by us")
+_DISPUTED = NotApplicable("disputed trade: nothing is owed until the trade is known")
+_NETTED = NotApplicable("the CNS net obligation is gone")
+_NO_INVENTORY = NotApplicable("the record carries no inventory")
+
+
 def find_obstacle(case: ResolverInput) -> NotApplicable | None:
     """Why `case` is not resolved; None when it is. A case owes its `ftd_qty`."""
-    return NotApplicable(_DISPUTED) if case.triage.category == "DK_DISPUTE" else None
+    return _DISPUTED if case.triage.category == "DK_DISPUTE" else None
 
 
 def find_exemption(record: FailRecord, triage: Triage) -> NotApplicable | None:
@@ -37,11 +41,11 @@ def find_exemption(record: FailRecord, triage: Triage) -> NotApplicable | None:
 def exempt(record: FailRecord, category: Category, *, is_offset: bool) -> NotApplicable | None:
     """Say why a fail owes nothing that could be sourced; None where it does."""
     if not has_delivery_obligation(record):
-        return NotApplicable("no delivery obligation: nothing is owed by us")
+        return _NOTHING_OWED
     if category == "DK_DISPUTE":
-        return NotApplicable(_DISPUTED)
+        return _DISPUTED
     if is_offset:
-        return NotApplicable("the CNS net obligation is gone")
+        return _NETTED
     return None
 
 
@@ -51,7 +55,7 @@ def handoff(record: FailRecord, triage: Triage, kb: KnowledgeBase) -> ResolverIn
     if exemption is not None:
         return exemption
     if record.inventory is None:
-        return NotApplicable("the record carries no inventory")
+        return _NO_INVENTORY
     return make_case(record, triage, kb, record.inventory, record.ftrs)
 
 
@@ -105,9 +109,8 @@ def _lifecycle(age_days: int, triage: Triage, rules: HandoffRules) -> HandoffLif
 def _contributions(components: ScoreComponents, rules: ScoringRules) -> WeightedContributions:
     return WeightedContributions(
         **{
-            factor.row.handoff_field: getattr(components, field) * factor.weight
-            for field, factor in rules.factors_by_field
-            if factor.row.handoff_field is not None
+            name: getattr(components, field) * weight
+            for name, field, weight in rules.handoff_weights
         }
     )
 

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import lru_cache
 
 from finops_cli.domain.enums import SettlementType, StepAction
+from finops_cli.domain.money import last_place
 from finops_cli.domain.resolution import Step
 
 
 def coverage_pct(covered: int, owed: int, decimals: int) -> Decimal:
     """The covered part of the shares owed, in percent, rounded half-up. kb: `plan.coverage`."""
-    scale: int = 10**decimals
-    return scale_down((covered * 200 * scale + owed) // (2 * owed), decimals)
+    return _round_half_up(covered * 100 * 10**decimals, owed) * last_place(decimals)
 
 
-@lru_cache(maxsize=2048)
-def scale_down(units: int, decimals: int) -> Decimal:
-    """Return `units` of the last of `decimals` places: 125 with one place is 12.5."""
-    return Decimal(units).scaleb(-decimals)
+def _round_half_up(number: int, divisor: int) -> int:
+    return (2 * number + divisor) // (2 * divisor)
 
 
 class Ledger:
     """Steps are added in order; each says how many shares it covers."""
 
-    __slots__ = ("_decimals", "_owed", "remaining", "steps")
+    __slots__ = ("_owed", "_place", "_whole", "remaining", "steps")
 
     def __init__(self, owed: int, decimals: int) -> None:
         self._owed = owed
-        self._decimals = decimals
+        self._whole = 100 * 10**decimals
+        """100 percent, in units of the last place."""
+        self._place = last_place(decimals)
         self.remaining = owed
         self.steps: list[Step] = []
 
@@ -39,15 +38,18 @@ class Ledger:
     def take(
         self,
         action: StepAction,
-        qty: int,
+        available: int,
         rationale: str,
         dtc: str | None = None,
         settlement_type: SettlementType | None = None,
         settlement_date: str | None = None,
     ) -> None:
-        """Add a step that covers `qty` shares (0 for a notice)."""
-        owed = self._owed
-        self.remaining = remaining = self.remaining - qty
+        """Add a step that covers what remains, at most `available` shares (0 for a notice)."""
+        owed, qty, remaining = self._owed, available, self.remaining - available
+        if remaining < 0:
+            qty, remaining = self.remaining, 0
+        self.remaining = remaining
+        covered = (owed - remaining) * self._whole
         self.steps.append(
             Step(
                 step=len(self.steps) + 1,
@@ -57,7 +59,7 @@ class Ledger:
                 settlement_type=settlement_type,
                 settlement_date=settlement_date,
                 rationale=rationale,
-                coverage_after_step_pct=coverage_pct(owed - remaining, owed, self._decimals),
+                coverage_after_step_pct=_round_half_up(covered, owed) * self._place,
                 remaining_short=remaining,
             )
         )

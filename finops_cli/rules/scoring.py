@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import prod
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from finops_cli.domain.enums import EscalationLevel, RegShoStatus, Tier
 from finops_cli.domain.fail import FailRecord
-from finops_cli.domain.money import plain
+from finops_cli.domain.money import last_place, plain
 from finops_cli.domain.triage import ScoreComponents
 from finops_cli.kb.chapters.scoring import ScoringRules
 
 
-class BaseScore(NamedTuple):
+class BaseScore(Struct, frozen=True):
     """The base score of the values of all factors, and the words that explain it."""
 
     base: Decimal
@@ -26,7 +27,7 @@ class BaseScore(NamedTuple):
     """The factors that add points, the strongest first."""
 
 
-class Score(NamedTuple):
+class Score(Struct, frozen=True):
     """The score of a record and the words that explain it; `tier` is before the CNS floor."""
 
     components: ScoreComponents
@@ -62,7 +63,8 @@ def compute_score(
     rules: ScoringRules,
 ) -> Score:
     """The score of all records with these values, which many records share."""
-    base, drivers = _compute_base(values, rules)
+    explained = _compute_base(values, rules)
+    base = explained.base
     concentration = concentration_modifier(conditions, rules)
     priority = priority_score(base, inventory, concentration, rules)
     shown = {
@@ -80,7 +82,7 @@ def compute_score(
         priority=priority,
         tier=rules.tier.of(priority),
         explanation=(
-            f"base {base} from {drivers}; inventory modifier {inventory},"
+            f"base {base} from {explained.drivers}; inventory modifier {inventory},"
             f" concentration modifier {concentration}"
         ),
     )
@@ -127,7 +129,7 @@ def priority_score(
 ) -> Decimal:
     """The base score times both modifiers, capped, rounded half-up once. kb: `score.priority`."""
     exact = min(rules.cap, base * inventory * concentration)
-    return exact.quantize(_unit(rules.decimals), ROUND_HALF_UP)
+    return exact.quantize(last_place(rules.decimals), ROUND_HALF_UP)
 
 
 def floor_tier(tier: Tier, category: str, rules: ScoringRules) -> Tier:
@@ -145,11 +147,6 @@ def escalation_level(
     if tier == "CRITICAL" and regulatory_factor == rules.regulatory_factor["CLOSE_OUT"]:
         return rules.compliance
     return rules.escalation[tier]
-
-
-@cache
-def _unit(decimals: int) -> Decimal:
-    return Decimal(1).scaleb(-decimals)
 
 
 def _name_drivers(values: tuple[Decimal, ...], rules: ScoringRules) -> str:

@@ -26,6 +26,9 @@ class Fallbacks(Struct, frozen=True, kw_only=True):
     parallel: bool = False
 
 
+_NO_FALLBACKS = Fallbacks()
+
+
 def fallbacks(
     inventory: Inventory, remaining: int, deadline_days: int | None, rules: WaterfallRules
 ) -> Fallbacks:
@@ -33,10 +36,12 @@ def fallbacks(
 
     In parallel each is sized against the same shares.
     """
+    if not remaining:
+        return _NO_FALLBACKS
     recall = min(inventory.recall_outstanding, remaining)
     if not recall:
         borrow = min(inventory.stock_loan_available, remaining)
-        return Fallbacks(first="SOURCE_BORROW", first_qty=borrow) if borrow else Fallbacks()
+        return Fallbacks(first="SOURCE_BORROW", first_qty=borrow) if borrow else _NO_FALLBACKS
     parallel = runs_in_parallel(inventory, deadline_days, rules)
     borrow = min(inventory.stock_loan_available, remaining if parallel else remaining - recall)
     if not borrow:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from finops_cli.domain.enums import Category, Tier
@@ -25,7 +25,7 @@ _KIND = {
 }
 
 
-class Urgency(NamedTuple):
+class Urgency(Struct, frozen=True):
     """The facts that decide how urgent a fail is."""
 
     category: Category
@@ -41,12 +41,13 @@ def assess_urgency(record: FailRecord, kb: KnowledgeBase) -> Urgency:
 
 def triage(record: FailRecord, kb: KnowledgeBase) -> Triage:
     """Triage `record`: score, tier, category, action, escalation, deadline and flags."""
-    answer, kind, score = _triage_alike(record, kb)
+    shared = _triage_alike(record, kb)
     days = "1 day" if record.age_days == 1 else f"{record.age_days} days"
-    return replace(answer, reason=f"{kind} of {record.qty:,} shares aged {days} {score}.")
+    reason = f"{shared.kind} of {record.qty:,} shares aged {days} {shared.score}."
+    return replace(shared.triage, reason=reason)
 
 
-class _SharedTriage(NamedTuple):
+class _SharedTriage(Struct, frozen=True):
     """The triage of records with equal facts, and the parts of its reason that the facts decide."""
 
     triage: Triage

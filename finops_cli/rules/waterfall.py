@@ -47,18 +47,17 @@ def _apply_own_stock(
     ledger: Ledger, case: ResolverInput, days: int | None, rules: WaterfallRules
 ) -> None:
     inventory = case.inventory
-    box = min(inventory.box_qty, ledger.remaining)
-    if box:
-        ledger.take("APPLY_BOX", box, f"Free box holds {inventory.box_qty:,} unencumbered shares")
-    if days is None:
+    if inventory.box_qty and ledger.remaining:
+        rationale = f"Free box holds {inventory.box_qty:,} unencumbered shares"
+        ledger.take("APPLY_BOX", inventory.box_qty, rationale)
+    if days is None or not ledger.remaining:
         return
-    if ledger.remaining and ledger.covered and days <= rules.partial_deadline_days:
+    if ledger.covered and days <= rules.partial_deadline_days:
         ledger.take("PARTIAL_DELIVER", 0, f"{_describe_days(days)}: deliver today what is in hand")
-    depot = min(inventory.depot_qty, ledger.remaining)
-    if depot and depot_in_time(inventory, days):
+    if inventory.depot_qty and depot_in_time(inventory, days):
         ledger.take(
             "DEPOT_MOVEMENT",
-            depot,
+            inventory.depot_qty,
             f"Depot shares arrive in {inventory.depot_transit_days}d, {_describe_days(days)}",
         )
 

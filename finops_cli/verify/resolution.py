@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from decimal import Decimal
 from difflib import SequenceMatcher
 from typing import Any
 
+from msgspec import Struct
+
 from finops_cli.domain.finding import Finding
+from finops_cli.domain.money import last_place
 from finops_cli.domain.resolution import Resolution, Step
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.rules.ledger import scale_down
 from finops_cli.verify.comparison import compare, equal_within, mismatch
 
 _RECEIPTS = frozenset(("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK"))
@@ -139,13 +140,13 @@ def own_findings(plan: Resolution, owed: int | None, kb: KnowledgeBase) -> list[
     if owed is None:
         owed = _owed_as_stated(plan)
     found: list[Finding] = []
-    _steps_add_up(plan, owed, kb, found)
-    _totals_add_up(plan, owed, found)
+    steps = _steps_add_up(plan, owed, kb, found)
+    _totals_add_up(plan, steps.covered, owed, found)
     _fields_agree(plan, found)
     _fallbacks_agree(plan, found)
-    _aggregates_agree(plan, found)
+    _aggregates_agree(plan, steps.is_aggregated, found)
     _steps_make_sense(plan, found)
-    _gridlock_makes_sense(plan, found)
+    _gridlock_makes_sense(plan, steps.netted, found)
     return found
 
 
@@ -172,12 +173,28 @@ def _at_step(i: int, field: str, expected: Any, actual: Any, because: str = "") 
     return mismatch(_STEP_RULES[field], path, expected, actual, because)
 
 
+class _AllSteps(Struct, frozen=True):
+    """The facts of all steps together, with which the fields of their plan have to agree."""
+
+    covered: int
+    is_aggregated: bool
+    """True if a step chases counterparties that it does not name."""
+    netted: list[str | None]
+    """The counterparties of the steps that net a gridlock."""
+
+
 def _steps_add_up(
     plan: Resolution, owed: int | None, kb: KnowledgeBase, found: list[Finding]
-) -> None:
-    covered, decimals = 0, kb.waterfall.coverage_decimals
+) -> _AllSteps:
+    decimals = kb.waterfall.coverage_decimals
+    whole, place = 100 * 10**decimals, last_place(decimals)
+    covered, is_aggregated, netted = 0, False, []
     for i, step in enumerate(plan.resolution_steps):
         covered += step.qty
+        if step.action in _CHASES:
+            is_aggregated = is_aggregated or step.dtc is None
+            if step.action == "NET_GRIDLOCK":
+                netted.append(step.dtc)
         if step.step != i + 1:
             found.append(_at_step(i, "step", i + 1, step.step))
         if not owed:
@@ -188,24 +205,22 @@ def _steps_add_up(
         remaining = step.remaining_short
         if remaining != owed - covered:
             found.append(_at_step(i, "remaining_short", max(0, owed - covered), remaining))
-        coverage, stated = half_up_pct(covered, owed, decimals), step.coverage_after_step_pct
+        coverage = divide_half_up(covered * whole, owed) * place
+        stated = step.coverage_after_step_pct
         if coverage != stated and not equal_within(coverage, stated, kb.tolerance):
             because = f"{covered} of {owed} shares"
             found.append(_at_step(i, "coverage_after_step_pct", coverage, stated, because))
+    return _AllSteps(covered, is_aggregated, netted)
 
 
-def half_up_pct(covered: int, owed: int, decimals: int) -> Decimal:
-    """Compute covered / owed in percent from the integer quotient and its remainder.
-
-    The plan computes it in another way.
-    """
-    units, rest = divmod(covered * 100 * 10**decimals, owed)
-    return scale_down(units + (2 * rest >= owed), decimals)
+def divide_half_up(number: int, divisor: int) -> int:
+    """Divide by the integer quotient and its remainder. The plan rounds in another way."""
+    quotient, rest = divmod(number, divisor)
+    return quotient + 1 if 2 * rest >= divisor else quotient
 
 
-def _totals_add_up(plan: Resolution, owed: int | None, found: list[Finding]) -> None:
-    steps = sum([step.qty for step in plan.resolution_steps])
-    total = steps + plan.fallback_qty + plan.secondary_fallback_qty
+def _totals_add_up(plan: Resolution, covered: int, owed: int | None, found: list[Finding]) -> None:
+    total = covered + plan.fallback_qty + plan.secondary_fallback_qty
     stated = plan.total_coverable
     if stated != total:
         because = "sum of steps and fallbacks"
@@ -253,9 +268,8 @@ def _quantity_for(strategy: str) -> str | int:
     return 0 if strategy == "NONE" else "more than 0"
 
 
-def _aggregates_agree(plan: Resolution, found: list[Finding]) -> None:
-    parties = [step.dtc for step in plan.resolution_steps if step.action in _CHASES]
-    is_aggregated, stated = None in parties, plan.additional_ftrs_chased
+def _aggregates_agree(plan: Resolution, is_aggregated: bool, found: list[Finding]) -> None:
+    stated = plan.additional_ftrs_chased
     if (stated > 0) != is_aggregated:
         count = "more than 0" if is_aggregated else 0
         because = "counts what the aggregated step holds"
@@ -288,9 +302,8 @@ def _steps_make_sense(plan: Resolution, found: list[Finding]) -> None:
             found.append(_at_step(i, "settlement_date", receipt, step.settlement_date))
 
 
-def _gridlock_makes_sense(plan: Resolution, found: list[Finding]) -> None:
-    """Check the gridlock fields against the steps."""
-    netted = [step.dtc for step in plan.resolution_steps if step.action == "NET_GRIDLOCK"]
+def _gridlock_makes_sense(plan: Resolution, netted: list[str | None], found: list[Finding]) -> None:
+    """Check the gridlock fields against the steps that net with `netted`."""
     if netted and not plan.gridlock_detected:
         found.append(_at_plan("gridlock_detected", True, False, "its steps net a gridlock"))
     stated = plan.gridlock_parties

@@ -96,7 +96,7 @@ def test_rule_code_holds_no_number(package: str) -> None:
         ("scoring.py", 4096),
         ("triage.py", 4096),
         ("triage_facts.py", 8),
-        ("ledger.py", 2048),
+        ("deadlines.py", 1024),
         ("handoff.py", 256),
         ("implied_bounds.py", 8),
     }

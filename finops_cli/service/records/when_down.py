@@ -7,6 +7,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Literal, TypeVar, get_args
 
+from msgspec.structs import replace
+
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
@@ -78,7 +80,7 @@ class EngineWhenDown:
                 message=str(error),
             )
             failure = AttemptError(stage=stage, attempt=1, rules=(finding.rule,))
-            return answer._replace(status="fallback", findings=[finding], attempt_errors=(failure,))
+            return replace(answer, status="fallback", findings=[finding], attempt_errors=(failure,))
 
 
 def states_of(backend: Backend) -> dict[str, str]:
