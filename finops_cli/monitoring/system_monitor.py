@@ -7,12 +7,11 @@ no web framework. Figures are of the last minute, of the last hour and since the
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.models.recovery.incidents import BOARD, Incident
@@ -20,6 +19,7 @@ from finops_cli.monitoring.events import Callback, Event, EventName
 from finops_cli.monitoring.health import Signals, compute_penalties, health_of
 from finops_cli.monitoring.hooks.hook_thread import HookThread
 from finops_cli.monitoring.latencies import step_of
+from finops_cli.monitoring.noted import Answered, Asked, sort_by_moment
 from finops_cli.monitoring.system_stats import PastEvent, SlowAnswer, SystemStats
 from finops_cli.monitoring.windows import (
     Counts,
@@ -40,30 +40,6 @@ _PREDICTIONS = {"tier": "tiers", "category": "categories", "action": "actions", 
 """The kinds of predictions, and the counts of a summary that hold them."""
 _MINUTE = 60
 _KEPT_EVENTS = 20
-
-
-class Asked(NamedTuple):
-    """A request that ended."""
-
-    at: float
-    """The moment that it ended, by `SystemMonitor.now()`."""
-    seconds: float
-    is_error: bool = False
-    """It ended with a fault of ours."""
-
-
-class Answered(NamedTuple):
-    """A record that was answered."""
-
-    at: float
-    """The moment of its answer, by `SystemMonitor.now()`."""
-    command: str
-    status: str
-    latency_ms: float | None = None
-    predictions: Mapping[str, str] = MappingProxyType({})
-    """The answers by their kind."""
-    masked: Sequence[str] = ()
-    """The kinds of its masked personal data."""
 
 
 class SystemMonitor:
@@ -122,32 +98,29 @@ class SystemMonitor:
         with self._lock:
             self._works = [each for each in self._works if each != count]
 
-    def requests(self, ended: Sequence[Asked]) -> list[int]:
-        """Count requests that ended; return the steps of their times."""
-        steps = [step_of(each.seconds * _MS) for each in ended]
+    def count(self, asked: Sequence[Asked], answered: Sequence[Answered] = ()) -> list[int]:
+        """Count requests and answers; return the steps of the times of the requests."""
+        steps = [step_of(each.seconds * _MS) for each in asked]
         open_at = self._windows.open_at
         with self._lock:
-            for each, step in zip(ended, steps, strict=True):
+            for each, step in sort_by_moment(asked, steps, answered):
                 part = open_at(each.at)
-                part.requests += 1
-                part.failures += each.is_error
-                part.latency[step] += 1
+                if step is not None:
+                    part.latency[step] += 1
+                if isinstance(each, Asked):
+                    part.requests += 1
+                    part.failures += each.is_error
+                else:
+                    part.statuses[each.status] += 1
+                    self._count_answer(each)
         return steps
 
-    def answers(self, answered: Iterable[Answered]) -> None:
-        """Count records that were answered."""
-        open_at = self._windows.open_at
-        with self._lock:
-            for each in answered:
-                self._commands[each.command] += 1
-                part = open_at(each.at)
-                part.statuses[each.status] += 1
-                if each.latency_ms is not None:
-                    part.latency[step_of(each.latency_ms)] += 1
-                for kind, value in each.predictions.items():
-                    self._predictions[kind][value] += 1
-                if each.masked:
-                    self._masked.update(each.masked)
+    def _count_answer(self, answer: Answered) -> None:
+        self._commands[answer.command] += 1
+        for kind, value in answer.predictions.items():
+            self._predictions[kind][value] += 1
+        if answer.masked:
+            self._masked.update(answer.masked)
 
     def records(self, command: str, summary: RunSummary) -> None:
         """Count the records of a batch, or of one answer, by their summary."""

@@ -23,8 +23,9 @@ from prometheus_client.utils import floatToGoString
 
 from finops_cli.domain.triage import Triage
 from finops_cli.monitoring.latencies import percentile_ms
+from finops_cli.monitoring.noted import Answered, Asked
 from finops_cli.monitoring.run_summary import RunSummary
-from finops_cli.monitoring.system_monitor import Answered, Asked, SystemMonitor
+from finops_cli.monitoring.system_monitor import SystemMonitor
 from finops_cli.pipeline.output import Line
 from finops_cli.pipeline.sentiment.output import SentimentLine
 
@@ -160,24 +161,22 @@ class Metrics:
         in the caches of the processor, and takes several times as long.
         """
         asked, answered = _take_all(self._asked), _take_all(self._answered)
-        if asked:
-            steps = self.monitor.requests([ended for ended, *_ in asked])
-            with self._lock:
-                for (ended, route, method, status), step in zip(asked, steps, strict=True):
-                    durations = self._seconds.get(route)
-                    if durations is None:
-                        durations = self._seconds[route] = _Durations()
-                    durations.add(ended.seconds)
-                    self._requests[route, method, status] += 1
-                    self._latency[step] += 1
-        if answered:
-            records, predictions = self._counts["records"], self._counts["predictions"]
-            with self._lock:
-                for each in answered:
-                    records[each.command, each.status] += 1
-                    for prediction in each.predictions.items():
-                        predictions[prediction] += 1
-            self.monitor.answers(answered)
+        if not asked and not answered:
+            return
+        steps = self.monitor.count([ended for ended, *_ in asked], answered)
+        records, predictions = self._counts["records"], self._counts["predictions"]
+        with self._lock:
+            for (ended, route, method, status), step in zip(asked, steps, strict=True):
+                durations = self._seconds.get(route)
+                if durations is None:
+                    durations = self._seconds[route] = _Durations()
+                durations.add(ended.seconds)
+                self._requests[route, method, status] += 1
+                self._latency[step] += 1
+            for each in answered:
+                records[each.command, each.status] += 1
+                for prediction in each.predictions.items():
+                    predictions[prediction] += 1
 
     def records(self, command: str, summary: RunSummary) -> None:
         """Count the lines of an answer to `command`."""

@@ -11,9 +11,11 @@ import pytest
 from finops_cli.commands.serve_start import show_ready
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.monitoring.system_monitor import SystemMonitor
+from finops_cli.pipeline.output import Line, Provenance, Verification
 from finops_cli.service.config import ServeConfig
 from finops_cli.service.metrics import Metrics
 from finops_cli.service.requests import new_request_id
+from tests.monitoring.test_system_monitor import Clock
 
 
 @pytest.fixture
@@ -29,6 +31,21 @@ def test_request_counts_in_each_figure_at_once(monitor: SystemMonitor) -> None:
         assert monitor.stats().total.requests == count
         assert metrics.figures()["requests"] == count
         assert f'status="200"}} {count}.0' in metrics.prometheus().decode()
+
+
+def test_late_count_is_in_the_minute_of_its_moment() -> None:
+    """Requests and answers that wait to be counted are those of the minute in which they ended."""
+    clock = Clock()
+    monitor = SystemMonitor(load_kb(bundled_kb_dir()), clock)
+    metrics = Metrics(monitor)
+    provenance = Provenance("engine", {}, "kb", None, 1, None)
+    line = Line(fail_id="F-1", status="ok", verification=Verification(), provenance=provenance)
+    for _ in range(3):
+        metrics.record("run", line)
+        metrics.request("/v1/run", "POST", 200, 0.01)
+        clock.seconds += 60
+    found = [(each.requests, each.records) for each in monitor.minutes()]
+    assert found == [(1, 1), (1, 1), (1, 1), (0, 0)]
 
 
 def test_counts_of_many_threads_lose_nothing(monitor: SystemMonitor) -> None:
