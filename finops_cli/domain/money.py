@@ -109,6 +109,12 @@ class RatePercent(Exact):
     schema: ClassVar[dict[str, Any]] = {"type": "number", "minimum": 0, "maximum": 100}
 
 
+class Fraction(Usd, Percent, RatePercent):
+    """A number with a fraction as a decoder makes it. It is of every kind, because the decoder
+    knows no field; `exact` holds it against the bounds of its field.
+    """
+
+
 def exact(kind: type[Exact], given: object) -> Exact:
     """Convert a value from JSON to a number of `kind`.
 
@@ -123,5 +129,5 @@ def exact(kind: type[Exact], given: object) -> Exact:
     else:
         raise ValueError("not a number")
     if fits:
-        return kind(given)
+        return given if isinstance(given, kind) else kind(given)
     raise ValueError("out of bounds")

@@ -17,7 +17,7 @@ import msgspec
 from finops_cli.domain import limits
 from finops_cli.domain.fail import FailRecord
 from finops_cli.domain.finding import Problem
-from finops_cli.domain.money import exact
+from finops_cli.domain.money import Fraction, exact
 from finops_cli.domain.resolution import Resolution, ResolverInput, WeightedContributions
 from finops_cli.domain.triage import ScoreComponents, Triage
 
@@ -63,7 +63,7 @@ class Codec(Generic[T]):
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[T]:
-        return msgspec.json.Decoder(self.kind, dec_hook=exact, float_hook=Decimal)
+        return msgspec.json.Decoder(self.kind, dec_hook=exact, float_hook=Fraction)
 
     def read_line(self, line: bytes) -> T | None:
         """Decode a line of JSON with the fast decoder; None if `read` must explain an error.
