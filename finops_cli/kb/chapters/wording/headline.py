@@ -13,35 +13,25 @@ from finops_cli.errors import KnowledgeError
 from finops_cli.kb.chapters.wording.template import Template
 from finops_cli.kb.compiler import Compiler
 
-_ROWS = (
-    "offset",
-    "dispute",
-    "cash",
-    "deliver",
-    "deliver_part",
-    "close_out",
-    "purchase",
-    "net",
-    "chase",
-    "escalate",
-    "buy_in_notice",
-    "chase_receive",
-)
+_PLACES = ("security", "qty", "counterparty", "tail", "by")
+"""The places that every headline fills."""
+_ROWS = {
+    "offset": (),
+    "dispute": (),
+    "cash": (),
+    "deliver": ("hand",),
+    "deliver_part": ("part", "rest", "hand", "next"),
+    "close_out": (),
+    "purchase": (),
+    "net": ("part", "parties"),
+    "chase": ("parties",),
+    "escalate": ("rest", "meanwhile"),
+    "buy_in_notice": (),
+    "chase_receive": (),
+}
+"""The rows, each with the further places that it fills."""
 _SOURCES = ("depot", "recall", "borrow")
-_PLACES = (
-    "security",
-    "qty",
-    "part",
-    "rest",
-    "counterparty",
-    "parties",
-    "hand",
-    "next",
-    "sources",
-    "meanwhile",
-    "tail",
-    "by",
-)
+_PLACES_OF_SOURCES = ("sources",)
 _WORDS = ("tail", "box", "netted", "both")
 _PHRASES = {
     "by_clock": ("date", "rule"),
@@ -92,12 +82,14 @@ def compile_headline(c: Compiler) -> HeadlineRules:
     triage = c.texts("headline.triage", get_args(Action))
     phrases = c.texts("headline.phrases", (*_WORDS, *_PHRASES))
     return HeadlineRules(
-        rows={row: _row(c, f"headline.{row}") for row in _ROWS},
+        rows={row: _row(c, f"headline.{row}", places) for row, places in _ROWS.items()},
         sources={
-            name: _make_row("headline.sources", sources[name], sources["text"]) for name in _SOURCES
+            name: _make_row("headline.sources", sources[name], sources["text"], _PLACES_OF_SOURCES)
+            for name in _SOURCES
         },
         triage={
-            action: _make_row("headline.triage", action, text) for action, text in triage.items()
+            action: _make_row("headline.triage", action, text, ())
+            for action, text in triage.items()
         },
         words={name: Template("headline.phrases", phrases[name], ()).fill({}) for name in _WORDS},
         phrases={
@@ -108,13 +100,13 @@ def compile_headline(c: Compiler) -> HeadlineRules:
     )
 
 
-def _row(c: Compiler, id: str) -> HeadlineRow:
+def _row(c: Compiler, id: str, places: tuple[str, ...]) -> HeadlineRow:
     given = c.texts(id, ("action", "text"))
-    return _make_row(id, given["action"], given["text"])
+    return _make_row(id, given["action"], given["text"], places)
 
 
-def _make_row(id: str, action: str, text: str) -> HeadlineRow:
-    return HeadlineRow(action=_action(id, action), text=Template(id, text, _PLACES))
+def _make_row(id: str, action: str, text: str, places: tuple[str, ...]) -> HeadlineRow:
+    return HeadlineRow(action=_action(id, action), text=Template(id, text, _PLACES + places))
 
 
 def _action(id: str, word: str) -> HeadlineAction:

@@ -47,5 +47,6 @@ def parse_template(id: str, text: str, places: Sequence[str]) -> list[tuple[str,
         raise KnowledgeError(f"kb entry {id}: {text!r} has a brace too many: {error}.") from error
     for _, name, form, conversion in parts:
         if name is not None and (name not in places or form or conversion):
-            raise KnowledgeError(f"kb entry {id}: {{{name}}} is given. Expected {accepted}.")
+            given = name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+            raise KnowledgeError(f"kb entry {id}: {{{given}}} is given. Expected {accepted}.")
     return [(words, name) for words, name, _, _ in parts]
