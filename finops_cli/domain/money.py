@@ -22,6 +22,8 @@ _SCALE = {"": Decimal(1), "K": Decimal(10) ** 3, "M": Decimal(10) ** 6, "B": Dec
 _ZERO = Decimal(0)
 _SANE_DIGITS = 60
 _CENT_DIGITS = 2
+_THOUSAND, _MILLION = 1_000, 1_000_000
+_THREE_DIGITS = [f"{number:03}" for number in range(_THOUSAND)]
 
 AMOUNT_ACCEPTED = "a number of US dollars of at least 0, or text such as $2.1M, $450K, $1,250,000"
 PERCENT_ACCEPTED = "a percentage of at least 0, such as 4 or 4%"
@@ -68,6 +70,15 @@ def render_usd(amount: Decimal) -> str:
 def last_place(decimals: int) -> Decimal:
     """The value of the last of `decimals` places: 0.01 for two. Times 125 it is 1.25."""
     return Decimal(1).scaleb(-decimals)
+
+
+def render_quantity(qty: int) -> str:
+    """Write a number of shares with commas, such as 32,000."""
+    if qty < 0 or qty >= _MILLION:
+        return f"{qty:,}"
+    if qty < _THOUSAND:
+        return str(qty)
+    return f"{qty // _THOUSAND},{_THREE_DIGITS[qty % _THOUSAND]}"
 
 
 class Exact(Decimal):

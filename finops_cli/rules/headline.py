@@ -9,21 +9,33 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Literal
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from finops_cli.domain.clock import Clock, Obligation
 from finops_cli.domain.headline import By, FailSummary, Headline
+from finops_cli.domain.money import render_quantity
 from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.chapters.wording.headline import HeadlineRow, HeadlineRules
 
-_RECEIPTS = ("CHASE_FTR", "NET_GRIDLOCK")
+_RECEIPTS = frozenset({"CHASE_FTR", "NET_GRIDLOCK"})
 _DUE = ("due_today", "breached")
 _REG_SHO = "SHO-"
 _PURCHASE = ("purchase",)
 
 Places = dict[str, str]
 """The texts of the places of a sentence."""
+
+
+class _Cover(Struct, frozen=True):
+    """The shares of the steps of a plan."""
+
+    shares: dict[str, int]
+    """By action."""
+    chased: int
+    """Asked of counterparties, or proposed to them for netting."""
+    parties: list[str]
+    """The counterparties that are asked, each once."""
 
 
 def make_headline(
@@ -67,7 +79,8 @@ def _of_plan(
     rules: HeadlineRules,
 ) -> tuple[HeadlineRow, int]:
     """Return the first row that fits a plan, and its shares. Its own texts go into `places`."""
-    shares = _add_up(plan)
+    cover = _cover(plan)
+    shares = cover.shares
     if shares.get("SPO_SETTLEMENT"):
         return rules.rows["cash"], owed
     box, netted = shares.get("APPLY_BOX", 0), shares.get("OFFSET_FTR", 0)
@@ -77,30 +90,29 @@ def _of_plan(
         return rules.rows["deliver"], owed
     if in_hand:
         places["part"], places["rest"] = _shares(in_hand), _shares(owed - in_hand)
-        places["next"] = next(_name_sources(plan, owed, shares, rules))
+        places["next"] = next(_name_sources(plan, owed, cover, rules))
         return rules.rows["deliver_part"], in_hand
     if must_close_out:
         return rules.rows["purchase" if _must_buy(clock) else "close_out"], owed
     if "NET_GRIDLOCK" in shares:
-        chased = _chased(shares)
-        places["part"] = _shares(chased)
+        places["part"] = _shares(cover.chased)
         places["parties"] = _parties(plan.gridlock_parties, rules)
-        return rules.rows["net"], chased
-    if _chased(shares) >= owed:
-        places["parties"] = _chased_parties(plan, rules)
+        return rules.rows["net"], cover.chased
+    if cover.chased >= owed:
+        places["parties"] = _parties(cover.parties, rules, plan.additional_ftrs_chased)
         return rules.rows["chase"], owed
-    return _of_sources(plan, owed, places, shares, rules)
+    return _of_sources(plan, owed, places, cover, rules)
 
 
 def _of_sources(
-    plan: Resolution, owed: int, places: Places, shares: dict[str, int], rules: HeadlineRules
+    plan: Resolution, owed: int, places: Places, cover: _Cover, rules: HeadlineRules
 ) -> tuple[HeadlineRow, int]:
     """Return the row of a plan whose shares all have to be sourced, or have no source."""
-    sources = list(_name_sources(plan, owed, shares, rules))
+    sources = list(_name_sources(plan, owed, cover, rules))
     rest = plan.residual_short
     if rest == 0:
         places["sources"] = ", then ".join(sources)
-        kind, qty = _first_own_source(plan, shares)
+        kind, qty = _first_own_source(plan, cover)
         return rules.sources[kind], qty
     known = ", then ".join(sources[:-1])
     places["rest"] = _shares(rest)
@@ -118,7 +130,7 @@ def _name_security(fail: FailSummary, triage: Triage, rules: HeadlineRules) -> s
 
 
 def _shares(qty: int) -> str:
-    return "1 share" if qty == 1 else f"{qty:,} shares"
+    return "1 share" if qty == 1 else f"{render_quantity(qty)} shares"
 
 
 def _find_due(
@@ -189,29 +201,32 @@ def _may_buy_in(triage: Triage, clock: Clock | None) -> bool:
     )
 
 
-def _add_up(plan: Resolution) -> dict[str, int]:
-    """Add up the shares of the steps of a plan by action."""
+def _cover(plan: Resolution) -> _Cover:
     shares: dict[str, int] = {}
+    parties: list[str] = []
+    chased = 0
     for step in plan.resolution_steps:
-        shares[step.action] = shares.get(step.action, 0) + step.qty
-    return shares
-
-
-def _chased(shares: dict[str, int]) -> int:
-    """Count the shares asked of counterparties, or proposed to them for netting."""
-    return shares.get("CHASE_FTR", 0) + shares.get("NET_GRIDLOCK", 0)
+        action, qty = step.action, step.qty
+        shares[action] = shares.get(action, 0) + qty
+        if action in _RECEIPTS:
+            chased += qty
+            if step.dtc is not None:  # an aggregated step has several
+                parties.append(step.dtc)
+    if len(parties) > 1:
+        parties = list(dict.fromkeys(parties))
+    return _Cover(shares, chased, parties)
 
 
 def _name_sources(
-    plan: Resolution, owed: int, shares: dict[str, int], rules: HeadlineRules
+    plan: Resolution, owed: int, cover: _Cover, rules: HeadlineRules
 ) -> Iterator[str]:
     """Name the sources behind what is in hand, in the order of the plan; last what has none."""
-    phrases = rules.phrases
+    phrases, shares = rules.phrases, cover.shares
     if "NET_GRIDLOCK" in shares:
-        yield phrases["net"].fill({"qty": _shares(_chased(shares))})
+        yield phrases["net"].fill({"qty": _shares(cover.chased)})
     elif "CHASE_FTR" in shares:
-        party = _chased_parties(plan, rules)
-        yield phrases["chase"].fill({"party": party, "qty": _shares(_chased(shares))})
+        party = _parties(cover.parties, rules, plan.additional_ftrs_chased)
+        yield phrases["chase"].fill({"party": party, "qty": _shares(cover.chased)})
     depot = shares.get("DEPOT_MOVEMENT")
     if depot:
         yield phrases["depot"].fill({"qty": _shares(depot)})
@@ -230,23 +245,17 @@ def _name_sources(
 _WORDS = {"INITIATE_RECALL": "recall", "SOURCE_BORROW": "borrow"}
 
 
-def _first_own_source(plan: Resolution, shares: dict[str, int]) -> tuple[str, int]:
-    depot = shares.get("DEPOT_MOVEMENT")
+def _first_own_source(plan: Resolution, cover: _Cover) -> tuple[str, int]:
+    depot = cover.shares.get("DEPOT_MOVEMENT")
     if depot:
         return "depot", depot
     return _WORDS.get(plan.fallback_strategy, "borrow"), plan.fallback_qty
 
 
-def _chased_parties(plan: Resolution, rules: HeadlineRules) -> str:
-    """Name the counterparties of the chase steps; an aggregated step has several."""
-    chased = [step.dtc for step in plan.resolution_steps if step.action in _RECEIPTS]
-    named = list(dict.fromkeys([dtc for dtc in chased if dtc is not None]))
-    return _parties(named, rules, plan.additional_ftrs_chased)
-
-
 def _parties(named: Sequence[str], rules: HeadlineRules, more: int = 0) -> str:
     """Write the first names, and how many there are beside."""
-    shown, rest = ", ".join(named[: rules.names]), len(named[rules.names :]) + more
+    rest = more + max(0, len(named) - rules.names)
     if not rest:
-        return shown
+        return ", ".join(named)
+    shown = ", ".join(named[: rules.names])
     return rules.phrases["others"].fill({"party": shown, "count": str(rest)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from finops_cli.domain.money import render_quantity
 from finops_cli.domain.resolution import ResolverInput, Step
 from finops_cli.rules.gridlock import Gridlock
 from finops_cli.rules.sourcing import Fallbacks, corporate_action_option
@@ -42,7 +43,9 @@ def narrative(
     elif gridlock.extent == "partial":
         parts.append(f"partial gridlock, {gridlock.parties[0]} is the bottleneck: escalate there")
     parts.append(
-        f"escalate the residual {residual:,} shares" if residual else "no shares stay uncovered"
+        f"escalate the residual {render_quantity(residual)} shares"
+        if residual
+        else "no shares stay uncovered"
     )
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}.{_corporate_action(case)}"
@@ -50,14 +53,14 @@ def narrative(
 
 def _receipts(receipts: Sequence[Step]) -> list[str]:
     told = [
-        f"{_RECEIPTS[step.action]} {step.dtc or 'the further counterparties'} for {step.qty:,}"
-        " shares"
+        f"{_RECEIPTS[step.action]} {step.dtc or 'the further counterparties'} for"
+        f" {render_quantity(step.qty)} shares"
         for step in receipts[:_FULL_SENTENCES]
     ]
     if len(receipts) > _FULL_SENTENCES:
         rest = receipts[_FULL_SENTENCES:]
         what = "1 more receipt" if len(rest) == 1 else f"{len(rest)} more receipts"
-        told.append(f"{what} for {sum(step.qty for step in rest):,} shares")
+        told.append(f"{what} for {render_quantity(sum(step.qty for step in rest))} shares")
     return told
 
 
@@ -67,11 +70,12 @@ def _named(parties: Sequence[str]) -> str:
 
 
 def _sourcing(sources: Fallbacks) -> str:
-    first = f"{_SOURCES[sources.first]} {sources.first_qty:,}"
+    first = f"{_SOURCES[sources.first]} {render_quantity(sources.first_qty)}"
     if sources.second == "NONE":
         return f"{first} shares"
     joined = "and at once" if sources.parallel else "then"
-    return f"{first} {joined} {_SOURCES[sources.second]} {sources.second_qty:,} shares"
+    second = f"{_SOURCES[sources.second]} {render_quantity(sources.second_qty)}"
+    return f"{first} {joined} {second} shares"
 
 
 def _corporate_action(case: ResolverInput) -> str:
@@ -89,9 +93,9 @@ def _corporate_action(case: ResolverInput) -> str:
 
 _RECEIPTS = {"CHASE_FTR": "chase", "OFFSET_FTR": "net", "NET_GRIDLOCK": "propose netting to"}
 _TOLD: dict[str, Callable[[Step], str]] = {
-    "APPLY_BOX": lambda step: f"apply {step.qty:,} shares from the box",
+    "APPLY_BOX": lambda step: f"apply {render_quantity(step.qty)} shares from the box",
     "PARTIAL_DELIVER": lambda step: "deliver the partial today",
-    "DEPOT_MOVEMENT": lambda step: f"move {step.qty:,} shares from the depot",
+    "DEPOT_MOVEMENT": lambda step: f"move {render_quantity(step.qty)} shares from the depot",
     "BUY_IN_NOTICE": lambda step: f"serve buy-in notice on {step.dtc or 'the aged counterparties'}",
-    "SPO_SETTLEMENT": lambda step: f"settle {step.qty:,} shares in cash",
+    "SPO_SETTLEMENT": lambda step: f"settle {render_quantity(step.qty)} shares in cash",
 }

@@ -19,6 +19,7 @@ from finops_cli.clock.refusal import Refused
 from finops_cli.domain import exact_json
 from finops_cli.domain.clock import Clock
 from finops_cli.domain.headline import Headline, HeadlineAction, summarize
+from finops_cli.domain.money import render_quantity
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb.chapters.wording.headline import compile_headline
 from finops_cli.kb.chapters.wording.template import Template
@@ -197,6 +198,12 @@ def test_sentence_with_an_unknown_place_is_refused(place: str) -> None:
     wrong = msgspec.structs.replace(entry, members={"action": "DELIVER", "text": text})
     with pytest.raises(KnowledgeError, match=rf"headline\.deliver: \{{{place}\}} is given"):
         compile_headline(Compiler({**KB.entries, "headline.deliver": wrong}))
+
+
+@pytest.mark.parametrize("qty", [0, 7, 999, 1_000, 1_009, 32_000, 999_999, 10**6, 10**9, -5, -5000])
+def test_quantity_has_a_comma_before_three_digits(qty: int) -> None:
+    """A quantity is written as Python groups its digits, of any size and sign."""
+    assert render_quantity(qty) == format(qty, ",")
 
 
 def test_sentence_writes_percent_signs_and_braces() -> None:

@@ -12,20 +12,24 @@ from finops_cli.errors import KnowledgeError
 class Template:
     """A sentence that is parsed once, when the kb is loaded, and filled for each record."""
 
-    __slots__ = ("_pattern", "_take")
+    __slots__ = ("_parts", "_take")
 
     def __init__(self, id: str, text: str, places: Sequence[str]) -> None:
         """Parse the text of the entry `id`. Raises KnowledgeError, as `parse_template`."""
-        parts = parse_template(id, text, places)
-        named = [place for _, place in parts if place is not None]
-        self._pattern = "".join(
-            words.replace("%", "%%") + ("" if place is None else "%s") for words, place in parts
-        )
+        named = []
+        self._parts = [""]  # words and places in turns
+        for words, place in parse_template(id, text, places):
+            self._parts[-1] += words
+            if place is not None:
+                named.append(place)
+                self._parts += ["", ""]
         self._take = _taker_of(named)
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """Return the sentence with the values of its places. It may leave out other values."""
-        return self._pattern % self._take(values)
+        """Return the sentence with the values of its places. `values` may have others."""
+        parts = self._parts.copy()
+        parts[1::2] = self._take(values)
+        return "".join(parts)
 
 
 def _taker_of(places: Sequence[str]) -> Callable[[Mapping[str, str]], tuple[str, ...]]:
