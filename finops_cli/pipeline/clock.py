@@ -67,11 +67,8 @@ class ClockPolicy:
         self.config = config
         self.calendar = calendar
         self.kb = kb
-
-    @property
-    def is_regulation(self) -> bool:
+        self.is_regulation = config.mode == "regulation"
         """True if the plan follows the law's days."""
-        return self.config.mode == "regulation"
 
     @property
     def fingerprint(self) -> str:

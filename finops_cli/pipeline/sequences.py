@@ -166,7 +166,7 @@ def _compute_clock(
     `fail` is the masked form of `given`. A plan by the law's days needs the clock. Otherwise a
     record without one is still triaged.
     """
-    found = policy.compute(keep_events(fail, given))
+    found = policy.compute(fail if redaction is None else keep_events(fail, given))
     if isinstance(found, Clock):
         return mask_clock(found, given, fail), None, []
     if found is not None and redaction is not None:
