@@ -76,6 +76,28 @@ def test_changed_file_is_read_again(tmp_path: Path) -> None:
     assert find_owner(asyncio.run(tokens.owners()), second, NOW) is not None
 
 
+def test_file_that_is_gone_lets_nobody_in(tmp_path: Path) -> None:
+    """Requests of one turn of the event loop share a look at the file; each later turn looks again,
+    also where the look before has failed.
+    """
+    text = entry_of(make_token(), "a", "admin", NOW, None)
+    path = token_file(tmp_path / "t.toml", text)
+    tokens = TokenFile(path)
+
+    async def ask() -> None:
+        before = await tokens.owners()
+        path.unlink()
+        assert await tokens.owners() is before
+        for _ in range(2):
+            await asyncio.sleep(0)
+            with pytest.raises(FileNotFoundError):
+                await tokens.owners()
+        token_file(path, text)
+        assert await tokens.owners() == before
+
+    asyncio.run(ask())
+
+
 def test_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     """A file of tokens must be private."""
     path = token_file(tmp_path / "t.toml", entry_of(make_token(), "a", "admin", NOW, None))

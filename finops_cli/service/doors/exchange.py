@@ -55,15 +55,14 @@ class _DefaultLines:
     """The lines of the headers of every answer, which uvicorn makes again each second."""
 
     def __init__(self) -> None:
-        self._headers: list[Pair] = []
-        self._lines = b""
+        self._known: tuple[list[Pair], bytes] = [], b""
 
     def of(self, headers: list[Pair]) -> bytes:
         """Return the lines of the list that uvicorn holds now."""
-        if headers is not self._headers:
-            self._headers = headers
-            self._lines = b"".join(_line_of(*each) for each in headers)
-        return self._lines
+        known = self._known
+        if headers is not known[0]:
+            known = self._known = headers, b"".join(_line_of(*each) for each in headers)
+        return known[1]
 
 
 _default_lines = _DefaultLines()

@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.service.deadlines import deadline_protocol
-from finops_cli.service.doors.exchange import JoinedWrites, split_target
+from finops_cli.service.doors.exchange import JoinedWrites, _DefaultLines, split_target
 
 
 class _Wire(asyncio.Transport):
@@ -227,6 +227,16 @@ def test_header_that_is_not_one_is_not_sent(header: tuple[bytes, bytes], status:
     answer = asyncio.run(asyncio.wait_for(talk(), 60))
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert b"set-cookie" not in answer
+
+
+def test_default_header_that_is_not_one_is_never_sent() -> None:
+    """Each answer fails, not the first alone: later ones would go without the other headers."""
+    lines = _DefaultLines()
+    headers = [(b"server", b"uvicorn"), (b"x-name", b"a\r\nset-cookie: b")]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="x-name"):
+            lines.of(headers)
+    assert lines.of(headers[:1]) == b"server: uvicorn\r\n"
 
 
 @pytest.mark.parametrize(
