@@ -48,7 +48,7 @@ def chase(
         action = "OFFSET_FTR" if nets_across_dates(ftr, age_days, rules) else chase_action
         ledger.take(
             action,
-            available_qty(ftr),
+            ledger.cap(available_qty(ftr)),
             _rationale(ftr, action),
             ftr.dtc,
             ftr.settlement_type,
@@ -76,7 +76,11 @@ def _chase_rest(
         qty += available_qty(ftr)
         needed += 1
     if needed:
-        ledger.take(chase_action, qty, f"{needed} further fails to receive, chased together")
+        ledger.take(
+            chase_action,
+            ledger.cap(qty),
+            f"{needed} further fails to receive, chased together",
+        )
         if b2b and chase_action == "CHASE_FTR" and rest[0].age_days >= rules.b2b_notice_min_days:
             ledger.take(
                 "BUY_IN_NOTICE",

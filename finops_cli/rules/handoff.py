@@ -107,10 +107,26 @@ def _lifecycle(age_days: int, triage: Triage, rules: HandoffRules) -> HandoffLif
 
 
 def _contributions(components: ScoreComponents, rules: ScoringRules) -> WeightedContributions:
+    known, weighted = _known_contributions(components, rules)
+    if known is components:
+        return weighted
+    return _weigh(components, rules)  # 10 and 10.0 are equal, but their digits are not
+
+
+@lru_cache(maxsize=4096)
+def _known_contributions(
+    components: ScoreComponents, rules: ScoringRules
+) -> tuple[ScoreComponents, WeightedContributions]:
+    """Weigh components once for all records that share them, as those of the rules do."""
+    return components, _weigh(components, rules)
+
+
+def _weigh(components: ScoreComponents, rules: ScoringRules) -> WeightedContributions:
     return WeightedContributions(
         **{
-            name: getattr(components, field) * weight
-            for name, field, weight in rules.handoff_weights
+            factor.row.handoff_field: getattr(components, field) * factor.weight
+            for field, factor in rules.factors_by_field
+            if factor.row.handoff_field is not None
         }
     )
 

@@ -35,20 +35,24 @@ class Ledger:
     def covered(self) -> int:
         return self._owed - self.remaining
 
+    def cap(self, available: int) -> int:
+        """Return how many of `available` shares a step can cover: no more than remain."""
+        if available > self.remaining:
+            return self.remaining
+        return available
+
     def take(
         self,
         action: StepAction,
-        available: int,
+        qty: int,
         rationale: str,
         dtc: str | None = None,
         settlement_type: SettlementType | None = None,
         settlement_date: str | None = None,
     ) -> None:
-        """Add a step that covers what remains, at most `available` shares (0 for a notice)."""
-        owed, qty, remaining = self._owed, available, self.remaining - available
-        if remaining < 0:
-            qty, remaining = self.remaining, 0
-        self.remaining = remaining
+        """Add a step that covers `qty` shares (0 for a notice)."""
+        owed = self._owed
+        self.remaining = remaining = self.remaining - qty
         covered = (owed - remaining) * self._whole
         self.steps.append(
             Step(

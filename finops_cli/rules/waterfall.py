@@ -49,7 +49,7 @@ def _apply_own_stock(
     inventory = case.inventory
     if inventory.box_qty and ledger.remaining:
         rationale = f"Free box holds {inventory.box_qty:,} unencumbered shares"
-        ledger.take("APPLY_BOX", inventory.box_qty, rationale)
+        ledger.take("APPLY_BOX", ledger.cap(inventory.box_qty), rationale)
     if days is None or not ledger.remaining:
         return
     if ledger.covered and days <= rules.partial_deadline_days:
@@ -57,7 +57,7 @@ def _apply_own_stock(
     if inventory.depot_qty and depot_in_time(inventory, days):
         ledger.take(
             "DEPOT_MOVEMENT",
-            inventory.depot_qty,
+            ledger.cap(inventory.depot_qty),
             f"Depot shares arrive in {inventory.depot_transit_days}d, {_describe_days(days)}",
         )
 

@@ -205,18 +205,13 @@ def _steps_add_up(
         remaining = step.remaining_short
         if remaining != owed - covered:
             found.append(_at_step(i, "remaining_short", max(0, owed - covered), remaining))
-        coverage = divide_half_up(covered * whole, owed) * place
+        units, rest = divmod(covered * whole, owed)  # the plan rounds in another way
+        coverage = (units + (2 * rest >= owed)) * place
         stated = step.coverage_after_step_pct
         if coverage != stated and not equal_within(coverage, stated, kb.tolerance):
             because = f"{covered} of {owed} shares"
             found.append(_at_step(i, "coverage_after_step_pct", coverage, stated, because))
     return _AllSteps(covered, is_aggregated, netted)
-
-
-def divide_half_up(number: int, divisor: int) -> int:
-    """Divide by the integer quotient and its remainder. The plan rounds in another way."""
-    quotient, rest = divmod(number, divisor)
-    return quotient + 1 if 2 * rest >= divisor else quotient
 
 
 def _totals_add_up(plan: Resolution, covered: int, owed: int | None, found: list[Finding]) -> None:

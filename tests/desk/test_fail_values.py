@@ -188,6 +188,14 @@ def test_changed_steps_get_their_coverage() -> None:
     assert ask_decision(typed(steps=(StepRow(),)), plan(), Ledger(32_000, 1)).steps == []
 
 
+def test_step_that_covers_too_much_keeps_its_shares() -> None:
+    """A step of more shares than are owed is sent as typed, for the check to find."""
+    row = StepRow(action="APPLY_BOX", qty="40,000")
+    steps = ask_decision(typed(steps=(row,)), plan(), Ledger(32_000, 1)).steps
+    assert steps is not None
+    assert (steps[0]["qty"], steps[0]["remaining_short"]) == (40_000, -8_000)
+
+
 @pytest.mark.parametrize(
     ("row", "part"),
     [

@@ -98,6 +98,7 @@ def test_rule_code_holds_no_number(package: str) -> None:
         ("triage_facts.py", 8),
         ("deadlines.py", 1024),
         ("handoff.py", 256),
+        ("handoff.py", 4096),
         ("implied_bounds.py", 8),
     }
     sentences = {("narrative.py", 3)}  # told one by one; ten names

@@ -42,10 +42,6 @@ class ScoringRules(Struct, frozen=True, eq=False, kw_only=True):
     factors: tuple[WeightedFactor, ...]
     factors_by_field: tuple[tuple[str, WeightedFactor], ...]
     """The field of `score_components` and the factor, for each factor that is shown."""
-    handoff_weights: tuple[tuple[str, str, Decimal], ...]
-    """For each field of `WeightedContributions`: its name, its field of `score_components`, and the
-    weight between them.
-    """
     hidden_factors: tuple[WeightedFactor, ...]
     """The factors that enter the base score and are not shown."""
     components: type[ScoreComponents]
@@ -87,11 +83,6 @@ def compile_scoring(c: Compiler, factors: tuple[Factor, ...] = FACTORS) -> Scori
     return ScoringRules(
         factors=weighted,
         factors_by_field=tuple((f.row.field, f) for f in weighted if f.row.field is not None),
-        handoff_weights=tuple(
-            (f.row.handoff_field, f.row.field, f.weight)
-            for f in weighted
-            if f.row.field is not None and f.row.handoff_field is not None
-        ),
         hidden_factors=tuple(f for f in weighted if f.row.field is None),
         components=make_components_type(
             tuple(factor.field for factor in factors if factor.field is not None)
