@@ -38,7 +38,7 @@ file:close()
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer {token}"
 """
-"""What wrk is told to send."""
+"""The request that wrk sends again and again."""
 LATENCY_99 = re.compile(r"99%\s+([\d.]+)(us|ms|s)\n")
 REQUESTS = re.compile(r"(\d+) requests in")
 MILLISECONDS_OF = {"us": 1e-3, "ms": 1.0, "s": 1e3}

@@ -1,4 +1,4 @@
-"""Requests and answers that are noted as they end, and counted later, many at once."""
+"""Requests and answered records: they are noted as they end, and counted later, many at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from finops_cli.monitoring.latencies import step_of
 
 
-class Asked(NamedTuple):
+class EndedRequest(NamedTuple):
     """A request that ended."""
 
     at: float
@@ -19,7 +19,7 @@ class Asked(NamedTuple):
     """It ended with a fault of ours."""
 
 
-class Answered(NamedTuple):
+class AnsweredRecord(NamedTuple):
     """A record that was answered."""
 
     at: float
@@ -33,20 +33,20 @@ class Answered(NamedTuple):
     """The kinds of its masked personal data."""
 
 
-Noted = tuple[Asked | Answered, int | None]
-"""A request or an answer, with the step of its time; None without a time."""
+Noted = tuple[EndedRequest | AnsweredRecord, int | None]
+"""A request or a record, with the step of its time; None without a time."""
 
 
 def sort_by_moment(
-    asked: Iterable[Asked], steps: Iterable[int], answered: Iterable[Answered]
+    requests: Iterable[EndedRequest], steps: Iterable[int], records: Iterable[AnsweredRecord]
 ) -> list[Noted]:
-    """Put requests, which have these steps, and answers in the order in which they ended.
+    """Put requests, which have these steps, and records in the order in which they ended.
 
-    A window takes them in this order alone: its second that is over takes no more.
+    They are counted in this order, since a second that is over takes no more.
     """
-    noted: list[Noted] = [*zip(asked, steps, strict=True)]
+    noted: list[Noted] = [*zip(requests, steps, strict=True)]
     noted += [
-        (each, None if each.latency_ms is None else step_of(each.latency_ms)) for each in answered
+        (each, None if each.latency_ms is None else step_of(each.latency_ms)) for each in records
     ]
     noted.sort(key=_moment_of)
     return noted

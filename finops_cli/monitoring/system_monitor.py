@@ -19,7 +19,7 @@ from finops_cli.monitoring.events import Callback, Event, EventName
 from finops_cli.monitoring.health import Signals, compute_penalties, health_of
 from finops_cli.monitoring.hooks.hook_thread import HookThread
 from finops_cli.monitoring.latencies import step_of
-from finops_cli.monitoring.noted import Answered, Asked, sort_by_moment
+from finops_cli.monitoring.noted import AnsweredRecord, EndedRequest, sort_by_moment
 from finops_cli.monitoring.system_stats import PastEvent, SlowAnswer, SystemStats
 from finops_cli.monitoring.windows import (
     Counts,
@@ -94,33 +94,35 @@ class SystemMonitor:
             self._works.append(count)
 
     def remove_work(self, count: Callable[[], int]) -> None:
-        """Add it no more."""
+        """Add the work of `count` no more."""
         with self._lock:
             self._works = [each for each in self._works if each != count]
 
-    def count(self, asked: Sequence[Asked], answered: Sequence[Answered] = ()) -> list[int]:
-        """Count requests and answers; return the steps of the times of the requests."""
-        steps = [step_of(each.seconds * _MS) for each in asked]
+    def count(
+        self, requests: Sequence[EndedRequest], records: Sequence[AnsweredRecord] = ()
+    ) -> list[int]:
+        """Count requests and records; return the steps of the times of the requests."""
+        steps = [step_of(each.seconds * _MS) for each in requests]
         open_at = self._windows.open_at
         with self._lock:
-            for each, step in sort_by_moment(asked, steps, answered):
+            for each, step in sort_by_moment(requests, steps, records):
                 part = open_at(each.at)
                 if step is not None:
                     part.latency[step] += 1
-                if isinstance(each, Asked):
+                if isinstance(each, EndedRequest):
                     part.requests += 1
                     part.failures += each.is_error
                 else:
                     part.statuses[each.status] += 1
-                    self._count_answer(each)
+                    self._count_record(each)
         return steps
 
-    def _count_answer(self, answer: Answered) -> None:
-        self._commands[answer.command] += 1
-        for kind, value in answer.predictions.items():
+    def _count_record(self, record: AnsweredRecord) -> None:
+        self._commands[record.command] += 1
+        for kind, value in record.predictions.items():
             self._predictions[kind][value] += 1
-        if answer.masked:
-            self._masked.update(answer.masked)
+        if record.masked:
+            self._masked.update(record.masked)
 
     def records(self, command: str, summary: RunSummary) -> None:
         """Count the records of a batch, or of one answer, by their summary."""

@@ -23,7 +23,7 @@ from prometheus_client.utils import floatToGoString
 
 from finops_cli.domain.triage import Triage
 from finops_cli.monitoring.latencies import percentile_ms
-from finops_cli.monitoring.noted import Answered, Asked
+from finops_cli.monitoring.noted import AnsweredRecord, EndedRequest
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.monitoring.system_monitor import SystemMonitor
 from finops_cli.pipeline.output import Line
@@ -106,9 +106,9 @@ class Metrics:
         self._seconds: dict[str, _Durations] = {}
         self.count_work: Callable[[], int] = lambda: 0
         """Returns the number of admitted requests that have not ended."""
-        self._asked: deque[tuple[Asked, str, str, int]] = deque()
+        self._asked: deque[tuple[EndedRequest, str, str, int]] = deque()
         """Requests that are noted and not yet counted, with route, method and status."""
-        self._answered: deque[Answered] = deque()
+        self._answered: deque[AnsweredRecord] = deque()
         """Answers that are noted and not yet counted: their facts, since the lines themselves
         would keep their memory from the next ones.
         """
@@ -142,7 +142,7 @@ class Metrics:
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that has ended."""
-        ended = Asked(self.monitor.now(), seconds, status >= _OUR_FAULT)
+        ended = EndedRequest(self.monitor.now(), seconds, status >= _OUR_FAULT)
         self._asked.append((ended, route, method, status))
         if len(self._asked) >= _NOTED:
             self._settle()
@@ -152,7 +152,9 @@ class Metrics:
         masked = line.pii if isinstance(line, SentimentLine) else line.provenance.masked or ()
         latency_ms, predictions = line.provenance.latency_ms, predictions_of(line)
         at = self.monitor.now()
-        self._answered.append(Answered(at, command, line.status, latency_ms, predictions, masked))
+        self._answered.append(
+            AnsweredRecord(at, command, line.status, latency_ms, predictions, masked)
+        )
         if len(self._answered) >= _NOTED:
             self._settle()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from finops_cli.monitoring.noted import Answered, Asked
+from finops_cli.monitoring.noted import AnsweredRecord, EndedRequest
 from finops_cli.monitoring.system_monitor import SystemMonitor
 
 
@@ -12,7 +12,7 @@ def record_request(
     monitor: SystemMonitor, seconds: float, is_error: bool = False, at: float | None = None
 ) -> None:
     """Count a request that ended at the moment `at`; None: now."""
-    monitor.count([Asked(monitor.now() if at is None else at, seconds, is_error)])
+    monitor.count([EndedRequest(monitor.now() if at is None else at, seconds, is_error)])
 
 
 def record_answer(
@@ -22,5 +22,5 @@ def record_answer(
     predictions: Mapping[str, str] | None = None,
 ) -> None:
     """Count a record that is answered now."""
-    answer = Answered(monitor.now(), "run", status, latency_ms, predictions or {})
+    answer = AnsweredRecord(monitor.now(), "run", status, latency_ms, predictions or {})
     monitor.count([], [answer])

@@ -22,7 +22,7 @@ _SELECT = (
     " ORDER BY age DESC, qty DESC, dtc, rowid LIMIT ?"
 )
 _BY_CUSIP = "CREATE INDEX by_cusip ON receives (cusip, age, qty)"
-_WAITING = 256
+_BATCH_ROWS = 256
 """Rows that are written at once."""
 _NO_SOURCES = ("DK_DISPUTE", "CA_EVENT")
 _COUNT = "SELECT count(*) FROM receives WHERE cusip = ?"
@@ -38,8 +38,8 @@ class ReceivesIndex:
             " category TEXT, side TEXT, rate TEXT)"
         )
         self._waiting: list[tuple[Any, ...]] = []
-        self._is_sorted = False
-        """The table has its index, which takes half the time once all rows are there."""
+        self._has_index = False
+        """True from the first search on: to index all rows at once takes half the time."""
         self._cusips: set[str] = set()
         self.receives = 0
         self.joined = 0
@@ -69,7 +69,7 @@ class ReceivesIndex:
                 str(record.cp_fail_rate_pct),
             )
         )
-        if len(self._waiting) >= _WAITING:
+        if len(self._waiting) >= _BATCH_ROWS:
             self._write()
         self._cusips.add(record.cusip)
         self.receives += 1
@@ -89,7 +89,7 @@ class ReceivesIndex:
         wanted = [name for name in ("ftrs", "related_fails") if record.get(name) is None]
         if not wanted:
             return False
-        self._sort()
+        self._prepare_search()
         rows = self._table.select(_SELECT, (fail.cusip, self._most))
         lists = {
             "ftrs": [_source_of(row) for row in rows if row[1] not in _NO_SOURCES],
@@ -112,13 +112,13 @@ class ReceivesIndex:
         self._table.insert_many(_INSERT, self._waiting)
         self._waiting.clear()
 
-    def _sort(self) -> None:
+    def _prepare_search(self) -> None:
         """Write what waits, and make the index by CUSIP at the first search."""
         if self._waiting:
             self._write()
-        if not self._is_sorted:
+        if not self._has_index:
             self._table.make(_BY_CUSIP)
-            self._is_sorted = True
+            self._has_index = True
 
 
 def _source_of(row: tuple[Any, ...]) -> dict[str, Any]:

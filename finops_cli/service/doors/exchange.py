@@ -39,7 +39,7 @@ def prepare_headers(headers: Iterable[Pair]) -> None:
 
 def _line_of(name: bytes, value: bytes) -> bytes:
     if HEADER_VALUE_RE.search(value):
-        raise RuntimeError(f"the header {name!r} has a value that is not one")
+        raise RuntimeError(f"the value of the header {name!r} has a control character")
     return b"%b%b\r\n" % (_start_of(name), value)
 
 

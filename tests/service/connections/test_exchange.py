@@ -229,7 +229,7 @@ def test_header_that_is_not_one_is_not_sent(header: tuple[bytes, bytes], status:
     assert b"set-cookie" not in answer
 
 
-def test_default_header_that_is_not_one_is_never_sent() -> None:
+def test_bad_default_header_is_never_sent() -> None:
     """Each answer fails, not the first alone: later ones would go without the other headers."""
     lines = _DefaultLines()
     headers = [(b"server", b"uvicorn"), (b"x-name", b"a\r\nset-cookie: b")]
