@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from math import ceil
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from finops_cli.errors import KnowledgeError
 from finops_cli.kb import entries
@@ -90,7 +90,7 @@ class Cells:
         self._firsts = [edge for edge, belongs_below in ordered if not belongs_below]
         self._lasts = [edge for edge, belongs_below in ordered if belongs_below]
         neighbours = zip([None, *ordered], [*ordered, None], strict=True)
-        self.numbers = [_number_between(low, high) for low, high in neighbours]
+        self.numbers: list[Any] = [_number_between(low, high) for low, high in neighbours]
         """A number of each cell, which stands for all of them."""
 
     def cell(self, x: Decimal | int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from finops_cli.domain.enums import StepAction
 from finops_cli.domain.fail import Ftr
+from finops_cli.domain.money import render_quantity
 from finops_cli.kb.chapters.waterfall import WaterfallRules
 from finops_cli.rules.deadlines import parse_t_plus
 from finops_cli.rules.ledger import Ledger
@@ -100,8 +101,10 @@ def nets_across_dates(ftr: Ftr, age_days: int, rules: WaterfallRules) -> bool:
 
 
 def _rationale(ftr: Ftr, action: StepAction) -> str:
+    aged = f"Aged {ftr.age_days}d"
     if action == "OFFSET_FTR":
-        return f"Aged {ftr.age_days}d, settles {ftr.settlement_date}: netted across dates"
+        return f"{aged}, settles {ftr.settlement_date}: netted across dates"
+    shares = f"{aged}, {render_quantity(ftr.qty)} shares"
     if action == "NET_GRIDLOCK":
-        return f"Aged {ftr.age_days}d, {ftr.qty:,} shares in gridlock: propose net settlement"
-    return f"Aged {ftr.age_days}d, {ftr.qty:,} shares"
+        return f"{shares} in gridlock: propose net settlement"
+    return shares

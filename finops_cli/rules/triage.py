@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from finops_cli.domain.enums import Category, Tier
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.money import render_quantity
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules import classification, deadlines, scoring
@@ -43,7 +44,8 @@ def triage(record: FailRecord, kb: KnowledgeBase) -> Triage:
     """Triage `record`: score, tier, category, action, escalation, deadline and flags."""
     shared = _triage_alike(record, kb)
     days = "1 day" if record.age_days == 1 else f"{record.age_days} days"
-    reason = f"{shared.kind} of {record.qty:,} shares aged {days} {shared.score}."
+    qty = render_quantity(record.qty)
+    reason = f"{shared.kind} of {qty} shares aged {days} {shared.score}."
     return replace(shared.triage, reason=reason)
 
 

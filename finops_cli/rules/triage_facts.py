@@ -7,12 +7,12 @@ a triage is computed once for all of them.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from finops_cli.domain.enums import Category, Direction, RegShoStatus, Side
 from finops_cli.domain.fail import FailRecord
+from finops_cli.domain.money import Percent
 from finops_cli.kb.bands import BandTable, Bound, Cells
 from finops_cli.kb.factors import NumberOf, read_state
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -38,7 +38,7 @@ class TriageFacts(Struct, frozen=True, kw_only=True):
     is_threshold_security: bool
 
 
-class ComparedNumbers(NamedTuple):
+class ComparedNumbers(Struct, frozen=True, eq=False):
     """The numbers of a record that the rules of a triage compare with their bounds."""
 
     age: Cells
@@ -73,19 +73,16 @@ def read_facts(record: FailRecord, compared: ComparedNumbers, kb: KnowledgeBase)
 
 def stand_in(facts: TriageFacts, kb: KnowledgeBase) -> FailRecord:
     """Make a record that has these facts: the rules of a triage answer it as all that have them."""
-    compared, security_rate = compared_numbers(kb), kb.scoring.security_rate_over_pct_adv
-    numbers: dict[str, Any] = {
-        "age_days": compared.age.numbers[facts.age],
-        "market_value": compared.market_value.numbers[facts.market_value],
-        "inventory_coverage_pct": compared.coverage.numbers[facts.coverage],
-        "cp_fail_rate_pct": compared.cp_rate.numbers[facts.cp_rate],
-        "security_fail_rate_pct_adv": security_rate + 1 if facts.is_security_rate_high else None,
-    }
+    compared, over = compared_numbers(kb), kb.scoring.security_rate_over_pct_adv
     return FailRecord(
-        **numbers,
         cusip="",
         counterparty="",
         qty=1,
+        age_days=compared.age.numbers[facts.age],
+        market_value=compared.market_value.numbers[facts.market_value],
+        inventory_coverage_pct=compared.coverage.numbers[facts.coverage],
+        cp_fail_rate_pct=compared.cp_rate.numbers[facts.cp_rate],
+        security_fail_rate_pct_adv=Percent(over + 1) if facts.is_security_rate_high else None,
         side=facts.side,
         cns_direction=facts.cns_direction,
         cns_eligible=facts.is_cns_eligible,

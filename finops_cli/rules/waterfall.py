@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from finops_cli.domain.enums import StepAction
+from finops_cli.domain.money import render_quantity
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.kb.chapters.waterfall import WaterfallRules
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -48,7 +49,8 @@ def _apply_own_stock(
 ) -> None:
     inventory = case.inventory
     if inventory.box_qty and ledger.remaining:
-        rationale = f"Free box holds {inventory.box_qty:,} unencumbered shares"
+        held = render_quantity(inventory.box_qty)
+        rationale = f"Free box holds {held} unencumbered shares"
         ledger.take("APPLY_BOX", ledger.cap(inventory.box_qty), rationale)
     if days is None or not ledger.remaining:
         return
@@ -78,7 +80,10 @@ def _complete(
     owed = case.ftd_qty
     total = ledger.covered + sources.first_qty + sources.second_qty
     residual = owed - total if owed > total else 0
-    escalation = f"Residual {residual:,} of {owed:,} shares has no source" if residual else ""
+    escalation = ""
+    if residual:
+        shares = f"{render_quantity(residual)} of {render_quantity(owed)} shares"
+        escalation = f"Residual {shares} has no source"
     return Resolution(
         resolution_steps=tuple(ledger.steps),
         additional_ftrs_chased=aggregated,
