@@ -219,6 +219,7 @@ class SystemMonitor:
     def stats(self) -> SystemStats:
         """Return the figures as they are now."""
         self._gather()
+        in_work = self._in_work + sum(count() for count in self._works)
         with self._lock:
             now = self.now()
             windows = self._settled()
@@ -229,7 +230,7 @@ class SystemMonitor:
                     replaced_pct=minute.replaced_pct,
                     p50_ms=_percentile(minute, "p50"),
                     p95_ms=_percentile(minute, "p95"),
-                    lost_pct=self._lost_pct(minute, now),
+                    lost_pct=self._lost_pct(minute, now) if in_work else 0.0,  # else it rests
                 ),
                 self._kb.evaluation,
             )
@@ -237,7 +238,7 @@ class SystemMonitor:
                 minute=describe_window(minute, min(now, windows.seconds.span)),
                 hour=describe_window(hour, min(now, windows.minutes.span)),
                 total=describe_window(windows.total, now),
-                in_work=self._count_work(),
+                in_work=in_work,
                 statuses=dict(windows.total.statuses),
                 commands=dict(self._commands),
                 predictions={kind: dict(counts) for kind, counts in self._predictions.items()},
@@ -317,19 +318,16 @@ class SystemMonitor:
         self._windows.settle()
         return self._windows
 
-    def _count_work(self) -> int:
-        return self._in_work + sum(count() for count in self._works)
-
     def _lost_pct(self, minute: Counts, now: float) -> float:
         """Return the percentage of its usual throughput that the last minute lost.
 
         The usual one is the mean of the complete minutes with records before it. Nothing is lost
-        while nothing is in work, and before there is such a minute.
+        before there is such a minute.
         """
         first = int(now // _MINUTE) - 1
         before = [part for part in self._windows.minutes.recent(now) if part.number < first]
         usual = [part.records for part in before if part.records]
-        if not usual or not self._count_work():
+        if not usual:
             return 0.0
         return 100 * max(0.0, 1 - minute.records / (sum(usual) / len(usual)))
 
