@@ -49,7 +49,10 @@ class Factor:
     kb_id: str
     """The entry with its values: bands of a quantity, or a lookup of words."""
     read: Callable[[FailRecord, RegShoStatus], Decimal | int | str]
-    """Gives the number or word of a record, and of its regulatory state, that is looked up."""
+    """Gives the number or word of a record, and of its regulatory state, that is looked up.
+
+    Records share a triage where every factor reads by `NumberOf` or `read_state`.
+    """
     word: str
     """The name of the factor in the sentence that explains a score."""
     field: str | None = None
