@@ -45,8 +45,7 @@ def require_packages() -> None:
 @contextmanager
 def _without_collections() -> Iterator[None]:
     """Look for no garbage while the service starts: what is loaded stays, and to look for garbage
-    in it costs a tenth of the start. `show_ready` ends it, and later searches leave out what was
-    loaded.
+    in it costs a tenth of the start. `show_ready` ends it.
     """
     gc.disable()
     try:
@@ -308,7 +307,6 @@ def _open_tokens(config: ServeConfig) -> tuple[TokenSource | None, str | None]:
 
 def show_ready(config: ServeConfig, token: str | None) -> None:
     """Print the address of a service that is ready, with the token that was made for its start."""
-    gc.freeze()
     gc.enable()
     scheme = "https" if config.tls_certificate else "http"
     host = f"[{config.host}]" if ":" in config.host else config.host
