@@ -31,6 +31,7 @@ from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.book_parts import OpenedPart, PlannedFail
 from finops_cli.pipeline.input_source import default_fail_id
+from finops_cli.rules.deadlines import parse_t_plus
 from finops_cli.rules.gridlock import Gridlock
 
 
@@ -227,7 +228,7 @@ def _read_plan(found: _LoneLine, number: int, *, by_law: bool) -> FailPlan | Non
     triage, fail, place = found.triage, found.fail, found.book
     if triage is None or fail is None or place is None:
         return None
-    days_left = None if triage.deadline is None else int(triage.deadline[2:]) - fail.age_days
+    days_left = None if triage.deadline is None else parse_t_plus(triage.deadline) - fail.age_days
     if by_law:
         days_left = None if found.clock is None else found.clock.deadline_days
     shares, name = found.allotment or (), found.fail_id

@@ -20,6 +20,7 @@ from finops_cli.domain.inventory_lines import InventoryLine
 from finops_cli.domain.money import RatePercent
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.chase import rank
+from finops_cli.rules.deadlines import parse_t_plus
 from finops_cli.verify.schemas import unusable
 
 CONFLICT = "book.snapshot_conflict"
@@ -160,7 +161,7 @@ def _source_of(line: InventoryLine, kind: Kind, kb: KnowledgeBase) -> Source:
 
 
 def _receive(id: str, ftr: Ftr, order: int = 0) -> Source:
-    return Source("FTR", id, ftr.qty, int(ftr.settlement_date[2:]), 0, ftr.dtc, ftr, order)
+    return Source("FTR", id, ftr.qty, parse_t_plus(ftr.settlement_date), 0, ftr.dtc, ftr, order)
 
 
 def _ftr_of(line: InventoryLine, kb: KnowledgeBase) -> Ftr:

@@ -66,7 +66,7 @@ class BandTable(Generic[V]):
         return (self._edges[i], self._closed[i]) if i < len(self._edges) else None  # type: ignore[return-value]
 
     def bounds(self, *, of_whole_numbers: bool = False) -> list[Bound]:
-        """The bounds between the bands, for whole numbers as first numbers: from 10, not over 9."""
+        """The bounds between the bands. For whole numbers, "over 9" is written as "from 10"."""
         pairs = zip(self._edges, self._closed, strict=True)
         found = [Bound(edge, belongs_below) for edge, belongs_below in pairs if edge is not None]
         return [_first_whole(bound) for bound in found] if of_whole_numbers else found

@@ -17,6 +17,7 @@ from finops_cli.domain.money import render_quantity
 from finops_cli.domain.resolution import Resolution
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.chapters.wording.headline import HeadlineRow, HeadlineRules
+from finops_cli.rules.deadlines import parse_t_plus
 
 _RECEIPTS = frozenset({"CHASE_FTR", "NET_GRIDLOCK"})
 _DUE = ("due_today", "breached")
@@ -145,7 +146,7 @@ def _find_due(
         return None, ""
     date = None if clock is None else clock.card.date
     if clock is None or date is None:
-        is_late = fail.age_days > _days_of(deadline)
+        is_late = fail.age_days > parse_t_plus(deadline)
     else:
         is_late = date < clock.as_of[:10]
     return _write_due(date, "card", deadline, is_late, rules)
@@ -163,12 +164,6 @@ def _write_due(
     name = "overdue" if is_late else "by"
     name += "_clock" if basis == "clock" else "_card" if date is None else "_card_date"
     return By(date, basis, rule), rules.phrases[name].fill({"date": date or "", "rule": rule})
-
-
-@lru_cache
-def _days_of(deadline: str) -> int:
-    """Return the settlement days of a deadline of the card, such as T+13."""
-    return int(deadline.removeprefix("T+"))
 
 
 def _must_close_out(triage: Triage, clock: Clock | None) -> bool:

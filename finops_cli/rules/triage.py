@@ -14,7 +14,12 @@ from finops_cli.domain.money import render_quantity
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules import classification, deadlines, scoring
-from finops_cli.rules.triage_facts import TriageFacts, compared_numbers, read_facts, stand_in
+from finops_cli.rules.triage_facts import (
+    TriageFacts,
+    compared_numbers,
+    make_record_with,
+    read_facts,
+)
 
 _KIND = {
     "DVP_FAIL": "DVP fail",
@@ -62,13 +67,13 @@ def _triage_alike(record: FailRecord, kb: KnowledgeBase) -> _SharedTriage:
     """Triage all records that have the facts of `record`."""
     compared = compared_numbers(kb)
     facts = read_facts(record, compared, kb)
-    return _triage_facts(facts, kb) if compared.are_all else _triage(record, facts, kb)
+    return _triage_facts(facts, kb) if compared.is_complete else _triage(record, facts, kb)
 
 
 @lru_cache(maxsize=4096)
 def _triage_facts(facts: TriageFacts, kb: KnowledgeBase) -> _SharedTriage:
     """Triage all records with these facts, which many records share."""
-    return _triage(stand_in(facts, kb), facts, kb)
+    return _triage(make_record_with(facts, kb), facts, kb)
 
 
 def _triage(record: FailRecord, facts: TriageFacts, kb: KnowledgeBase) -> _SharedTriage:

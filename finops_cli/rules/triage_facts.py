@@ -45,7 +45,7 @@ class ComparedNumbers(Struct, frozen=True, eq=False):
     market_value: Cells
     coverage: Cells
     cp_rate: Cells
-    are_all: bool
+    is_complete: bool
     """False where a factor of the score rests on more than these and the regulatory state: then
     records with equal facts may have different scores.
     """
@@ -71,7 +71,7 @@ def read_facts(record: FailRecord, compared: ComparedNumbers, kb: KnowledgeBase)
     )
 
 
-def stand_in(facts: TriageFacts, kb: KnowledgeBase) -> FailRecord:
+def make_record_with(facts: TriageFacts, kb: KnowledgeBase) -> FailRecord:
     """Make a record that has these facts: the rules of a triage answer it as all that have them."""
     compared, over = compared_numbers(kb), kb.scoring.security_rate_over_pct_adv
     return FailRecord(
@@ -115,12 +115,12 @@ def compared_numbers(kb: KnowledgeBase) -> ComparedNumbers:
             Bound(scoring.cp_rate_over_pct, belongs_below=True),
         ],
     }
-    are_all = True
+    is_complete = True
     for factor in scoring.factors:
         read, table = factor.row.read, factor.table
         if isinstance(read, NumberOf) and read.field in bounds and isinstance(table, BandTable):
             bounds[read.field] += table.bounds(of_whole_numbers=read.field == "age_days")
         else:
-            are_all = are_all and read is read_state
+            is_complete = is_complete and read is read_state
     age, market_value, coverage, cp_rate = map(Cells, bounds.values())
-    return ComparedNumbers(age, market_value, coverage, cp_rate, are_all)
+    return ComparedNumbers(age, market_value, coverage, cp_rate, is_complete)

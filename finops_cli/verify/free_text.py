@@ -21,7 +21,7 @@ from finops_cli.domain.triage import Triage
 from finops_cli.kb.bands import BandTable
 from finops_cli.kb.chapters.scoring import quantities
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.rules.deadlines import age_days
+from finops_cli.rules.deadlines import age_days, parse_t_plus
 from finops_cli.verify.quoted_numbers import (
     Known,
     QuotedNumber,
@@ -210,4 +210,4 @@ def _of_counterparties(plan: Resolution, case: ResolverInput) -> dict[str, Known
 
 def _days(deadline: str | None, age: int) -> tuple[int, ...]:
     """Return the age, the day of the deadline, and the days left."""
-    return (age,) if deadline is None else (age, day := int(deadline[2:]), day - age)
+    return (age,) if deadline is None else (age, day := parse_t_plus(deadline), day - age)

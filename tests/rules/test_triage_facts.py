@@ -76,7 +76,7 @@ def test_records_with_equal_facts_have_one_triage(kb: KnowledgeBase, has_own_bou
         scoring = structs.replace(kb.scoring, cp_rate_over_pct=Decimal(6))
         kb = structs.replace(kb, scoring=scoring, triage=structs.replace(kb.triage, **OWN_BOUNDS))
     compared = compared_numbers(kb)
-    assert compared.are_all
+    assert compared.is_complete
     rng = Random(20261130)
     for record in (draw_record(rng) for _ in range(RECORDS)):
         facts = read_facts(record, compared, kb)

@@ -19,7 +19,7 @@ from finops_cli.datasets.reasoning.render import HEADINGS, render_reasoning
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.rules.deadlines import age_days, deadline_days
+from finops_cli.rules.deadlines import age_days, deadline_days, parse_t_plus
 from finops_cli.rules.gridlock import assess
 from finops_cli.rules.ledger import coverage_pct
 from finops_cli.rules.sourcing import runs_in_parallel
@@ -351,7 +351,7 @@ def known_numbers(case: ResolverInput, plan: Resolution, kb: KnowledgeBase) -> s
     known.update(case.ftd_qty - step.remaining_short for step in plan.resolution_steps)
     _collect((case, plan, rules), known)
     if case.triage.deadline is not None:
-        known.add(int(case.triage.deadline[2:]))
+        known.add(parse_t_plus(case.triage.deadline))
     brokers = {ftr.dtc for ftr in case.ftrs}
     known.update(
         (

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import get_args
 
 from finops_cli.domain.enums import Tier
+from finops_cli.rules.deadlines import parse_t_plus
 from finops_cli.verify.sentences.claims import Value
 
 
@@ -70,7 +71,7 @@ def add_deadline(truths: Truths, deadline: str | None, age: int | None) -> None:
     if age is None:
         return
     truths.add("day:any", f"T+{age}", *([deadline] if deadline else []))
-    add_days_left(truths, None if deadline is None else int(deadline[2:]) - age)
+    add_days_left(truths, None if deadline is None else parse_t_plus(deadline) - age)
 
 
 def add_days_left(truths: Truths, left: int | None) -> None:
