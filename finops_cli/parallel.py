@@ -6,6 +6,7 @@ be waited for: until the next one is there, results are yielded as they get read
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import stat
@@ -102,7 +103,11 @@ _THREADS, _FILES = Path("/proc/self/task"), Path("/proc/self/fd")
 
 
 def _begin_copy(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """Begin a worker that is a copy: with the files and signals of a new process."""
+    """Begin a worker that is a copy: with the files and signals of a new process.
+
+    It looks for no garbage in what was copied, which would make the system copy each page of it.
+    """
+    gc.freeze()
     _close_files()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _begin(start, arguments)

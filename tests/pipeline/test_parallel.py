@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -106,6 +107,24 @@ def test_process_is_copied_only_with_one_thread(
         [copied] = in_processes(describe_modules, [0], 2, do_nothing, (None,))
     is_alone = len([*Path("/proc/self/task").iterdir()]) == 1
     assert copied is (is_alone and not other_thread)
+
+
+_before_the_copy: list[object] = []
+
+
+def seeks_garbage_in_what_was_copied(_: int) -> bool:
+    return any(each is _before_the_copy for each in gc.get_objects())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux copies processes")
+def test_copied_worker_seeks_no_garbage_in_the_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker looks for garbage only in what it makes; its parent goes on as before."""
+    monkeypatch.setattr(sys.modules[__name__], "_before_the_copy", [object()])
+    assert seeks_garbage_in_what_was_copied(0)
+    is_alone = len([*Path("/proc/self/task").iterdir()]) == 1
+    [seeks] = in_processes(seeks_garbage_in_what_was_copied, [0], 2, do_nothing, (None,))
+    assert seeks is not is_alone  # a process with more threads is not copied
+    assert seeks_garbage_in_what_was_copied(0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux copies processes")
