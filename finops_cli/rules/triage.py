@@ -16,7 +16,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules import classification, deadlines, scoring
 from finops_cli.rules.triage_facts import (
     TriageFacts,
-    compared_numbers,
+    collect_bounds,
     make_record_with,
     read_facts,
 )
@@ -65,7 +65,7 @@ class _SharedTriage(Struct, frozen=True):
 
 def _triage_alike(record: FailRecord, kb: KnowledgeBase) -> _SharedTriage:
     """Triage all records that have the facts of `record`."""
-    compared = compared_numbers(kb)
+    compared = collect_bounds(kb)
     facts = read_facts(record, compared, kb)
     return _triage_facts(facts, kb) if compared.is_complete else _triage(record, facts, kb)
 

@@ -73,7 +73,7 @@ def read_facts(record: FailRecord, compared: ComparedNumbers, kb: KnowledgeBase)
 
 def make_record_with(facts: TriageFacts, kb: KnowledgeBase) -> FailRecord:
     """Make a record that has these facts: the rules of a triage answer it as all that have them."""
-    compared, over = compared_numbers(kb), kb.scoring.security_rate_over_pct_adv
+    compared, over = collect_bounds(kb), kb.scoring.security_rate_over_pct_adv
     return FailRecord(
         cusip="",
         counterparty="",
@@ -92,7 +92,7 @@ def make_record_with(facts: TriageFacts, kb: KnowledgeBase) -> FailRecord:
 
 
 @lru_cache(maxsize=8)
-def compared_numbers(kb: KnowledgeBase) -> ComparedNumbers:
+def collect_bounds(kb: KnowledgeBase) -> ComparedNumbers:
     """Collect the bounds of every rule of a triage, by the number that it compares."""
     scoring, triage = kb.scoring, kb.triage
     first_days = (

@@ -22,7 +22,7 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.pipeline.parse import parse_fail
 from finops_cli.rules import triage as triages
 from finops_cli.rules.derivation import SIDES
-from finops_cli.rules.triage_facts import compared_numbers, read_facts
+from finops_cli.rules.triage_facts import collect_bounds, read_facts
 from tests.rules.test_new_factor import ENTRY, RECORD, SIZE
 
 RECORDS = 500
@@ -75,7 +75,7 @@ def test_records_with_equal_facts_have_one_triage(kb: KnowledgeBase, has_own_bou
     if has_own_bounds:
         scoring = structs.replace(kb.scoring, cp_rate_over_pct=Decimal(6))
         kb = structs.replace(kb, scoring=scoring, triage=structs.replace(kb.triage, **OWN_BOUNDS))
-    compared = compared_numbers(kb)
+    compared = collect_bounds(kb)
     assert compared.is_complete
     rng = Random(20261130)
     for record in (draw_record(rng) for _ in range(RECORDS)):
@@ -124,7 +124,7 @@ def test_factor_of_another_number_tells_records_apart(tmp_path: Path, read: Any)
     small, large = (parse_fail(RECORD | {"qty": qty}).value for qty in (500, 50_000))
     assert small is not None
     assert large is not None
-    compared = compared_numbers(kb)
+    compared = collect_bounds(kb)
     assert read_facts(small, compared, kb) == read_facts(large, compared, kb)
     bases = [triages.triage(each, kb).score_components.base_score for each in (small, large)]
     assert bases == [Decimal("69.5"), Decimal("74.5")]
