@@ -91,7 +91,7 @@ class Cells:
         self._lasts = [edge for edge, belongs_below in ordered if belongs_below]
         neighbours = zip([None, *ordered], [*ordered, None], strict=True)
         self.numbers: list[Any] = [_number_between(low, high) for low, high in neighbours]
-        """A number of each cell, which stands for all of them."""
+        """One number of each cell. The rules answer every number of the cell as they answer it."""
 
     def cell(self, x: Decimal | int) -> int:
         """The cell of `x`, counted from 0: the number of bounds below it."""

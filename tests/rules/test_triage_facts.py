@@ -69,8 +69,8 @@ def draw_record(rng: Random) -> FailRecord:
 
 @pytest.mark.parametrize("has_own_bounds", [False, True], ids=["bundled", "own"])
 def test_records_with_equal_facts_have_one_triage(kb: KnowledgeBase, has_own_bounds: bool) -> None:
-    """The triage of a record that stands for others is that of the record itself, digit for digit:
-    the rules see no difference between records with equal facts.
+    """The triage of the record that is made for some facts is, digit for digit, the triage of every
+    record with these facts: the rules see no difference between them.
     """
     if has_own_bounds:
         scoring = structs.replace(kb.scoring, cp_rate_over_pct=Decimal(6))
@@ -87,8 +87,8 @@ def test_records_with_equal_facts_have_one_triage(kb: KnowledgeBase, has_own_bou
 
 
 def test_number_of_a_cell_is_between_the_same_bounds() -> None:
-    """A bound separates two numbers exactly when they are in different cells, and the number that
-    stands for a cell is in it.
+    """A bound separates two numbers exactly when they are in different cells, and the one number
+    that `Cells` gives for each cell is in that cell.
     """
     rng = Random(5)
     for _ in range(200):
