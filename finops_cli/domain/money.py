@@ -131,14 +131,16 @@ def exact(kind: type[Exact], given: object) -> Exact:
 
     Raises ValueError for another type or a number out of bounds.
     """
-    if type(given) is str and kind is Usd:
-        given = parse_usd(given)
-    if isinstance(given, Decimal):
-        fits = _ZERO <= given <= kind.highest  # two Decimals are compared in half the time
+    if type(given) is Fraction:  # nearly all numbers; it is of every kind
+        if _ZERO <= given <= kind.highest:  # two Decimals are compared in half the time
+            return given
     elif type(given) is int:
-        fits = 0 <= given <= kind.high
+        if 0 <= given <= kind.high:
+            return kind(given)
     else:
-        raise ValueError("not a number")
-    if fits:
-        return given if isinstance(given, kind) else kind(given)
+        number = parse_usd(given) if type(given) is str and kind is Usd else given
+        if not isinstance(number, Decimal):
+            raise ValueError("not a number")
+        if _ZERO <= number <= kind.highest:
+            return number if isinstance(number, kind) else kind(number)
     raise ValueError("out of bounds")

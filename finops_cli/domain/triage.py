@@ -62,7 +62,7 @@ def make_components_type(factor_fields: tuple[str, ...]) -> type[ScoreComponents
     return wider
 
 
-class Triage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Triage(Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True, kw_only=True):
     """How urgent a fail is (0-100, one decimal), and what to do about it."""
 
     category: Category

@@ -224,12 +224,14 @@ class Batches(Iterator[Batch]):
     def __next__(self) -> Batch:
         self._pass_over()
         lines: list[InputLine] = []
-        size = 0
+        size, may_wait = 0, self.may_wait
         for line, consumed in self._given:
             lines.append(line)
             size += len(line) if isinstance(line, bytes) else 0
             self._end += consumed
-            if len(lines) >= self._at_most or size >= BATCH_BYTES or not self.has_next_now():
+            if len(lines) >= self._at_most or size >= BATCH_BYTES:
+                break
+            if may_wait and not self.has_next_now():
                 break
         if not lines:
             self._opened.close()

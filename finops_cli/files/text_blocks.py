@@ -143,6 +143,17 @@ class PastedLines(Lines):
         return self._is_after_block
 
     def __next__(self) -> tuple[bytes, int]:
+        complete = self._complete
+        if (
+            complete
+            and not self._ready
+            and self._block is None
+            and complete[0][0].startswith(b"{")  # nearly all lines: it is a line of its own
+        ):
+            self._is_first = self._is_after_block = False
+            found = complete.popleft()
+            self.position += found[1]
+            return found
         while not self._ready:
             if self._is_done:
                 raise StopIteration

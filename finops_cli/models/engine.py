@@ -8,7 +8,7 @@ from finops_cli.domain.stage_names import StageName
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.protocol import Answer, Origin
-from finops_cli.rules.triage import triage
+from finops_cli.rules.triage import triage_alike
 from finops_cli.rules.waterfall import resolve
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.triage import check_triage
@@ -32,9 +32,11 @@ class Engine:
         """Do nothing, because the engine has no model to load."""
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
-        answer = triage(fail, self._kb)
-        findings = check_triage(answer, self._kb, answer)
-        return Answer(None, "failed", findings) if findings else Answer(answer)
+        shared = triage_alike(fail, self._kb)  # a reason has no rule of consistency
+        findings = check_triage(shared.triage, self._kb)
+        if findings:
+            return Answer(None, "failed", findings)
+        return Answer(shared.give_reason(fail))
 
     def resolve(self, case: ResolverInput) -> Answer[Resolution]:
         answer = resolve(case, self._kb)

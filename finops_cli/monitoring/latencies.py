@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import lru_cache
 
 _STEP = math.log(1.02)
 """The size of a step. Percentiles are exact to within 1 %."""
 
 
+@lru_cache(maxsize=4096)
 def step_of(latency_ms: float) -> int:
-    """Return the step of a latency. All latencies below a microsecond share one step."""
+    """Return the step of a latency. All latencies below a microsecond share one step.
+
+    Records take few different times to the microsecond.
+    """
     return round(math.log(max(latency_ms, 0.001)) / _STEP)
 
 

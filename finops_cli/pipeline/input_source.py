@@ -158,7 +158,8 @@ class JsonLines(PlainSource):
     def lines(self) -> Generator[InputLine, None, None]:
         """Yield every line, without its newline."""
         with self._open() as file:
-            yield from (line for line, _ in PastedLines(file))
+            for line, _ in PastedLines(file):
+                yield line
 
     def digest(self) -> InputDigest:
         """Return the length and the SHA-256 of the file, as it is stored."""

@@ -41,20 +41,16 @@ class Urgency(Struct, frozen=True):
 
 def assess_urgency(record: FailRecord, kb: KnowledgeBase) -> Urgency:
     """Find the category, the score and the tier of `record`, without the words of a triage."""
-    answer = _triage_alike(record, kb).triage
+    answer = triage_alike(record, kb).triage
     return Urgency(answer.category, answer.priority_score, answer.priority_tier)
 
 
 def triage(record: FailRecord, kb: KnowledgeBase) -> Triage:
     """Triage `record`: score, tier, category, action, escalation, deadline and flags."""
-    shared = _triage_alike(record, kb)
-    days = "1 day" if record.age_days == 1 else f"{record.age_days} days"
-    qty = render_quantity(record.qty)
-    reason = f"{shared.kind} of {qty} shares aged {days} {shared.score}."
-    return replace(shared.triage, reason=reason)
+    return triage_alike(record, kb).give_reason(record)
 
 
-class _SharedTriage(Struct, frozen=True):
+class SharedTriage(Struct, frozen=True):
     """The triage of records with equal facts, and the parts of its reason that the facts decide."""
 
     triage: Triage
@@ -62,8 +58,15 @@ class _SharedTriage(Struct, frozen=True):
     kind: str
     score: str
 
+    def give_reason(self, record: FailRecord) -> Triage:
+        """Return the triage of one of these records, with its reason."""
+        days = "1 day" if record.age_days == 1 else f"{record.age_days} days"
+        qty = render_quantity(record.qty)
+        reason = f"{self.kind} of {qty} shares aged {days} {self.score}."
+        return replace(self.triage, reason=reason)
 
-def _triage_alike(record: FailRecord, kb: KnowledgeBase) -> _SharedTriage:
+
+def triage_alike(record: FailRecord, kb: KnowledgeBase) -> SharedTriage:
     """Triage all records that have the facts of `record`."""
     compared = collect_bounds(kb)
     facts = read_facts(record, compared, kb)
@@ -71,12 +74,12 @@ def _triage_alike(record: FailRecord, kb: KnowledgeBase) -> _SharedTriage:
 
 
 @lru_cache(maxsize=4096)
-def _triage_facts(facts: TriageFacts, kb: KnowledgeBase) -> _SharedTriage:
+def _triage_facts(facts: TriageFacts, kb: KnowledgeBase) -> SharedTriage:
     """Triage all records with these facts, which many records share."""
     return _triage(make_record_with(facts, kb), facts, kb)
 
 
-def _triage(record: FailRecord, facts: TriageFacts, kb: KnowledgeBase) -> _SharedTriage:
+def _triage(record: FailRecord, facts: TriageFacts, kb: KnowledgeBase) -> SharedTriage:
     """Triage `record`, which has these facts. kb: `triage.reason`."""
     rules, category = kb.triage, facts.category
     scored = scoring.score(record, deadlines.regulatory_state(record, rules), kb.scoring)
@@ -104,7 +107,7 @@ def _triage(record: FailRecord, facts: TriageFacts, kb: KnowledgeBase) -> _Share
     raised = (
         "" if tier == scored.tier else f", tier raised from {scored.tier} because it is a CNS fail"
     )
-    return _SharedTriage(
+    return SharedTriage(
         answer,
         _KIND[record.cns_direction if category == "CNS_FAIL" else category],
         f"scores {scored.priority} ({tier}): {scored.explanation}{raised}",

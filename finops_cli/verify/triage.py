@@ -61,7 +61,7 @@ def check_triage(
         found = list(_against(answer, reference, kb))
         if found:
             return found
-    return list(_own_findings(replace(answer, reason=""), kb))
+    return list(_own_findings(replace(answer, reason="") if answer.reason else answer, kb))
 
 
 @lru_cache(maxsize=4096)

@@ -53,7 +53,7 @@ def call(module: str, function: str, error: str, *words: str) -> subprocess.Comp
 
 @pytest.mark.parametrize(
     ("command", "module", "function"),
-    [("triage", "triage", "triage"), ("run", "waterfall", "resolve")],
+    [("triage", "triage", "triage_alike"), ("run", "waterfall", "resolve")],
 )
 def test_fault_of_one_record_is_its_line(command: str, module: str, function: str) -> None:
     """The record that raises an exception is a failed line, and its neighbours are answered. The
@@ -101,7 +101,7 @@ def test_fault_in_check_is_a_finding(kb: KnowledgeBase, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(("error", "status"), [("MemoryError", 2), ("KeyboardInterrupt", 130)])
 def test_end_of_a_run_is_not_a_fault_of_a_record(error: str, status: int) -> None:
     """No memory, and Ctrl-C, end a run: they are never the line of a record."""
-    done = call("triage", "triage", error, "triage", "-", "-q")
+    done = call("triage", "triage_alike", error, "triage", "-", "-q")
     assert done.returncode == status
     assert b'"failed"' not in done.stdout
     assert b"Traceback" not in done.stderr
