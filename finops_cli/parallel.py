@@ -102,12 +102,19 @@ def _may_fork() -> bool:
 _THREADS, _FILES = Path("/proc/self/task"), Path("/proc/self/fd")
 
 
+_KEPT_BYTES = 16 * 1024 * 1024
+"""The allocator of glibc keeps as much freed memory for later as the largest block that was freed.
+Without it, a worker gives the memory of each batch back to the system and asks for it again.
+"""
+
+
 def _begin_copy(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Begin a worker that is a copy: with the files and signals of a new process.
 
     It looks for no garbage in what was copied, which would make the system copy each page of it.
     """
     gc.freeze()
+    bytes(_KEPT_BYTES)
     _close_files()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _begin(start, arguments)

@@ -67,13 +67,16 @@ class Calendar:
         self.exempt = exempt
         """Broker-dealers that did not cause the fail, by certificate (section 7.1)."""
         given = overrides or {}
-        days = dict(_lay_over(_build(rules), given))
+        days = _build(rules)
+        if given:
+            days = dict(_lay_over(days, given))
         self.first, self.last = min(days), max(days)
         self._days = days
         self._counted: dict[str, list[int]] = {}
         digest = hashlib.sha256()
-        text_of = {facts: "|".join(map(str, facts)) for facts in set(days.values())}
-        lines = (f"{day} {text_of[facts]}\n" for day, facts in days.items())
+        kinds = {id(facts): facts for facts in days.values()}  # many days share one object
+        text_of = {key: "|".join(map(str, facts)) for key, facts in kinds.items()}
+        lines = [f"{day.isoformat()} {text_of[id(facts)]}\n" for day, facts in days.items()]
         digest.update("".join(lines).encode())
         digest.update(repr(sorted(exempt)).encode())
         self.identity = CalendarId(
@@ -161,7 +164,6 @@ def builtin_calendar(rules: CalendarRules) -> Calendar:
 
 
 def _build(rules: CalendarRules) -> dict[date, DayFacts]:
-    days: dict[date, DayFacts] = {}
     shut: dict[date, str] = {}
     banks: dict[date, str] = {}
     early: dict[date, str] = {}
@@ -169,10 +171,13 @@ def _build(rules: CalendarRules) -> dict[date, DayFacts]:
         shut |= rules.exchange_holidays(year)
         banks |= rules.bank_holidays_of(year)
         early |= rules.early_closes_of(year)
-    day = rules.first
-    while day <= rules.last:
-        days[day] = _judge(day, shut=shut, banks=banks, early=early, rules=rules)
-        day += timedelta(1)
+    all_days = map(date.fromordinal, range(rules.first.toordinal(), rules.last.toordinal() + 1))
+    days = {
+        day: _WEEKEND_DAY if day.weekday() >= _FIRST_OF_WEEKEND else _PLAIN_DAY for day in all_days
+    }
+    for day in {*shut, *rules.closings, *banks, *early}:
+        if days.get(day) is _PLAIN_DAY:
+            days[day] = _judge(day, shut=shut, banks=banks, early=early, rules=rules)
     return days
 
 
@@ -184,8 +189,7 @@ def _judge(
     early: Mapping[date, str],
     rules: CalendarRules,
 ) -> DayFacts:
-    if day.weekday() >= _FIRST_OF_WEEKEND:
-        return _WEEKEND_DAY
+    """Return the kinds of a weekday with a holiday, a closing or an early close."""
     if day in shut:
         return _shut_day(f"{shut[day]}, exchange holiday")
     if day in rules.closings:
@@ -199,9 +203,7 @@ def _judge(
     if day in banks:
         reason = f"{banks[day]}, bank holiday"
         return _PLAIN_DAY._replace(settlement=False, counts_204=False, reason=reason)
-    if day in early:
-        return _PLAIN_DAY._replace(reason=f"{early[day]}, early close", early_close=True)
-    return _PLAIN_DAY
+    return _PLAIN_DAY._replace(reason=f"{early[day]}, early close", early_close=True)
 
 
 def _shut_day(reason: str) -> DayFacts:

@@ -124,6 +124,7 @@ def concentration_conditions(record: FailRecord, rules: ScoringRules) -> tuple[s
     return tuple(names)
 
 
+@lru_cache(maxsize=4096)
 def priority_score(
     base: Decimal, inventory: Decimal, concentration: Decimal, rules: ScoringRules
 ) -> Decimal:

@@ -67,7 +67,8 @@ class JoinedSource(Wrapped):
         """Yield the lines after the first `skip`, with their facts."""
         self.begin()
         found = self.inner.batches(skip, at_most)
-        found.transform = self.complete
+        if self.changes_lines():
+            found.transform = self.complete
         return found
 
     def lines(self) -> Generator[InputLine, None, None]:
@@ -87,7 +88,7 @@ class JoinedSource(Wrapped):
     def changes_lines(self) -> bool:
         """Return true where a line may get facts of other lines or files. It may read the file."""
         self._index_receives()
-        return self.join is not None or bool(self.receives is not None and self.receives.receives)
+        return self.join is not None or (self.receives is not None and self.receives.has_any)
 
     def share_stock(self, is_shared: bool) -> None:
         """Give the records no stock of the inventory file, where all fails of a CUSIP share it."""
@@ -103,10 +104,10 @@ class JoinedSource(Wrapped):
         found = [*self.notes]
         if self.counted is not None:
             found += self.counted.report()
-        if self.receives is not None and self.receives.receives:
+        if self.receives is not None and self.receives.joined:
             found.append(
-                f"receives of the file: {self.receives.receives:,}; deliveries in the same CUSIP"
-                f" that got them as sources: {self.receives.joined:,}"
+                f"receives of the file: {self.receives.joined:,} became sources; deliveries in the"
+                f" same CUSIP that got them: {self.receives.deliveries:,}"
             )
         return found
 
@@ -116,19 +117,46 @@ class JoinedSource(Wrapped):
         if self.counted is not None:
             self.counted.counts.clear()
         if self.receives is not None:
-            self.receives.joined = 0
+            self.receives.begin()
 
     def _index_receives(self) -> None:
-        """Read the whole input once, for its receives."""
+        """Index the receives that a delivery could get. It reads the whole input, once or twice.
+
+        Most records share their CUSIP with none of the other side, and the first look shows it.
+        """
         if self.receives is None or self._is_indexed:
             return
         self._is_indexed = True
-        with suppress(Unfinished):  # the second pass ends there too, after its answers
+        shared = self._find_shared() if self.join is None else None
+        if shared is not None and not shared:
+            return
+        with suppress(Unfinished):  # the run ends there too, after its answers
             for number, line in enumerate(self.inner.lines(), start=1):
-                self._index_line(line, number, self.receives)
+                self._index_line(line, number, self.receives, shared)
 
-    def _index_line(self, line: InputLine, number: int, receives: ReceivesIndex) -> None:
-        if isinstance(line, Damage) or _is_delivery(line):
+    def _find_shared(self) -> set[str]:
+        """Find the CUSIPs of both a receive and a delivery, by the first look at each record."""
+        received: set[str] = set()
+        delivered: set[str] = set()
+        with suppress(Unfinished):
+            for line in self.inner.lines():
+                glance = None if isinstance(line, Damage) else _glance(line)
+                if glance is None or glance.cusip is None:
+                    continue
+                if not _owes(glance):
+                    received.add(glance.cusip)
+                if not _is_receive(glance.side, glance.cns_direction):
+                    delivered.add(glance.cusip)
+        return received & delivered
+
+    def _index_line(
+        self, line: InputLine, number: int, receives: ReceivesIndex, shared: set[str] | None
+    ) -> None:
+        """Index a line that is a receive; `shared` None: of any CUSIP."""
+        glance = None if isinstance(line, Damage) else _glance(line)
+        if isinstance(line, Damage) or (glance is not None and _owes(glance)):
+            return
+        if shared is not None and (glance is None or glance.cusip not in shared):
             return
         if self.join is None and _TEXT not in line:
             fail = parse_fail_line(line, self.inputs).value
@@ -147,7 +175,7 @@ class JoinedSource(Wrapped):
         if isinstance(line, Damage):
             return line
         must_join = self.join is not None
-        may_receive = self.receives is not None and self.receives.receives > 0
+        may_receive = self.receives is not None and self.receives.has_any
         if not must_join and not (may_receive and self._could_receive(line)):
             return line
         given = self._read(line)
@@ -184,10 +212,9 @@ class JoinedSource(Wrapped):
         return given if isinstance(given, dict) and "text" not in given else None
 
 
-def _is_delivery(line: bytes) -> bool:
-    """Return true where the first look shows that a record is not a receive."""
-    glance = _glance(line)
-    return glance is not None and (glance.side == "Sell" or glance.cns_direction == "FTD")
+def _owes(glance: _Glance) -> bool:
+    """Return true where the first look shows that a record is a delivery, and no receive."""
+    return glance.side == "Sell" or glance.cns_direction == "FTD"
 
 
 def _is_receive(side: object, direction: object) -> bool:

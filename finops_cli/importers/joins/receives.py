@@ -40,10 +40,27 @@ class ReceivesIndex:
         self._waiting: list[tuple[Any, ...]] = []
         self._has_index = False
         """True from the first search on: to index all rows at once takes half the time."""
-        self._cusips: set[str] = set()
-        self.receives = 0
-        self.joined = 0
+        self._receives: dict[str, int] = {}
+        """The number of receives of each CUSIP."""
+        self._joined: set[str] = set()
+        """The CUSIPs of deliveries that got receives."""
+        self.deliveries = 0
         """Deliveries that got a receive."""
+
+    @property
+    def has_any(self) -> bool:
+        """Return true where the index has a receive."""
+        return bool(self._receives)
+
+    @property
+    def joined(self) -> int:
+        """Return the number of receives that deliveries got."""
+        return sum(min(self._receives[cusip], self._most) for cusip in self._joined)
+
+    def begin(self) -> None:
+        """Count the deliveries and what they get from zero."""
+        self.deliveries = 0
+        self._joined.clear()
 
     def close(self) -> None:
         """Delete the index."""
@@ -71,12 +88,11 @@ class ReceivesIndex:
         )
         if len(self._waiting) >= _BATCH_ROWS:
             self._write()
-        self._cusips.add(record.cusip)
-        self.receives += 1
+        self._receives[record.cusip] = self._receives.get(record.cusip, 0) + 1
 
     def has(self, cusip: object) -> bool:
         """Return true where the file has a receive in `cusip`. Memory: a text for each CUSIP."""
-        return cusip in self._cusips
+        return cusip in self._receives
 
     def add_to(self, record: dict[str, Any], fail: FailRecord) -> bool:
         """Add the receives of its CUSIP to `record`, in place; true where it got any.
@@ -99,7 +115,8 @@ class ReceivesIndex:
         if not found:
             return False
         record.update(found)
-        self.joined += 1
+        self.deliveries += 1
+        self._joined.add(fail.cusip)
         total = len(rows)
         if total == self._most:
             [(total,)] = self._table.select(_COUNT, (fail.cusip,))
