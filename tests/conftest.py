@@ -18,6 +18,7 @@ from finops_cli.devtools.fake_ollama import FakeOllama
 from finops_cli.guard.detector import Guard, open_guard
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.pipeline import scheduler
 from tests.support.forked import serve_programs
 from tests.support.program import Finops, call_finops, start_finops
 from tests.support.records import CARD_ROWS, CARD_ROWS_OF_STAGE, FEW_ROWS
@@ -65,6 +66,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("cli")
         if marker := MARKER_OF_FOLDER.get(item.path.parent.name):
             item.add_marker(marker)
+
+
+@pytest.fixture(autouse=True)
+def _workers_answer_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the workers of a run answer from its first line on: the files of tests are short."""
+    monkeypatch.setattr(scheduler, "BATCHES_ALONE", 0)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from finops_cli.domain.allotment import SOURCE_KINDS, SourceKind
 from finops_cli.domain.fail import FailRecord, Ftr, Inventory
 from finops_cli.domain.finding import Finding
@@ -44,7 +46,7 @@ _NUMBERS = len(SOURCE_KINDS) + 1
 _NONE = (0,) * len(SOURCE_KINDS)
 
 
-class Draw(NamedTuple):
+class Draw(Struct, frozen=True):
     """The shares that the plan of one line takes, of which security."""
 
     cusip: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
 from time import perf_counter_ns
 from typing import Annotated, Any, NamedTuple
 
@@ -106,8 +107,9 @@ class Pipeline:
         self._has_headline = self._has_triage and self._has_resolution
         self._timed = timed
         self._has_rows = has_rows
-        self._provenance_of_none = _provenance_of_none(backend.origin, kb, inventory)
-        self._provenance_of_answer = replace(self._provenance_of_none, attempts=1)
+        self._share_provenance = lru_cache(maxsize=4096)(
+            partial(_make_provenance, backend.origin, kb, inventory)
+        )
         self._no_findings = Verification(
             triage=[] if self._has_triage else UNSET,
             resolution=[] if self._has_resolution else UNSET,
@@ -281,11 +283,11 @@ class Pipeline:
         )
 
     def _provenance(self, outcome: StageOutcome, attempts: int, took_ns: int) -> Provenance:
-        """Return the origin of the answers; lines that add nothing to it share one object."""
+        """Return the origin of the answers; lines with equal origin and time share one object."""
         origin = self.backend.origin
+        took_us = (took_ns + 500) // 1000 if self._timed else None
+        shared = self._share_provenance(attempts > 0, took_us)
         own: dict[str, Any] = {}
-        if self._timed:
-            own["latency_ms"] = round(took_ns / 1e6, 3)
         if attempts > 1:
             own["attempts"] = attempts
         if outcome.masks is not None:
@@ -294,7 +296,6 @@ class Pipeline:
             own["clock"] = self.clock.provenance(outcome.clock)
         if origin.is_model:
             own |= _describe_model(origin, outcome)
-        shared = self._provenance_of_answer if attempts else self._provenance_of_none
         return replace(shared, **own) if own else shared
 
     def _raw(self, outcome: StageOutcome) -> dict[str, Any] | UnsetType:
@@ -334,17 +335,21 @@ class _Named(msgspec.Struct):
     fail_id: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.ID_CHARS)] | None = None
 
 
-def _provenance_of_none(
-    origin: Origin, kb: KnowledgeBase, inventory: InventoryOrigin | None
+def _make_provenance(
+    origin: Origin,
+    kb: KnowledgeBase,
+    inventory: InventoryOrigin | None,
+    has_answer: bool,
+    took_us: int | None,
 ) -> Provenance:
-    """Return the provenance of a line without an answer."""
+    """Return the provenance of a line whose answers took one attempt, or of one without answers."""
     return Provenance(
         backend=origin.name,
         models=origin.models,
         kb=kb.version,
         prompt_sha256=origin.prompt_sha256,
-        attempts=0,
-        latency_ms=None,
+        attempts=int(has_answer),
+        latency_ms=None if took_us is None else took_us / 1000,
         inventory=UNSET if inventory is None else inventory,
     )
 

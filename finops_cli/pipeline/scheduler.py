@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial as partial_call
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ from finops_cli.kb.load import load_kb
 from finops_cli.models.engine import Engine
 from finops_cli.models.protocol import Backend
 from finops_cli.monitoring.run_summary import RunSummary
-from finops_cli.parallel import Wait, in_threads
+from finops_cli.parallel import Wait, in_processes, in_threads
 from finops_cli.pipeline.clock import ClockConfig
 from finops_cli.pipeline.earlier_lines import Draw, EarlierLines, count_promised, draw_of
 from finops_cli.pipeline.line_pipeline import (
@@ -253,17 +254,22 @@ def _process(
         return process_with_models(batches, pipeline)
     if workers == 1:
         return (process_batch(pipeline, batch) for batch in batches)
-    return _process_in_workers(batches, config, workers)
+    return _process_in_workers(batches, pipeline, config, workers)
+
+
+BATCHES_ALONE = 8
+"""Batches that a run answers before it starts workers. A short file needs none; and where workers
+are copies, they know the triages of these batches, which most others have too.
+"""
 
 
 def _process_in_workers(
-    batches: Iterable[Batch], config: LinePipelineConfig, workers: int
+    batches: Iterable[Batch], pipeline: LinePipeline, config: LinePipelineConfig, workers: int
 ) -> Iterator[BatchResult]:
-    from finops_cli.parallel import in_processes
-
-    return in_processes(
-        _process_here, batches, workers, _open_pipeline, (config,), wait=_wait_of(batches)
-    )
+    wait, batches = _wait_of(batches), iter(batches)
+    for batch in islice(batches, BATCHES_ALONE):
+        yield process_batch(pipeline, batch)
+    yield from in_processes(_process_here, batches, workers, _open_pipeline, (config,), wait=wait)
 
 
 def _wait_of(batches: Iterable[Batch]) -> Wait | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from finops_cli.domain.finding import Finding
 from finops_cli.pipeline.earlier_lines import RULE, Draw, EarlierLines, Promises
@@ -194,7 +195,7 @@ def test_state_takes_less_than_100_bytes_a_security() -> None:
     draw = Draw("", (10**9, 10**6, 10**6, 10**6, 10**6), (0, 0, 0, 0, 0))
     for first in range(0, 50_000, 250):
         promises.add(
-            [draw._replace(cusip=f"{n * 7919 % 50_000:09d}") for n in range(first, first + 250)]
+            [replace(draw, cusip=f"{n * 7919 % 50_000:09d}") for n in range(first, first + 250)]
         )
     [(pages,)] = promises._table.select("PRAGMA page_count")
     [(size,)] = promises._table.select("PRAGMA page_size")
