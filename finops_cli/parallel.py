@@ -29,7 +29,7 @@ AHEAD_PER_THREAD = 8
 
 P = TypeVar("P")
 R = TypeVar("R")
-AHEAD = 3
+AHEAD = 2
 """Pieces in flight per worker: enough to keep it busy, few enough to keep memory flat."""
 Wait = Callable[[int], bool]
 """Waits for the next piece (true), or until the descriptor can be read (false)."""

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from finops_cli.domain.exact_json import UNREADABLE
 from finops_cli.errors import ResumeRefused, UsageError
 from finops_cli.files.input_watch import InputWatch
-from finops_cli.files.jsonl import BATCH_LINES, InputLine
+from finops_cli.files.jsonl import InputLine
 from finops_cli.files.safe_io import (
     for_owner,
     lock,
@@ -28,7 +28,7 @@ from finops_cli.files.safe_io import (
 from finops_cli.monitoring.run_counts import RunCounts
 from finops_cli.monitoring.run_summary import RunSummary
 from finops_cli.monitoring.system_monitor import system_monitor
-from finops_cli.pipeline import resume
+from finops_cli.pipeline import resume, scheduler
 from finops_cli.pipeline.earlier_lines import EarlierLines, count_promised, draw_of
 from finops_cli.pipeline.evidence import (
     Attribution,
@@ -96,7 +96,7 @@ def run(config: RunConfig, pipeline: LinePipeline, on_batch: OnBatch) -> RunSumm
         stack.enter_context(monitor.work())
         earlier = stack.enter_context(EarlierLines(locate_of(config.input)))
         note = _begin_note(config, pipeline)
-        at_most = 1 if pipeline.backend.concurrency else BATCH_LINES
+        at_most = scheduler.most_lines(pipeline, config.workers)
         skip: int | None
         executor: Executor | None
         open_here = partial(LocalExecutor, pipeline, config.pipeline, config.workers)

@@ -22,7 +22,7 @@ from finops_cli.domain.allotment import InventoryOrigin
 from finops_cli.domain.enums import GuardMode
 from finops_cli.domain.finding import Finding
 from finops_cli.domain.stage_names import StageName
-from finops_cli.files.jsonl import Batch, Batches, FilePlace, InputLine
+from finops_cli.files.jsonl import BATCH_LINES, Batch, Batches, FilePlace, InputLine
 from finops_cli.files.seen_ids import duplicate
 from finops_cli.kb.load import load_kb
 from finops_cli.models.engine import Engine
@@ -257,10 +257,19 @@ def _process(
     return _process_in_workers(batches, pipeline, config, workers)
 
 
-BATCHES_ALONE = 8
+BATCHES_ALONE = 2
 """Batches that a run answers before it starts workers. A short file needs none; and where workers
 are copies, they know the triages of these batches, which most others have too.
 """
+_LINES_OF_WORKERS = 4 * BATCH_LINES
+"""Lines that a worker gets at once: each time costs as much as several lines."""
+
+
+def most_lines(pipeline: LinePipeline, workers: int) -> int:
+    """Return the most lines of a batch; a language model gets one at a time."""
+    if pipeline.backend.concurrency:
+        return 1
+    return BATCH_LINES if workers == 1 else _LINES_OF_WORKERS
 
 
 def _process_in_workers(
