@@ -257,7 +257,7 @@ def _process(
     return _process_in_workers(batches, pipeline, config, workers)
 
 
-BATCHES_ALONE = 2
+BATCHES_ALONE = 4
 """Batches that a run answers before it starts workers. A short file needs none; and where workers
 are copies, they know the triages of these batches, which most others have too.
 """

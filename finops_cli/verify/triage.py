@@ -180,16 +180,18 @@ def _concentration_is_possible(answer: Triage, kb: KnowledgeBase, found: list[Fi
 def _score_adds_up(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     c, rules = answer.score_components, kb.scoring
     bases = _possible_bases(answer, rules)
+    modifiers = c.inventory_modifier, c.concentration_modifier
+    if c.base_score in bases and (
+        priority_score(c.base_score, *modifiers, rules) == answer.priority_score
+    ):
+        return  # the rest allows for the tolerance, and says what is wrong
     stated = [base for base in bases if equal_within(base, c.base_score, kb.tolerance)]
     if not stated:
         path, because = "/score_components/base_score", _explain_base(answer, rules)
         found.append(
             mismatch("score.base", path, _one_or_all(bases), c.base_score, because=because)
         )
-    expected = tuple(
-        priority_score(base, c.inventory_modifier, c.concentration_modifier, rules)
-        for base in stated or bases
-    )
+    expected = tuple(priority_score(base, *modifiers, rules) for base in stated or bases)
     given = answer.priority_score
     if not any(equal_within(score, given, kb.tolerance) for score in expected):
         base = " or ".join(plain(base) for base in stated or bases)
