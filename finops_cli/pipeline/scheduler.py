@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial as partial_call
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -258,9 +258,8 @@ def _process(
 
 
 BATCHES_ALONE = 4
-"""Batches that a run answers before it starts workers. A short file needs none; and where workers
-are copies, they know the triages of these batches, which most others have too.
-"""
+"""Batches that a run answers before it starts workers: a short file needs none, and workers that
+are copies know the triages of these batches."""
 _LINES_OF_WORKERS = 4 * BATCH_LINES
 """Lines that a worker gets at once: each time costs as much as several lines."""
 
@@ -278,7 +277,9 @@ def _process_in_workers(
     wait, batches = _wait_of(batches), iter(batches)
     for batch in islice(batches, BATCHES_ALONE):
         yield process_batch(pipeline, batch)
-    yield from in_processes(_process_here, batches, workers, _open_pipeline, (config,), wait=wait)
+    for batch in batches:
+        rest = chain([batch], batches)
+        yield from in_processes(_process_here, rest, workers, _open_pipeline, (config,), wait=wait)
 
 
 def _wait_of(batches: Iterable[Batch]) -> Wait | None:

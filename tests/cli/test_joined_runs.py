@@ -99,6 +99,45 @@ def test_jsonl_receives_become_sources(tmp_path: Path, finops: Finops) -> None:
         assert [step["dtc"] for step in line["resolution"]["resolution_steps"]] == chased
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"side": "Sell", "cns_direction": "FTD"},
+        {"side": "Sell", "cns_direction": "N_A", "cns_position": None},
+        {"side": None, "cns_direction": "FTD"},
+        {"side": None, "cns_direction": None, "cns_position": -500},
+    ],
+)
+@pytest.mark.parametrize("is_first", [False, True])
+def test_delivery_gets_receives_however_its_side_is_said(
+    facts: dict[str, Any], is_first: bool, tmp_path: Path, finops: Finops
+) -> None:
+    """A delivery gets the receives before and behind it, also where its side is derived."""
+    given = delivery(**facts)
+    record = {
+        name: value
+        for name, value in given.items()
+        if value is not None or name not in ("side", "cns_direction")
+    }
+    apart = [receive("R2", cusip=AAPL), delivery("D2", cusip="594918302")]
+    lines = [record, receive("R1")] if is_first else [receive("R1"), record]
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(*apart, *lines))
+    done = finops("run", file, *ENGINE)
+    plans = {row["fail_id"]: row["resolution"] for row in rows(done.stdout)}
+    assert [step["dtc"] for step in plans["D"]["resolution_steps"]] == ["DTC-0161"]
+    assert plans["D2"]["resolution_steps"] == []
+    text = "receives of the file: 1 became sources; deliveries in the same CUSIP that got them: 1"
+    assert text in " ".join(done.stderr.decode().split())
+
+
+def test_receives_without_a_delivery_are_not_told(tmp_path: Path, finops: Finops) -> None:
+    """Receives and deliveries of other securities have nothing to do with each other."""
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(jsonl(receive(), delivery(cusip=AAPL)))
+    assert b"receives of the file" not in finops("run", file, *ENGINE).stderr
+
+
 def test_receives_of_a_pipe_stay_apart(finops: Finops) -> None:
     """A pipe is read once: stderr says so, and the delivery has no source."""
     done = finops("run", "-", *ENGINE, stdin=jsonl(receive(), delivery()))

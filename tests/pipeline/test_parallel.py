@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -134,3 +135,28 @@ def test_copied_worker_holds_no_file_of_its_parent(tmp_path: Path) -> None:
         found = list(in_processes(describe_files, range(2), 2, do_nothing, (None,)))
         assert found == [[], []]
         file.write(b"still open")
+
+
+@pytest.mark.parametrize(("lines", "has_workers"), [(4_096, False), (4_097, True)])
+def test_short_file_is_answered_without_workers(
+    lines: int, has_workers: bool, tmp_path: Path
+) -> None:
+    """A run starts other processes when it has answered four thousand lines, and not before."""
+    fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
+    fails.write_bytes(b"{}\n" * lines)
+    program = (
+        "import sys\n"
+        "from finops_cli.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    print('concurrent.futures.process' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run", fails, "-o", output, "--workers", "2"],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.stdout == f"{has_workers}\n"
+    assert output.read_bytes().count(b"\n") == lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from decimal import Decimal
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example
+from hypothesis import given as draw
+from hypothesis import strategies as st
 
 from finops_cli.files.text_blocks import PastedLines
 from finops_cli.kb.load import load_kb
@@ -291,3 +295,62 @@ def test_blank_lines_after_blocks_count_as_nothing(finops: Finops, least: int, s
     text = f"{TRIAGE_TEXT}\n\n\n{TRIAGE_TEXT}\n\n".encode()
     done = finops("triage", "-", "--backend", "engine", "--min-records", least, stdin=text)
     assert (done.returncode, done.stdout.count(b"\n")) == (status, 2)
+
+
+_PIECES = st.sampled_from(
+    [
+        b'{"fail_id": "F-1"}',
+        b'  {"fail_id": "F-2"}',
+        b"\x1e{}",
+        b"\xef\xbb\xbf{}",
+        b"",
+        b" \t",
+        b"[]",
+        b"noise",
+        b"Triage this fail record:",
+        b"Qty: 5000 | Side: Sell",
+        b"Resolve this fail:",
+        b'{"ftd_qty": 5}',
+        b'{"triage": {',
+        b"}}",
+    ]
+)
+
+
+@example(  # one block ends where the next begins
+    lines=[
+        b"Triage this fail record:",
+        b"Qty: 5000 | Side: Sell",
+        b"Resolve this fail:",
+        b'{"ftd_qty": 5}',
+        b"{}",
+    ],
+    asks=[False, True],
+)
+@draw(lines=st.lists(_PIECES, max_size=12), asks=st.lists(st.booleans(), max_size=16))
+def test_lines_do_not_depend_on_who_looks_ahead(lines: list[bytes], asks: list[bool]) -> None:
+    """Lines and blocks are the same, and in order, wherever the reader asks if there is more."""
+    text = b"\n".join(lines)
+    plain, asked = PastedLines(io.BytesIO(text)), PastedLines(io.BytesIO(text))
+    found = []
+    for ask in [*asks, *[False] * len(lines)]:
+        if ask:
+            assert asked.has_next_now()
+        found.append(next(asked, None))
+    found = [line for line in found if line is not None]
+    assert found == list(plain)
+    assert (asked.blank, asked.dropped) == (plain.blank, plain.dropped)
+    assert asked.position == plain.position == len(text)
+    assert sum(consumed for _, consumed in found) <= len(text)
+
+
+def test_block_goes_on_after_a_stream_paused() -> None:
+    """The object behind a heading belongs to its block, however late it comes."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as source:
+        lines = PastedLines(source)
+        os.write(writing, b"Resolve this fail:\n")
+        assert not lines.has_next_now()
+        os.write(writing, b'{"ftd_qty":\n 5}\n{}\n')
+        os.close(writing)
+        assert [line for line, _ in lines] == [b'{"ftd_qty":\n 5}', b"{}"]
