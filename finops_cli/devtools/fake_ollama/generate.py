@@ -112,10 +112,8 @@ def _generate(
         response.generate = llama.generate
     response.loaded()
     response.prompt_tokens = cut_prompt(response.prompt_tokens, response.request)
-    try:
-        behaviour.respond(response)
-    finally:
-        runner.ends = runner.ends or response.dropped
+    response.drop_runner = partial(server.slots.drop, runner)
+    behaviour.respond(response)
 
 
 def _empty(request: OllamaRequest, reason: str | None) -> dict[str, Any]:

@@ -41,8 +41,8 @@ class ResponseStream:
         self.reason = "stop"
         self.finished = False
         """True when the response is complete: a client that leaves then does not cancel it."""
-        self.dropped = False
-        """True when the runner died of this."""
+        self.drop_runner: Callable[[], None] = lambda: None
+        """Lets the runner die of this, before the client hears of it."""
         self._began = self._loaded = time.monotonic_ns()
         self._first: int | None = None
         self._gathered: dict[str, list[str]] = {"text": [], "thinking": []}
@@ -166,9 +166,6 @@ class ResponseStream:
     def breathe(self) -> None:
         """Wait for the time of one token. Raises ClientGone when the client has left."""
         self._writer.wait(self._token_seconds)
-
-    def drop_runner(self) -> None:
-        self.dropped = True
 
     def _within_bounds(self, text: str, reason: str) -> tuple[str, str]:
         """Cut `text` at the first stop sequence and at the limit of num_predict and num_ctx."""

@@ -39,7 +39,13 @@ class Loaded:
     line: deque[object] = field(default_factory=deque)
     ends: bool = False
     """True when it ends with its last user."""
+    has_died: bool = False
+    """True when no further request may be assigned to it."""
     used: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def takes(self, model: Model, settings: Settings) -> bool:
+        """Return true where a request for `model` with these settings may be assigned to it."""
+        return not self.has_died and self.settings == settings and self.model == model
 
     def describe(self, has_gpu: bool) -> dict[str, Any]:
         """Make the entry in `/api/ps`."""
@@ -87,6 +93,11 @@ class Slots:
             if runner is not None:
                 runner.ends = True
                 self._end_if_idle(runner)
+
+    def drop(self, runner: Loaded) -> None:
+        """Let a runner die: the next request loads its model again."""
+        with self._changed:
+            runner.has_died = runner.ends = True
 
     def unload_all(self) -> None:
         with self._changed:
@@ -148,7 +159,7 @@ class Slots:
         """Return true if `model` is loaded or can be loaded now; unload others as needed."""
         self._expire()
         mine = self._loaded.get(model.full_name)
-        if mine is not None and mine.settings == settings and mine.model == model:
+        if mine is not None and mine.takes(model, settings):
             return True
         leaving = (
             [mine] if mine is not None else [] if self._fits_both else list(self._loaded.values())
