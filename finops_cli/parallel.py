@@ -103,8 +103,8 @@ _THREADS, _FILES = Path("/proc/self/task"), Path("/proc/self/fd")
 
 
 _KEPT_BYTES = 16 * 1024 * 1024
-"""The allocator of glibc keeps as much freed memory for later as the largest block that was freed.
-Without it, a worker gives the memory of each batch back to the system and asks for it again.
+"""A block that is freed once: by its size the allocator of glibc decides how much freed memory it
+keeps. Without it, a worker gives back the memory of each batch, and asks the system for it again.
 """
 
 

@@ -101,6 +101,11 @@ class LinePipeline(Protocol):
     def redaction(self) -> RedactionPolicy | None: ...
 
     @property
+    def is_quick(self) -> bool:
+        """Return true where no text is read: then a process takes longer to start than a batch."""
+        ...
+
+    @property
     def models(self) -> tuple[StageName, ...]: ...
 
     @property

@@ -92,6 +92,7 @@ class Pipeline:
         self.kb = kb
         self.keeps_raw = keeps_raw
         self.redaction = redaction
+        self.is_quick = redaction is None and tone is None
         self.moment = clock
         self.clock = clock if sequence.shows_clock else None
         self.inputs = InputPolicy(

@@ -275,7 +275,7 @@ def _process_in_workers(
     batches: Iterable[Batch], pipeline: LinePipeline, config: LinePipelineConfig, workers: int
 ) -> Iterator[BatchResult]:
     wait, batches = _wait_of(batches), iter(batches)
-    for batch in islice(batches, BATCHES_ALONE):
+    for batch in islice(batches, BATCHES_ALONE if pipeline.is_quick else 0):
         yield process_batch(pipeline, batch)
     for batch in batches:
         rest = chain([batch], batches)

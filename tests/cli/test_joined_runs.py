@@ -127,8 +127,31 @@ def test_delivery_gets_receives_however_its_side_is_said(
     plans = {row["fail_id"]: row["resolution"] for row in rows(done.stdout)}
     assert [step["dtc"] for step in plans["D"]["resolution_steps"]] == ["DTC-0161"]
     assert plans["D2"]["resolution_steps"] == []
-    text = "receives of the file: 1 became sources; deliveries in the same CUSIP that got them: 1"
+    text = (
+        "receives of the file: 1; deliveries in the same CUSIP that got them as sources or related"
+        " fails: 1"
+    )
     assert text in " ".join(done.stderr.decode().split())
+
+
+@pytest.mark.parametrize("twice", [b'"cusip": 1', b'"side": []', b'"cns_direction": 5'])
+def test_receive_with_a_name_given_twice_is_a_source(
+    twice: bytes, tmp_path: Path, finops: Finops
+) -> None:
+    """The last value of a name counts, as everywhere, whatever the first one is."""
+    file = tmp_path / "fails.jsonl"
+    file.write_bytes(b"{" + twice + b"," + jsonl(receive())[1:] + jsonl(delivery()))
+    [_, line] = rows(finops("run", file, *ENGINE).stdout)
+    assert [step["dtc"] for step in line["resolution"]["resolution_steps"]] == ["DTC-0161"]
+
+
+def test_cusip_of_another_type_is_a_rejected_line(tmp_path: Path, finops: Finops) -> None:
+    """A record whose facts are joined may have any CUSIP: its neighbours are answered."""
+    file, stock = tmp_path / "fails.jsonl", tmp_path / "stock.csv"
+    file.write_bytes(jsonl(receive(), delivery("D1", cusip=[MSFT]), delivery("D2")))
+    stock.write_text(f"cusip,qty\n{MSFT},0\n")
+    done = finops("run", file, *ENGINE, "--inventory", stock)
+    assert [row["status"] for row in rows(done.stdout)] == ["ok", "rejected", "ok"], done.stderr
 
 
 def test_receives_without_a_delivery_are_not_told(tmp_path: Path, finops: Finops) -> None:

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Event, Thread
+from time import sleep
 from typing import Any
 
 import pytest
 
 from finops_cli.parallel import in_processes
+from tests.support.program import Finops
+from tests.support.records import a_fail, jsonl
 
 
 class NoteAtStart:
@@ -104,10 +107,19 @@ def test_process_is_copied_only_with_one_thread(
 ) -> None:
     """Workers are copies of a process with one thread; with more, they are new processes."""
     monkeypatch.setitem(sys.modules, MARK, sys)
+    is_alone = has_one_thread()
     with second_thread() if other_thread else nullcontext():
         [copied] = in_processes(describe_modules, [0], 2, do_nothing, (None,))
-    is_alone = len([*Path("/proc/self/task").iterdir()]) == 1
     assert copied is (is_alone and not other_thread)
+
+
+def has_one_thread() -> bool:
+    """True in a process of one thread, once the threads of earlier work have ended."""
+    counts = [0] * 10
+    while len(set(counts[-10:])) > 1 or not counts[-1]:
+        counts.append(len([*Path("/proc/self/task").iterdir()]))
+        sleep(0.01)
+    return counts[-1] == 1
 
 
 _before_the_copy: list[object] = []
@@ -122,7 +134,7 @@ def test_copied_worker_seeks_no_garbage_in_the_copy(monkeypatch: pytest.MonkeyPa
     """A worker looks for garbage only in what it makes; its parent goes on as before."""
     monkeypatch.setattr(sys.modules[__name__], "_before_the_copy", [object()])
     assert seeks_garbage_in_what_was_copied(0)
-    is_alone = len([*Path("/proc/self/task").iterdir()]) == 1
+    is_alone = has_one_thread()
     [seeks] = in_processes(seeks_garbage_in_what_was_copied, [0], 2, do_nothing, (None,))
     assert seeks is not is_alone  # a process with more threads is not copied
     assert seeks_garbage_in_what_was_copied(0)
@@ -139,11 +151,13 @@ def test_copied_worker_holds_no_file_of_its_parent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("lines", "has_workers"), [(4_096, False), (4_097, True)])
 def test_short_file_is_answered_without_workers(
-    lines: int, has_workers: bool, tmp_path: Path
+    lines: int, has_workers: bool, tmp_path: Path, finops: Finops
 ) -> None:
-    """A run starts other processes when it has answered four thousand lines, and not before."""
-    fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
-    fails.write_bytes(b"{}\n" * lines)
+    """A run starts other processes when it has answered four thousand lines, and not before. The
+    lines are those of one process.
+    """
+    fails, output, alone = (tmp_path / name for name in ("fails.jsonl", "two.jsonl", "one.jsonl"))
+    fails.write_bytes(jsonl(*[a_fail(fail_id=f"F-{n}", qty=n + 1) for n in range(lines)]))
     program = (
         "import sys\n"
         "from finops_cli.cli import main\n"
@@ -153,10 +167,23 @@ def test_short_file_is_answered_without_workers(
         "    print('concurrent.futures.process' in sys.modules)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "run", fails, "-o", output, "--workers", "2"],
+        [
+            sys.executable,
+            "-c",
+            program,
+            "run",
+            fails,
+            "-o",
+            output,
+            "--workers",
+            "2",
+            "--no-timing",
+        ],
         capture_output=True,
         check=False,
         text=True,
     )
     assert done.stdout == f"{has_workers}\n"
+    finops("run", fails, "-o", alone, "--no-timing")
+    assert output.read_bytes() == alone.read_bytes()
     assert output.read_bytes().count(b"\n") == lines

@@ -106,8 +106,8 @@ class JoinedSource(Wrapped):
             found += self.counted.report()
         if self.receives is not None and self.receives.joined:
             found.append(
-                f"receives of the file: {self.receives.joined:,} became sources; deliveries in the"
-                f" same CUSIP that got them: {self.receives.deliveries:,}"
+                f"receives of the file: {self.receives.joined:,}; deliveries in the same CUSIP that"
+                f" got them as sources or related fails: {self.receives.deliveries:,}"
             )
         return found
 
@@ -140,7 +140,7 @@ class JoinedSource(Wrapped):
         delivered: set[str] = set()
         with suppress(Unfinished):
             for line in self.inner.lines():
-                glance = None if isinstance(line, Damage) else _glance(line)
+                glance = None if isinstance(line, Damage) else self._look_at(line)
                 if glance is None or glance.cusip is None:
                     continue
                 if not _owes(glance):
@@ -153,8 +153,10 @@ class JoinedSource(Wrapped):
         self, line: InputLine, number: int, receives: ReceivesIndex, shared: set[str] | None
     ) -> None:
         """Index a line that is a receive; `shared` None: of any CUSIP."""
-        glance = None if isinstance(line, Damage) else _glance(line)
-        if isinstance(line, Damage) or (glance is not None and _owes(glance)):
+        if isinstance(line, Damage):
+            return
+        glance = self._look_at(line)
+        if glance is not None and _owes(glance):
             return
         if shared is not None and (glance is None or glance.cusip not in shared):
             return
@@ -165,10 +167,21 @@ class JoinedSource(Wrapped):
             return
         given = self._read(line)
         if given is None or (self.join is not None and self.join.apply(given)):
-            return  # the second pass reports it
+            return  # the run reports it
         fail = parse_fail(given, self.inputs).value
         if fail is not None:
             receives.add(fail, fail.fail_id or default_fail_id(number))
+
+    def _look_at(self, line: bytes) -> _Glance | None:
+        """Take a first look at a record; None for a line that is none.
+
+        The first look fails where a name is given twice, first with a value of another type.
+        """
+        glance = _glance(line)
+        if glance is not None:
+            return glance
+        fail = parse_fail_line(line, self.inputs).value
+        return None if fail is None else _Glance(fail.cusip, fail.side, fail.cns_direction)
 
     def complete(self, number: int, line: InputLine) -> InputLine:
         """Return a line with the facts that it lacks, or why it cannot be used."""

@@ -1,6 +1,6 @@
 """Receives of the same file: they become `ftrs` and `related_fails` of the deliveries in a CUSIP.
 
-The first pass over a file indexes its receives on disk, the second one adds them to its deliveries
+They are indexed on disk before the run, and added to the deliveries as these are read
 (kb: `join.receives`, `join.receives_max`, `join.record_wins`).
 """
 
@@ -54,7 +54,7 @@ class ReceivesIndex:
 
     @property
     def joined(self) -> int:
-        """Return the number of receives that deliveries got."""
+        """Return the number of receives that deliveries got, as sources or related fails."""
         return sum(min(self._receives[cusip], self._most) for cusip in self._joined)
 
     def begin(self) -> None:
@@ -92,7 +92,7 @@ class ReceivesIndex:
 
     def has(self, cusip: object) -> bool:
         """Return true where the file has a receive in `cusip`. Memory: a text for each CUSIP."""
-        return cusip in self._receives
+        return isinstance(cusip, str) and cusip in self._receives
 
     def add_to(self, record: dict[str, Any], fail: FailRecord) -> bool:
         """Add the receives of its CUSIP to `record`, in place; true where it got any.

@@ -81,6 +81,7 @@ class SentimentPipeline:
         self.backend = classifier
         self.kb = kb
         self.keeps_raw = config.keeps_raw
+        self.is_quick = False
         self.redaction = redaction
         self.models: tuple[StageName, ...] = (STAGE,)
         self.line_type = LineType(
