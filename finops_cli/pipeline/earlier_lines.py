@@ -40,6 +40,8 @@ _PLACE_OF_ACTION = {action: SOURCE_KINDS.index(kind) for action, kind in _KIND_O
 _WORDS = ("the receives", "the box", "the depots", "the recalls", "the lenders")
 _MOST = 2**63 - 1
 """The largest number that the table holds; no real run promises as much."""
+_MOST_IN_MEMORY = 16_384
+"""Securities that take 5 MiB, and more than fail on one day."""
 _ASKED = 256
 """Securities that one question to the table asks for."""
 _NUMBERS = len(SOURCE_KINDS) + 1
@@ -117,11 +119,13 @@ def held_of(record: FailRecord) -> Shares | None:
 class Promises:
     """Remembers the shares that the lines of a run have promised, by security.
 
-    It keeps them in a temporary database, about 60 bytes for a security, which is made for the
-    first draw and deleted at the end of the run.
+    Where there are many it keeps them in a temporary database, about 60 bytes for a security, which
+    is deleted at the end of the run.
     """
 
     def __init__(self) -> None:
+        self._few: dict[str, list[int]] = {}
+        """The promises, while there are few."""
         self._opened: TemporaryTable | None = None
 
     @property
@@ -145,13 +149,21 @@ class Promises:
         """
         if not draws:
             return []
+        if self._opened is None and len(self._few) + len(draws) <= _MOST_IN_MEMORY:
+            return _take_each(self._few, draws)
+        if self._few:
+            self._write(self._few)
+            self._few = {}
         known = self._read({draw.cusip for draw in draws})
-        found = [_take(known.setdefault(draw.cusip, [0] * _NUMBERS), draw) for draw in draws]
+        found = _take_each(known, draws)
+        self._write(known)
+        return found
+
+    def _write(self, known: dict[str, list[int]]) -> None:
         self._table.insert_many(
             "INSERT OR REPLACE INTO promised VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(cusip, *row) for cusip, row in known.items()],
         )
-        return found
 
     def _read(self, cusips: set[str]) -> dict[str, list[int]]:
         asked = list(cusips)
@@ -162,6 +174,11 @@ class Promises:
             rows = self._table.select(f"SELECT * FROM promised WHERE cusip IN ({marks})", some)  # noqa: S608 - marks only
             found.update({row[0]: list(row[1:]) for row in rows})
         return found
+
+
+def _take_each(known: dict[str, list[int]], draws: Iterable[Draw]) -> list[Promised | None]:
+    """Add draws to what is known of their securities."""
+    return [_take(known.setdefault(draw.cusip, [0] * _NUMBERS), draw) for draw in draws]
 
 
 def _take(promised: list[int], draw: Draw) -> Promised | None:

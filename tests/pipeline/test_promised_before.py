@@ -203,6 +203,24 @@ def test_state_takes_less_than_100_bytes_a_security() -> None:
     promises.close()
 
 
+@pytest.mark.parametrize("between", [10, 20_000])
+def test_promise_is_remembered_in_memory_and_on_disk(between: int) -> None:
+    """A security is known again in its own call and in later ones, however many come between."""
+    draw = Draw("A", (0, 100, 0, 0, 0), (0, 150, 0, 0, 0))
+    with EarlierLines() as earlier:
+        first, second = earlier.promises.add([draw, draw])
+        assert first is None
+        assert second is not None
+        assert (second.finding.actual, second.twice, second.is_first) == (100, 50, True)
+        others = [replace(draw, cusip=f"{number:09d}") for number in range(between)]
+        assert set(earlier.promises.add(others)) == {None}
+        third, other = earlier.promises.add([draw, others[0]])
+        assert third is not None
+        assert other is not None
+        assert (third.finding.actual, third.twice, third.is_first) == (200, 100, False)
+        assert (other.finding.actual, other.twice, other.is_first) == (100, 50, True)
+
+
 def test_promises_beyond_64_bits_do_not_end_a_run() -> None:
     """The sum stops at the largest number that the table holds."""
     with EarlierLines() as earlier:
