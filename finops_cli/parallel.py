@@ -29,6 +29,11 @@ AHEAD_PER_THREAD = 8
 
 P = TypeVar("P")
 R = TypeVar("R")
+_KEPT_BYTES = 16 * 1024 * 1024
+"""A block that is freed once: by its size the allocator of glibc decides how much freed memory it
+keeps, here and in a copy of this process. Without it, the memory of each piece is given back to the
+system, which is asked for it again.
+"""
 AHEAD = 2
 """Pieces in flight per worker: enough to keep it busy, few enough to keep memory flat."""
 Wait = Callable[[int], bool]
@@ -53,6 +58,7 @@ def in_processes(
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
+    bytes(_KEPT_BYTES)
     must_start = not _may_fork()
     if not must_start:  # a copy must not write what this process has still to write
         sys.stdout.flush()
@@ -102,19 +108,12 @@ def _may_fork() -> bool:
 _THREADS, _FILES = Path("/proc/self/task"), Path("/proc/self/fd")
 
 
-_KEPT_BYTES = 16 * 1024 * 1024
-"""A block that is freed once: by its size the allocator of glibc decides how much freed memory it
-keeps. Without it, a worker gives back the memory of each batch, and asks the system for it again.
-"""
-
-
 def _begin_copy(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Begin a worker that is a copy: with the files and signals of a new process.
 
     It looks for no garbage in what was copied, which would make the system copy each page of it.
     """
     gc.freeze()
-    bytes(_KEPT_BYTES)
     _close_files()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _begin(start, arguments)
