@@ -32,7 +32,7 @@ class Engine:
         """Do nothing, because the engine has no model to load."""
 
     def triage(self, fail: FailRecord) -> Answer[Triage]:
-        shared = triage_alike(fail, self._kb)  # a reason has no rule of consistency
+        shared = triage_alike(fail, self._kb)  # the check reads no reason
         findings = check_triage(shared.triage, self._kb)
         if findings:
             return Answer(None, "failed", findings)

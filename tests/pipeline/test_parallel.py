@@ -149,41 +149,42 @@ def test_copied_worker_holds_no_file_of_its_parent(tmp_path: Path) -> None:
         file.write(b"still open")
 
 
-@pytest.mark.parametrize(("lines", "has_workers"), [(4_096, False), (4_097, True)])
+PROGRAM = """
+import sys
+from finops_cli.cli import main
+try:
+    main()
+finally:
+    print("concurrent.futures.process" in sys.modules)
+"""
+"""Runs finops, and says whether it had a pool of processes."""
+
+
+def had_workers(*command: object) -> bool:
+    """True where a command of two workers started other processes."""
+    words = [sys.executable, "-c", PROGRAM, *map(str, command), "--workers", "2"]
+    done = subprocess.run(words, capture_output=True, check=False, text=True)
+    return {"True": True, "False": False}[done.stdout.strip()]
+
+
+@pytest.mark.parametrize(("lines", "are_needed"), [(4_096, False), (4_097, True)])
 def test_short_file_is_answered_without_workers(
-    lines: int, has_workers: bool, tmp_path: Path, finops: Finops
+    lines: int, are_needed: bool, tmp_path: Path, finops: Finops
 ) -> None:
     """A run starts other processes when it has answered four thousand lines, and not before. The
     lines are those of one process.
     """
     fails, output, alone = (tmp_path / name for name in ("fails.jsonl", "two.jsonl", "one.jsonl"))
     fails.write_bytes(jsonl(*[a_fail(fail_id=f"F-{n}", qty=n + 1) for n in range(lines)]))
-    program = (
-        "import sys\n"
-        "from finops_cli.cli import main\n"
-        "try:\n"
-        "    main()\n"
-        "finally:\n"
-        "    print('concurrent.futures.process' in sys.modules)\n"
-    )
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            program,
-            "run",
-            fails,
-            "-o",
-            output,
-            "--workers",
-            "2",
-            "--no-timing",
-        ],
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert done.stdout == f"{has_workers}\n"
-    finops("run", fails, "-o", alone, "--no-timing")
+    run = ("run", fails, "--no-timing", "-o")
+    assert had_workers(*run, output) is are_needed
+    finops(*run, alone)
     assert output.read_bytes() == alone.read_bytes()
     assert output.read_bytes().count(b"\n") == lines
+
+
+def test_texts_are_read_by_workers_at_once(tmp_path: Path) -> None:
+    """A text takes as long as many records, so a few of them are shared out."""
+    texts = tmp_path / "texts.jsonl"
+    texts.write_bytes(b'{"text": "Profit rose."}\n')
+    assert had_workers("sentiment", texts, "-o", tmp_path / "out.jsonl")
