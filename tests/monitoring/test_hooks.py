@@ -16,11 +16,13 @@ import pytest
 
 from finops_cli.errors import UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.monitoring import system_monitor as monitors
 from finops_cli.monitoring.events import Event
 from finops_cli.monitoring.hooks.alarms import Dispatch
 from finops_cli.monitoring.hooks.deliver import Undelivered, run_command, sign
 from finops_cli.monitoring.hooks.hook_file import Hook, is_loopback, read_hooks
 from finops_cli.monitoring.hooks.outbox import Outbox
+from finops_cli.monitoring.system_monitor import SystemMonitor
 from tests.support.program import Finops
 from tests.support.records import a_fail, jsonl
 
@@ -57,6 +59,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Write nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _own_monitor(monkeypatch: pytest.MonkeyPatch, kb: KnowledgeBase) -> None:
+    """Count the answers of a test alone: those of the tests before it may raise alarms."""
+    monkeypatch.setattr(monitors, "_monitors", [SystemMonitor(kb)])
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def _run(
                     {**_empty(request, None), "_debug_info": {"rendered_template": request.prompt}},
                 )
             else:
-                with server.slots.slot(runner, gone):
+                with server.slots.slot(runner, gone) as response.leave_slot:
                     _generate(server, response, behaviour, runner)
     except QueueFull as error:
         raise Refusal(503, BUSY) from error

@@ -43,6 +43,8 @@ class ResponseStream:
         """True when the response is complete: a client that leaves then does not cancel it."""
         self.drop_runner: Callable[[], None] = lambda: None
         """Lets the runner die of this, before the client hears of it."""
+        self.leave_slot: Callable[[], None] = lambda: None
+        """Frees the slot, before the client has the last byte and asks again."""
         self._began = self._loaded = time.monotonic_ns()
         self._first: int | None = None
         self._gathered: dict[str, list[str]] = {"text": [], "thinking": []}
@@ -134,6 +136,7 @@ class ResponseStream:
         self.finish()
 
     def refuse(self, status: int, message: str) -> None:
+        self.leave_slot()
         self.finished = True
         self._writer.error(status, message)
 
@@ -252,11 +255,13 @@ class ResponseStream:
     def _last(self, end: dict[str, Any]) -> None:
         if self.request.stream:
             self._open()
+            self.leave_slot()
             self._writer.line({**self._head({}), **end})
             self.finished = True
             self._writer.end_stream()
         else:
             content = encode(self._object(end))
+            self.leave_slot()
             self.finished = True
             self._writer.send(200, content[:-9] if self._garbled else content, JSON_TYPE)
 

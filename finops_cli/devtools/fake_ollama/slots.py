@@ -123,8 +123,8 @@ class Slots:
                 self._changed.notify_all()
 
     @contextmanager
-    def slot(self, runner: Loaded, gone: Gone) -> Iterator[None]:
-        """Hold one of the slots of `runner`. Raises like `runner`."""
+    def slot(self, runner: Loaded, gone: Gone) -> Iterator[Callable[[], None]]:
+        """Hold one of the slots of `runner`, and return what frees it early. Raises like `runner`."""
         slots, name = runner.model.slots(self._num_parallel), short_name(runner.model.full_name)
         with self._changed, _in(runner.line) as ticket:
             self._until(lambda: runner.line[0] is ticket and runner.running < slots, gone)
@@ -133,12 +133,19 @@ class Slots:
             models = sum(one.running > 0 for one in self._loaded.values())
             self.most_models_at_once = max(self.most_models_at_once, models)
             self._changed.notify_all()
-        try:
-            yield
-        finally:
+        has_left = False
+
+        def leave() -> None:
+            nonlocal has_left
             with self._changed:
-                runner.running -= 1
+                runner.running -= not has_left
+                has_left = True
                 self._changed.notify_all()
+
+        try:
+            yield leave
+        finally:
+            leave()
 
     def _given_runner(
         self, model: Model, settings: Settings, keep_alive: timedelta, gone: Gone
