@@ -124,7 +124,7 @@ class Slots:
 
     @contextmanager
     def slot(self, runner: Loaded, gone: Gone) -> Iterator[Callable[[], None]]:
-        """Hold one of the slots of `runner`, and return what frees it early. Raises like `runner`."""
+        """Hold a slot of `runner`, and return what frees it early. Raises like `runner`."""
         slots, name = runner.model.slots(self._num_parallel), short_name(runner.model.full_name)
         with self._changed, _in(runner.line) as ticket:
             self._until(lambda: runner.line[0] is ticket and runner.running < slots, gone)
