@@ -185,6 +185,7 @@ def test_short_file_is_answered_without_workers(
 
 def test_texts_are_read_by_workers_at_once(tmp_path: Path) -> None:
     """A text takes as long as many records, so a few of them are shared out."""
+    pytest.importorskip("presidio_analyzer")
     texts = tmp_path / "texts.jsonl"
     texts.write_bytes(b'{"text": "Profit rose."}\n')
     assert had_workers("sentiment", texts, "-o", tmp_path / "out.jsonl")
