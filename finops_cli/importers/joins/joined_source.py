@@ -122,7 +122,7 @@ class JoinedSource(Wrapped):
     def _index_receives(self) -> None:
         """Index the receives that a delivery could get. It reads the whole input, once or twice.
 
-        Most records share their CUSIP with none of the other side, and the first look shows it.
+        A receive is parsed only if the first look finds a delivery with the same CUSIP.
         """
         if self.receives is None or self._is_indexed:
             return
@@ -173,9 +173,9 @@ class JoinedSource(Wrapped):
             receives.add(fail, fail.fail_id or default_fail_id(number))
 
     def _look_at(self, line: bytes) -> _Glance | None:
-        """Take a first look at a record; None for a line that is none.
+        """Take a first look at a record. Returns None for a line that does not hold a record.
 
-        The first look fails where a name is given twice, first with a value of another type.
+        The quick decoder fails where a name is given twice, first with a value of another type.
         """
         glance = _glance(line)
         if glance is not None:
