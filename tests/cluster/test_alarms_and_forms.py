@@ -13,8 +13,10 @@ from finops_cli.cluster.part_files import parts_root
 from finops_cli.devtools.fake_ollama import FakeOllama
 from tests.cluster.local_parts import start_patiently
 from tests.cluster.test_cluster_run import (
+    FIRST,
     command,
     finish,
+    hold,
     on_ray,
     running,
     wait_for_parts,
@@ -33,6 +35,7 @@ def noted(count: int) -> bytes:
         jsonl(
             a_fail(
                 fail_id=f"F-{number}",
+                counterparty=f"DTC-{1000 + number}",
                 age_days=(1, 5, 8, 11)[number % 4] if number < count // 3 else 14,
                 notes=NOTES[number % 3],
             )
@@ -101,6 +104,7 @@ def test_made_output_survives_driver_and_machine(
         start_patiently(*command(kb_dir, given, local, *models, "--workers", 8)[3:]).returncode == 0
     )
     call = command(kb_dir, given, output, *models, *on_ray(cluster))
+    released = hold(paced, FIRST)
     with running(call) as process:
         wait_for_parts(output, 2, process)
         process.kill()
@@ -109,6 +113,7 @@ def test_made_output_survives_driver_and_machine(
     with running([*call, "--resume"]) as process:
         wait_for_parts(output, 4, process)
         cluster.remove_node(nodes[0], allow_graceful=False)
+        released.set()
         messages = finish(process)
     assert process.returncode == 0, messages
     assert output.read_bytes() == local.read_bytes()

@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from finops_cli.cluster.part_files import parts_root
 from finops_cli.devtools.fake_ollama import FakeOllama
+from finops_cli.devtools.fake_ollama.behaviours import CorrectAnswer, ReceivedRequest
 from tests.cluster.local_parts import PATIENCE, start_patiently
 from tests.cluster.test_parts import blotter
 from tests.support.program import EXAMPLES
@@ -23,11 +25,16 @@ from tests.support.records import a_fail, jsonl
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
+FIRST, LAST = "DTC-1000", "DTC-1027"
+"""The counterparties of the first and of the last of 28 fails."""
 
 
 def fails(count: int) -> bytes:
     return b"".join(
-        jsonl(a_fail(fail_id=f"F-{number}", age_days=number % 15)) for number in range(count)
+        jsonl(
+            a_fail(fail_id=f"F-{number}", age_days=number % 15, counterparty=f"DTC-{1000 + number}")
+        )
+        for number in range(count)
     )
 
 
@@ -57,6 +64,23 @@ def finish(process: subprocess.Popen[bytes]) -> bytes:
     """Wait for a run and return what it wrote on stderr."""
     _, messages = process.communicate(timeout=PATIENCE)
     return messages
+
+
+def hold(server: FakeOllama, counterparty: str) -> Event:
+    """Answer nothing about the fail with this counterparty until the event is set.
+
+    Until then no run of it ends. With the first fail held, no line is in an output either: a run
+    that is continued has all parts in its list, however many the killed driver had finished.
+    """
+    released = Event()
+
+    def script(request: ReceivedRequest) -> CorrectAnswer:
+        if counterparty in request.prompt:
+            released.wait(PATIENCE)
+        return CorrectAnswer()
+
+    server.script = script
+    return released
 
 
 def wait_for_parts(output: Path, count: int, process: subprocess.Popen[bytes]) -> None:
@@ -119,11 +143,13 @@ def test_lost_machine_and_lost_worker_leave_equal_bytes(
         start_patiently(*command(kb_dir, given, local, *models, "--workers", 8)[3:]).returncode == 0
     )
     call = command(kb_dir, given, output, *models, *on_ray(cluster), "--keep-parts")
+    released = hold(paced, FIRST)
     with running(call) as process:
         wait_for_parts(output, 2, process)
         os.kill(workers_of()[0], signal.SIGKILL)
         wait_for_parts(output, 4, process)
         cluster.remove_node(nodes[0], allow_graceful=False)
+        released.set()
         messages = finish(process)
     assert process.returncode == 0, messages
     assert output.read_bytes() == local.read_bytes()
@@ -146,10 +172,12 @@ def test_killed_driver_is_resumed_from_its_parts(
         start_patiently(*command(kb_dir, given, local, *models, "--workers", 8)[3:]).returncode == 0
     )
     call = command(kb_dir, given, output, *models, *on_ray(cluster))
+    released = hold(paced, LAST)
     with running(call) as process:
         wait_for_parts(output, 3, process)
         process.kill()
         finish(process)
+    released.set()
     refused = start_patiently(*call[3:])
     assert refused.returncode == 2
     assert b"--resume" in refused.stderr
