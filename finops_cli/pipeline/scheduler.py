@@ -277,8 +277,8 @@ def _process_in_workers(
     wait, batches = _wait_of(batches), iter(batches)
     for batch in islice(batches, BATCHES_ALONE if pipeline.is_quick else 0):
         yield process_batch(pipeline, batch)
-    for batch in batches:
-        rest = chain([batch], batches)
+    if (more := next(batches, None)) is not None:
+        rest = chain([more], batches)
         yield from in_processes(_process_here, rest, workers, _open_pipeline, (config,), wait=wait)
 
 
