@@ -33,7 +33,9 @@ def test_job_on_a_cluster_writes_what_the_command_writes(
     local = start_patiently("run", given, "--no-timing", "-q")
     server = start(tmp_path, "--guard", "off", "--ray", cluster.address)
     with server.client("operator") as client:
-        job = finish(client, begin(client, "run", upload(client, blotter()), executor="ray"))
+        job = finish(
+            client, begin(client, "run", upload(client, blotter()), executor="ray"), tries=15
+        )
         output = client.get(f"/v1/jobs/{job['id']}/output").content
     stop(server)
     assert job["state"] == "completed", job

@@ -153,8 +153,10 @@ def test_fail_is_decided_without_scripts(
     assert page.locator("button.copy").first.is_hidden()
     page.locator("#comment").fill("without scripts")
     page.get_by_role("button", name="Add the comment").click()
+    page.wait_for_load_state()
     assert page.get_by_text("without scripts").first.is_visible()
     page.get_by_role("button", name="Accept the answer").click()
+    page.wait_for_load_state()
     assert page.locator("#decide").get_by_text("Accepted").is_visible()
 
 

@@ -40,6 +40,7 @@ def propose(page: Any, fail: str) -> None:
     page.locator("#override-tier").select_option("LOW")
     page.locator("#override-reason").fill(REASON)
     page.get_by_role("button", name="Propose the override").click()
+    page.wait_for_load_state()
     for tick in page.locator("input[name=acknowledge]").all():
         tick.check()
     page.get_by_role("button", name="Propose the override").click()

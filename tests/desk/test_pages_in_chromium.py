@@ -88,7 +88,7 @@ def test_sign_in_form_is_accessible(visit: Visit, desk: Server) -> None:
     page = visit().open_tab()
     page.goto("/sign-in")
     assert list_violations(page) == []
-    assert page.evaluate("document.activeElement.id") == "token"
+    page.locator("#token:focus").wait_for()
 
 
 def test_link_of_another_site_opens_the_page(visit: Visit, desk: Server) -> None:

@@ -194,6 +194,7 @@ def test_two_people_decide_about_one_fail(visit: Visit, long_queue: Server) -> N
     anna.page.wait_for_url("**said=accepted*")
     ben.accepted.add(409)
     ben.page.get_by_role("button", name="Accept").click()
+    ben.page.wait_for_load_state()
     refused = ben.page.locator("main")
     assert "0 fails are accepted. 1 fail stayed as it was" in refused.inner_text()
     assert "accepted by analyst" in refused.inner_text()
@@ -205,10 +206,12 @@ def test_queue_works_without_scripts(visit: Visit, long_queue: Server) -> None:
     page = visit(server=long_queue, java_script_enabled=False).page
     page.goto("/fails")
     page.get_by_role("link", name="Next").click()
+    page.wait_for_load_state()
     assert page.locator("#rows tr").first.get_attribute("aria-rowindex") == "102"
     page.locator("#rows input[name=fail]").nth(3).check()
     page.locator("#assign-to").fill("carl")
     page.get_by_role("button", name="Assign", exact=True).click()
+    page.wait_for_load_state()
     assert "The fails are assigned." in page.inner_text("body")
     page.locator("#assignee").fill("carl")
     page.get_by_role("button", name="Filter").click()

@@ -122,7 +122,7 @@ def test_form_of_another_site_is_refused(desk: Server, analyst: httpx.Client) ->
         answer = analyst.post(path, data={"theme": "dark"}, headers=foreign)
         assert answer.status_code == 403, path
     assert analyst.get("/").status_code == 200
-    with httpx.Client(base_url=desk.url, cookies=analyst.cookies) as bare:
+    with httpx.Client(base_url=desk.url, cookies=analyst.cookies, timeout=60) as bare:
         assert bare.post("/theme", data={"theme": "dark"}).status_code == 403
 
 

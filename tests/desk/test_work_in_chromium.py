@@ -20,7 +20,6 @@ from tests.support.browsers import AUDITED_WIDTHS, SCHEMES, is_too_wide, list_vi
 from tests.support.own_kb import change_kb
 from tests.support.program import ROOT
 from tests.support.records import a_fail, jsonl
-from tests.support.soak import scaled
 
 pytestmark = pytest.mark.slow
 LIMIT = 4 * 1024 * 1024
@@ -103,14 +102,15 @@ def test_job_that_is_killed_goes_on_before_the_eyes(visit: Visit, desk: Server) 
     """
     from playwright.sync_api import expect
 
-    count = scaled(5_000, 20_000)
+    count, page = 20_000, visit("reader").page
     lines = b"".join(jsonl(a_fail(fail_id=f"K-{n}")) for n in range(count))
     with sign_in(desk, "operator") as browser:
         place = send(browser, lines).headers["location"]
         job = start_job(browser, place).headers["location"].rpartition("/")[2]
-        page = visit("reader").page
+        worker = process_of(job)
+        os.kill(worker, signal.SIGSTOP)  # until the page is open
         page.goto(f"/jobs/{job}")
-        kill_process_of(job)
+        os.kill(worker, signal.SIGKILL)
         expect(page.locator(".state-completed")).to_be_visible(timeout=120_000)
         expect(page.get_by_text(f"{count:,} lines done")).to_be_visible()
         output = browser.get(f"/v1/jobs/{job}/output").content
@@ -118,18 +118,17 @@ def test_job_that_is_killed_goes_on_before_the_eyes(visit: Visit, desk: Server) 
     assert f'"K-{count - 1}"'.encode() in output.splitlines()[-1]
 
 
-def kill_process_of(job: str) -> None:
-    """Kill the process that works on a job, as a lack of memory would."""
-    for _ in range(600):
+def process_of(job: str) -> int:
+    """Wait for the process that works on a job."""
+    for _ in range(3_000):
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 words = path.read_bytes().split(b"\0")
             except OSError:
                 continue
             if any(word.endswith(f"/jobs/{job}/out.jsonl".encode()) for word in words):
-                os.kill(int(path.parent.name), signal.SIGKILL)
-                return
-        time.sleep(0.05)
+                return int(path.parent.name)
+        time.sleep(0.01)
     raise AssertionError(f"{job} has no process")
 
 

@@ -79,12 +79,12 @@ def outcome(
         return failure
 
 
-def outcomes(one: WorkerProcess, prompts: list[str]) -> list[Exception | str]:
+def outcomes(one: WorkerProcess, prompts: list[str], seconds: float = 0.3) -> list[Exception | str]:
     """Return the outcome of all prompts at once; a request that hangs fails the test after a time
     limit.
     """
     threads = ThreadPoolExecutor(len(prompts))
-    waited = [threads.submit(outcome, one, prompt) for prompt in prompts]
+    waited = [threads.submit(outcome, one, prompt, seconds) for prompt in prompts]
     try:
         return [one.result(timeout=SECONDS) for one in waited]
     finally:
@@ -120,8 +120,8 @@ def test_process_that_starts_no_request_is_ended() -> None:
 @pytest.mark.slow
 def test_waiting_for_other_answers_is_not_silence() -> None:
     """A request may wait longer than the silence limit while the process answers others."""
-    prompts = [f"{n}" for n in range(12)]
-    assert outcomes(start_loaded(ANSWERS_ALL_IN_TURN), prompts) == prompts
+    prompts = [f"{n}" for n in range(30)]
+    assert outcomes(start_loaded(ANSWERS_ALL_IN_TURN), prompts, seconds=1) == prompts
 
 
 @pytest.mark.slow

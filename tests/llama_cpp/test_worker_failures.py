@@ -153,19 +153,34 @@ def test_answer_at_its_limit_is_truncated_with_its_text(
         assert cut.value.received == plain(text, tokens=tokens).text
 
 
+def do_once_it_answers(model: LlamaCppModel, act: Callable[[], None]) -> None:
+    """Call `act` in a thread when the process of the model has sent its next message."""
+    process = model._models["triage"]._process
+    assert process is not None
+    before = process._last_message_at
+
+    def wait() -> None:
+        while process._last_message_at == before:
+            time.sleep(0.001)
+        act()
+
+    Thread(target=wait, daemon=True).start()
+
+
 def test_answer_after_its_timeout_is_cancelled_in_process(
     endless: Path, quick: KnowledgeBase
 ) -> None:
     """An answer after its timeout is cancelled with its text so far. The slot is free again in the
     same process.
     """
-    model = model_of(endless, quick, sequences=2, max_tokens=None, timeout=0.05)
+    model = model_of(endless, quick, sequences=2, max_tokens=None, timeout=0.15)
     model.prepare("triage")
     pid = process_of(model)
     for _ in range(3):
         with pytest.raises(failures.TimedOut) as overdue:
             model.complete(make_request(f"{PREFIX}a{BEHIND}"))
         assert overdue.value.received
+    model._timeout = SECONDS
     with pytest.raises(failures.Truncated):
         model.complete(make_request(f"{PREFIX}a{BEHIND}", max_tokens=1))
     assert process_of(model) == pid
@@ -176,7 +191,7 @@ def test_waiting_for_a_slot_does_not_count_for_the_timeout(
     endless: Path, quick: KnowledgeBase
 ) -> None:
     """The timeout of an answer starts when it gets its slot."""
-    model = model_of(endless, quick, sequences=1, max_tokens=100)
+    model = model_of(endless, quick, sequences=1, max_tokens=200)
     model.prepare("triage")
     started = time.monotonic()
     answer_or_rule(model, "a")
@@ -199,7 +214,7 @@ def test_killed_process_is_restarted_with_the_same_answers(
     texts = prompts(8, seed=14)
     expected = [answer_or_rule(model, text) for text in texts]
     first = process_of(model)
-    Thread(target=lambda: (time.sleep(0.1), os.kill(first, signal.SIGKILL))).start()
+    do_once_it_answers(model, lambda: os.kill(first, signal.SIGKILL))
     assert side_by_side(model, texts) == expected
     assert process_of(model) != first
     model.close()
@@ -212,7 +227,7 @@ def test_crash_before_an_answer_is_recorded_as_overcome(
     model = model_of(endless, quick, max_tokens=None, stops=("zzzz",))
     model.prepare("triage")
     pid = process_of(model)
-    Thread(target=lambda: (time.sleep(0.1), os.kill(pid, signal.SIGKILL))).start()
+    do_once_it_answers(model, lambda: os.kill(pid, signal.SIGKILL))
     with pytest.raises(failures.Truncated) as cut:
         model.complete(make_request(f"{PREFIX}a{BEHIND}"))
     assert cut.value.overcome == ("reply.crashed",)
@@ -227,9 +242,9 @@ def test_hung_process_is_ended_and_replaced(endless: Path, quick: KnowledgeBase)
     process = lifecycle._process
     assert process is not None
     reload = lifecycle._load_process
-    Thread(target=lambda: (time.sleep(0.1), os.kill(process.pid, signal.SIGSTOP))).start()
+    do_once_it_answers(model, lambda: os.kill(process.pid, signal.SIGSTOP))
     with pytest.raises(failures.TimedOut, match="hung"):
-        process.generate(make_generate(f"{PREFIX}a{BEHIND}"), 0.2, 0.5)
+        process.generate(make_generate(f"{PREFIX}a{BEHIND}"), 2, 0.5)
     assert reload() is not process
     model.close()
 
@@ -280,15 +295,16 @@ def test_close_ends_the_process_and_waiting_requests(endless: Path, quick: Knowl
     model = model_of(endless, quick, max_tokens=None)
     model.prepare("triage")
     pid = process_of(model)
-    ended = Event()
+    begun, ended = Event(), Event()
 
     def complete_one() -> None:
         with pytest.raises(MissingPiece):
             model.complete(make_request("a b c"))
         ended.set()
 
+    do_once_it_answers(model, begun.set)
     Thread(target=complete_one).start()
-    time.sleep(0.1)
+    assert begun.wait(SECONDS)
     model.close()
     assert ended.wait(SECONDS)
     assert not is_running(pid)

@@ -24,7 +24,7 @@ from finops_cli.devtools.fake_ollama.faults import faulty
 from finops_cli.errors import UsageError
 from tests.ollama.test_fake_ollama import CLIENT, RESOLVER, TRIAGE, ask, body, response_text
 
-SECONDS = 10
+SECONDS = 60
 
 
 def test_fake_ollama_faults_repeat_for_the_same_seed() -> None:

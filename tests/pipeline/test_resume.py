@@ -19,13 +19,25 @@ from tests.support.program import ROOT, Finops
 from tests.support.records import a_fail, jsonl, rows
 from tests.support.soak import scaled
 
-RECORDS = 6_000
+RECORDS = 12_000
+MANY = 30_000
+"""Records of a run that a signal surely meets: it lasts seconds."""
 
 
 @pytest.fixture(scope="module")
 def blotter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Good records, broken ones and repeated names."""
-    path = tmp_path_factory.mktemp("blotter") / "fails.jsonl"
+    return write_blotter(tmp_path_factory.mktemp("blotter") / "fails.jsonl", RECORDS)
+
+
+@pytest.fixture(scope="module")
+def long_blotter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Many such records."""
+    return write_blotter(tmp_path_factory.mktemp("long") / "fails.jsonl", MANY)
+
+
+def write_blotter(path: Path, count: int) -> Path:
+    """Write so many lines and return their file."""
     inventory = {
         "box_qty": 900,
         "stock_loan_available": 50,
@@ -33,7 +45,7 @@ def blotter(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pending_receives": 0,
     }
     with path.open("wb") as file:
-        for number in range(RECORDS):
+        for number in range(count):
             if number % 50 == 7:
                 file.write(b"not a record\n")
             elif number % 50 == 8:
@@ -220,21 +232,21 @@ def test_resume_removes_a_torn_last_line(torn: bytes, tmp_path: Path, finops: Fi
 
 @pytest.mark.slow
 def test_second_run_on_the_same_output_is_refused(
-    blotter: Path, tmp_path: Path, finops: Finops
+    long_blotter: Path, tmp_path: Path, finops: Finops
 ) -> None:
     """A second run on an output that another run is writing is refused, and the first run ends
     normally.
     """
     output = tmp_path / "out.jsonl"
-    first = subprocess.Popen(run_command(blotter, output), stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(run_command(long_blotter, output), stderr=subprocess.DEVNULL)
     while not output.exists() or not output.stat().st_size:
         time.sleep(0.001)
     first.send_signal(signal.SIGSTOP)
-    second = finops("run", blotter, "-o", output, "--resume", "--no-timing")
+    second = finops("run", long_blotter, "-o", output, "--resume", "--no-timing")
     first.send_signal(signal.SIGCONT)
     first.wait()
     assert (second.returncode, b"another finops" in second.stderr) == (2, True)
-    assert len(rows(output.read_bytes())) == RECORDS
+    assert len(rows(output.read_bytes())) == MANY
 
 
 @pytest.mark.slow
@@ -282,13 +294,13 @@ def test_resume_with_a_pipe_is_refused(tmp_path: Path, finops: Finops) -> None:
     [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGHUP, -signal.SIGHUP)],
 )
 def test_interrupted_run_ends_and_names_resume(
-    number: signal.Signals, status: int, tmp_path: Path, blotter: Path
+    number: signal.Signals, status: int, tmp_path: Path, long_blotter: Path
 ) -> None:
     """Ctrl-C ends a run with exit 130 and whole lines; TERM and HUP end it so too, and the parent
     sees the signal. The message names `--resume`.
     """
     output = tmp_path / "out.jsonl"
-    process = subprocess.Popen(run_command(blotter, output), stderr=subprocess.PIPE)
+    process = subprocess.Popen(run_command(long_blotter, output), stderr=subprocess.PIPE)
     while not output.exists() or not output.stat().st_size:
         time.sleep(0.001)
     process.send_signal(number)

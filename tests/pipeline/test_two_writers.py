@@ -179,7 +179,7 @@ def test_input_that_changes_during_a_run_is_named(
     """
     fails, output = tmp_path / "fails.jsonl", tmp_path / "out.jsonl"
     stock = tmp_path / "stock.jsonl"
-    fails.write_bytes(jsonl(*(a_fail(fail_id=f"F-{number}") for number in range(300))))
+    fails.write_bytes(jsonl(*(a_fail(fail_id=f"F-{number}") for number in range(20_000))))
     stock.write_bytes(jsonl({"cusip": "594918104", "box_qty": 5}))
     command = [sys.executable, "-m", "finops_cli", "run", str(fails), "-o", str(output), "-q"]
     command += ["--inventory", str(stock), "--backend", "engine"]

@@ -84,7 +84,7 @@ def start(folder: Path, *options: str, kb: Path | None = None, store: str | None
 def stop(server: Server) -> None:
     """Stop a service as systemd does."""
     server.process.terminate()
-    server.process.communicate(timeout=30)
+    server.process.communicate(timeout=90)
 
 
 @pytest.fixture(scope="session")

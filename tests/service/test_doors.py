@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 def test_request_without_a_token_is_refused(server: Server) -> None:
     """Without a token only the open paths answer, and 401 says what is accepted."""
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         for path in ("/v1/kb", "/metrics", "/openapi.json", "/v1/models", "/nothing"):
             answer = client.get(path)
             assert answer.status_code == 401, path
@@ -134,7 +134,7 @@ def test_too_many_wrong_tokens_are_refused(tmp_path_factory: pytest.TempPathFact
 
     server = start(tmp_path_factory.mktemp("wrong"), "--guard", "off")
     try:
-        with httpx.Client(base_url=server.url) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             statuses = [
                 client.get(
                     "/v1/kb", headers={"Authorization": f"Bearer {make_token()}"}

@@ -201,7 +201,7 @@ def test_slow_head_is_closed(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", port)) as slow:
         slow.sendall(b"GET /healthz HTTP/1.1\r\n")
         slow.settimeout(20)
-        with httpx.Client(base_url=server.url) as client:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
             assert client.get("/healthz").status_code == 200
         assert slow.recv(100) == b""
 

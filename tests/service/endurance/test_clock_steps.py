@@ -37,7 +37,8 @@ def preload(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
 
 def refusals(server: Server, count: int) -> list[int]:
     """Return the statuses of requests with a wrong token."""
-    with httpx.Client(base_url=server.url, headers={"Authorization": "Bearer wrong"}) as client:
+    wrong = {"Authorization": "Bearer wrong"}
+    with httpx.Client(base_url=server.url, headers=wrong, timeout=60) as client:
         return [client.get("/v1/models").status_code for _ in range(count)]
 
 

@@ -149,10 +149,10 @@ def test_killed_replica_loses_nothing(
         with servers[0].client("operator") as client:
             finish(client, begin(client, "run", upload(client, many(300))))
             named = [each["id"] for each in fails(client, limit=300)]
+            workers = [Deciding(url, named, f"c{n}", end) for n in range(32)]
+            for worker in workers:
+                worker.start()
             job = begin(client, "triage", upload(client, given))
-        workers = [Deciding(url, named, f"c{n}", end) for n in range(32)]
-        for worker in workers:
-            worker.start()
         killed = names[_wait_for_owner(store, job)]
         other = next(server for server in servers if server is not killed)
         with other.client("operator") as client:
@@ -160,7 +160,7 @@ def test_killed_replica_loses_nothing(
             killed.process.kill()
             killed.process.communicate()
             known = sum(len(worker.made) for worker in workers)
-            until(lambda: sum(len(worker.made) for worker in workers) > known + 320)
+            until(lambda: sum(len(worker.made) for worker in workers) > known + 320, 180)
             end.set()
             for worker in workers:
                 worker.join()
@@ -284,7 +284,8 @@ def test_session_holds_on_every_replica(pair: tuple[str, list[Server]]) -> None:
     _, servers = pair
     form = {"token": TOKENS["analyst"], "next": "/"}
     own = {"Sec-Fetch-Site": "same-origin"}
-    with httpx.Client(base_url=servers[0].url) as one, httpx.Client(base_url=servers[1].url) as two:
+    one, two = (httpx.Client(base_url=each.url, timeout=60) for each in servers)
+    with one, two:
         assert one.post("/sign-in", data=form, headers=own).status_code == 303
         two.cookies = one.cookies
         assert two.get("/").status_code == 200

@@ -138,12 +138,12 @@ def test_revoked_token_is_refused_by_every_replica(tmp_path: Path, postgres: Pos
     made = call_finops("token", "new", "--name", "eve", "--role", "analyst", "--store", store)
     token = made.stdout.decode().strip()
     clients = [
-        httpx.Client(base_url=each.url, headers={"Authorization": f"Bearer {token}"})
+        httpx.Client(base_url=each.url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
         for each in servers
     ]
     for client in clients:
         until(lambda client=client: client.get("/v1/fails").status_code == 200, 10)
-    browser = httpx.Client(base_url=servers[0].url)
+    browser = httpx.Client(base_url=servers[0].url, timeout=60)
     own = {"Sec-Fetch-Site": "same-origin"}
     form = {"token": token, "next": "/"}
     assert browser.post("/sign-in", data=form, headers=own).status_code == 303
