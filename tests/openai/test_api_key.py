@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
@@ -16,11 +17,12 @@ from finops_cli.devtools.fake_openai import (
     FixedText,
     Status,
 )
-from finops_cli.domain.limits import SHOWN_CHARS
+from finops_cli.domain.limits import SHOWN_CHARS, TEXT_CHARS
 from finops_cli.errors import MissingPiece, UsageError
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.models.openai.api import list_models
 from finops_cli.models.openai.api_key import ApiKey, read_api_key
+from finops_cli.models.servers.answers import read_error
 from tests.support.ollama_models import some_fails
 from tests.support.openai_models import fail_first, server_options, triage_at
 from tests.support.program import Finops
@@ -147,6 +149,18 @@ def test_cut_within_the_key_leaves_no_part_of_it(
     answer = triage_at(vllm, quick, fail_first(behaviour), api_key_file=key_file)
     assert answer.status == "fallback"
     assert BEGINNING not in repr(answer)
+
+
+@pytest.mark.parametrize("padding", [b" ", b"\n", b" no "])
+def test_body_that_ends_within_the_key_leaves_no_part(padding: bytes) -> None:
+    """The rest of an error that is too long is not read; where that begins in the middle of the
+    key, its first half is not shown.
+    """
+    long = padding * TEXT_CHARS + KEY[:-2].encode()
+    for pieces in ([long, KEY[-2:].encode()], [b" " * TEXT_CHARS, b" "]):
+        found = read_error(httpx.Response(500, content=iter(pieces)), ApiKey(KEY).scrub)
+        assert BEGINNING not in found
+        assert found
 
 
 def test_list_of_models_shows_no_part_of_the_key(vllm: FakeOpenAI) -> None:

@@ -106,11 +106,15 @@ def refusal(status: int, detail: str) -> failures.ModelError:
 
 
 def read_error(response: httpx.Response, clean: Clean = str) -> str:
-    """Return the server's message, cleaned and shortened."""
+    """Return the server's message, cleaned and shortened.
+
+    The last word of a body that is too long is left out: `clean` does not know a half of it.
+    """
     body = b""
     for chunk in response.iter_raw():
         body += chunk
         if len(body) > limits.TEXT_CHARS:
+            body = body.rstrip().removesuffix(body.split()[-1] if body.strip() else b"")
             break
     try:
         given = msgspec.json.decode(body)
