@@ -89,6 +89,7 @@ def test_sign_in_form_is_accessible(visit: Visit, desk: Server) -> None:
     page.goto("/sign-in")
     assert list_violations(page) == []
     page.locator("#token:focus").wait_for()
+    assert page.evaluate("document.activeElement.id") == "token"
 
 
 def test_link_of_another_site_opens_the_page(visit: Visit, desk: Server) -> None:

@@ -114,7 +114,7 @@ def read_error(response: httpx.Response, clean: Clean = str) -> str:
     for chunk in response.iter_raw():
         body += chunk
         if len(body) > limits.TEXT_CHARS:
-            body = body.rstrip().removesuffix(body.split()[-1] if body.strip() else b"")
+            body = b" ".join(body.split()[:-1])
             break
     try:
         given = msgspec.json.decode(body)
