@@ -147,6 +147,9 @@ _SENTENCES: dict[str, Callable[[int], str]] = {
     "sentences": lambda n: "Deliver 500 shares to DTC-0005, not a quarter. " * (35 * n),
     "lists": lambda n: "(1) (2) " * (400 * n),
     "blanks": lambda n: f"a{' ' * (8_000 * n)}b",
+    "digits and commas": lambda n: f"Residual {'1,' * (4_000 * n)}",
+    "letters": lambda n: f"Residual {'M' * (8_000 * n)}",
+    "signs of other scripts": lambda n: f"Residual {chr(0x660) * (8_000 * n)}",
 }
 
 
@@ -267,6 +270,11 @@ _FILES: tuple[tuple[str, Callable[[int], Any], Callable[[Any], object]], ...] = 
     (
         "reply: objects",
         lambda n: '{"a": 1} ' * (1_000 * n),
+        lambda text: parse_response(text, KB.models),
+    ),
+    (
+        "reply: braces behind an object",
+        lambda n: '{"a": 1}' + "{x}" * (5_000 * n),
         lambda text: parse_response(text, KB.models),
     ),
     (

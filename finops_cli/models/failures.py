@@ -23,8 +23,9 @@ ModelError                      from a server                       from a llama
 
 Policies: `server` and `crashed` requests are sent again to the same place (kb: `model.retries`);
 `once more` lets the verification loop ask differently; `settle` leaves the record to the violation
-policy; `give up` takes the endpoint out of use at once, and for good if its next request fails in
-the same way. NoEndpointLeft ends a run; it is a MissingPiece, because something has to be started.
+policy; `give up` takes the endpoint out of use at once, and for good if its test fails in the same
+way; an endpoint that passes its test gets the request once more. NoEndpointLeft ends a run; it is a
+MissingPiece, because something has to be started.
 """
 
 from __future__ import annotations

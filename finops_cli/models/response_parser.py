@@ -157,7 +157,7 @@ def _read_object(text: str, at: int, found: list[_Object]) -> _Object | _Fault |
     part of one.
     """
     try:
-        _, end = _DECODER.raw_decode(text, at)
+        end = _find_end(text, at)
     except _RepeatedField:
         return _REPEATED
     except (ValueError, ArithmeticError, RecursionError):
@@ -167,6 +167,22 @@ def _read_object(text: str, at: int, found: list[_Object]) -> _Object | _Fault |
     value = _decode_object(text[at:end])
     # None: half a surrogate pair in a string, a number out of range
     return _BROKEN if value is None else _Object(value, at, end)
+
+
+def _find_end(text: str, at: int) -> int:
+    """Return the end of the object that begins at `at`.
+
+    Raises ValueError, ArithmeticError or RecursionError for something else, and _RepeatedField.
+    """
+    part = text[at : at + _FIRST_CHARS]
+    try:
+        return at + _DECODER.raw_decode(part)[1]
+    except json.JSONDecodeError as error:
+        is_whole = at + _FIRST_CHARS >= len(text)
+        is_before_the_end = error.pos < len(part) - _LONGEST_WORD
+        if is_whole or (is_before_the_end and not error.msg.startswith("Unterminated string")):
+            raise
+    return _DECODER.raw_decode(text, at)[1]
 
 
 def _skip_braces(text: str, at: int, found: list[_Object]) -> int | _Fault:
@@ -224,6 +240,12 @@ def _refuse_constant(name: str) -> Any:
 
 _KEY_CHARS = 80
 """The text before an object in which the key of the field is looked for that holds it."""
+_FIRST_CHARS = 2_048
+"""The part of a text in which an object is read first. A fault costs the time of the part, because
+its line is counted; many faults in a long text would take the square of its length.
+"""
+_LONGEST_WORD = 16
+"""More than `-Infinity`, which may be cut at the end of a part."""
 _DECODER = json.JSONDecoder(
     parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats, parse_float=Decimal
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from decimal import Decimal
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -97,3 +99,45 @@ def test_reasoning_ends_at_the_last_closing_tag() -> None:
     assert split_reasoning("<think>say </think> then</think>{}") == ("say </think> then", "{}")
     assert split_reasoning("{}") == (None, "{}")
     assert split_reasoning("<think>on and on") == ("on and on", None)
+
+
+@pytest.mark.parametrize("braces", ["{x}", '{"k"}', '{"k":x}\n', '{"k\uff5d', "{ }{x}"])
+def test_fault_is_not_looked_for_in_the_whole_text(braces: str, kb: KnowledgeBase) -> None:
+    """Braces that hold no object cost the time of a short part of the text, however many there are:
+    an error of the decoder counts the lines of the text that it was given.
+    """
+    longest = 0
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal longest
+        if frame.f_code is json.JSONDecodeError.__init__.__code__:
+            longest = max(longest, len(frame.f_locals["doc"]))
+
+    sys.setprofile(note)
+    try:
+        parse_response(OBJECT + braces * 3_000, kb.models)
+    finally:
+        sys.setprofile(None)
+    assert 0 < longest < 3_000
+
+
+@pytest.mark.parametrize("end", [2_048, 2_049])
+def test_object_of_any_length_is_read(end: int, kb: KnowledgeBase) -> None:
+    """An object that is longer than the part that is read first is found whole, whatever stands
+    where that part ends.
+    """
+    rest = '","a":[true,null,-12,-1.25e+10,"\\u00e9\\\\n",{"b":{}}],"c":"}","d":"e"}'
+    for place in range(len(rest)):
+        text = '{"p":"' + "x" * (end - 6 - place) + rest
+        found = parse_response(text, kb.models)
+        assert isinstance(found, ParsedResponse), text[end - 10 :]
+        assert found.value == json.loads(text, parse_float=Decimal)
+
+
+def test_faults_of_a_long_object_are_the_ones_of_a_short_one(kb: KnowledgeBase) -> None:
+    """A constant that is not JSON, and a field with two values, are found at any place."""
+    for fault, rule in (("-Infinity", "reply.json"), ('1,"a":2', "reply.repeated_field")):
+        for length in range(2_000, 2_060):
+            found = parse_response('{"p":"' + "x" * length + f'","a":{fault}}}', kb.models)
+            assert isinstance(found, Finding)
+            assert found.rule == rule

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from finops_cli.domain import limits
 from finops_cli.models import failures
 from finops_cli.models.ollama.generate import generate
 from finops_cli.models.servers.answers import Generated, Patience
@@ -229,6 +230,24 @@ def test_generate_failure_keeps_the_text_so_far() -> None:
     ):
         generate_at(url, seconds=0.3)
     assert (torn.value.received, overdue.value.received) == ("so far", "so far")
+
+
+def test_generate_leaves_an_answer_that_is_too_long() -> None:
+    """The stream is read until its text is longer than any answer can be, and no further."""
+    line = b'{"response":"%s"}\n' % (b"a" * 50_000)
+    sent = 0
+
+    def flood() -> Iterator[bytes]:
+        nonlocal sent
+        yield HEAD
+        while True:
+            yield line
+            sent += len(line)
+
+    with serve_bytes(flood()) as url, pytest.raises(failures.TooLong) as long:
+        generate_at(url)
+    assert len(long.value.received) == limits.REPLY_CHARS
+    assert sent < 32 * limits.REPLY_CHARS  # what waits in the sockets is sent too
 
 
 def test_generate_ends_a_stalled_answer_at_the_silence_limit() -> None:

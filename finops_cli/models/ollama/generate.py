@@ -7,7 +7,7 @@ Success is HTTP 200, `done` true and `done_reason` stop. Every other result is a
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -15,13 +15,13 @@ from msgspec import Struct
 from finops_cli.domain import limits
 from finops_cli.models import failures
 from finops_cli.models.servers.answers import (
+    AnswerText,
     Generated,
     Patience,
-    join_reasoning,
-    printable_error,
     read_count,
     read_error,
     refusal,
+    refuse_text,
 )
 from finops_cli.models.servers.exchange import Stream, exchange
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 _STREAM_BYTES = 64 * limits.REPLY_CHARS
 """Maximum size of a stream. A token of four characters comes in a line of about 130 bytes."""
-
-
-_DONE = b'"done":true'
 _LONGEST_NS = 86_400 * 10**9
 """One day in seconds, which is longer than any answer."""
 
@@ -84,65 +81,92 @@ def generate(client: httpx.Client, body: dict[str, Any], patience: Patience) -> 
     return exchange(client, body, patience, _STREAM)
 
 
-def _finish_stream(
-    received: bytes,
-    instead: failures.ModelError | None = None,
-    because: Exception | None = None,
-) -> Generated:
-    """Convert the stream to an answer.
+class OllamaReader:
+    """Reads the lines of an answer while they come. What belongs to the answer is kept."""
 
-    An answer that is complete with `done` is valid, whatever happened to the connection afterwards.
-    """
-    whole, _, rest = received.rpartition(b"\n")
-    try:
-        pieces = _decode_lines(whole if instead is not None else received)
-    except (ValueError, RecursionError) as error:
-        excerpt = bytes(rest or whole[-limits.SHOWN_CHARS :]).decode("utf-8", "replace")[
-            : limits.SHOWN_CHARS
-        ]
-        raise failures.ConnectionLost(
-            f"the stream holds a line that is not Ollama's ({error}): {excerpt}"
-        ) from error
-    end = next((i for i, piece in enumerate(pieces) if piece.done), None)
-    if end is not None:
-        del pieces[end + 1 :]  # text after the end does not belong to the answer
-    response = "".join([piece.response or "" for piece in pieces])
-    thinking = "".join([piece.thinking for piece in pieces if isinstance(piece.thinking, str)])
-    text = join_reasoning(thinking, response, is_complete=end is not None)
-    broken = next((piece.error for piece in pieces if piece.error is not None), None)
-    if broken is not None:
-        raise failures.Crashed(f"the server broke off: {printable_error(broken)}", text)
-    if len(text) > limits.REPLY_CHARS:
-        raise failures.TooLong(
-            f"{len(text):,} characters were received", text[: limits.REPLY_CHARS]
-        )
-    if end is not None:
-        if thinking.strip() and not response.strip() and pieces[end].done_reason == "stop":
-            message = (
-                f"the server returned {len(thinking):,} characters in `thinking` and no `response`"
-            )
-            raise failures.ReasoningOnly(message, text)
-        return _build_generated(text, pieces[end], _read_logprobs(pieces))
-    if instead is not None:
-        instead.received = text
-        raise instead from because
-    raise failures.Incomplete("the stream ended without `done`", text)
+    line_ends: ClassVar = b"\n"
+    """Within an object, a carriage return is a blank."""
+
+    def __init__(self) -> None:
+        self._text = AnswerText()
+        self._last: _Piece | None = None
+        """The line with `done`."""
+        self._error: Any = None
+        self._logprobs: tuple[tuple[str, float], ...] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """True after the line with `done`."""
+        return self._last is not None
+
+    @property
+    def is_too_long(self) -> bool:
+        """True if what is kept of the answer is longer than any answer can be."""
+        return self._text.is_too_long
+
+    def add(self, lines: bytes) -> None:
+        """Read the next lines. Raises ConnectionLost for one that is not Ollama's.
+
+        Text after the end does not belong to the answer.
+        """
+        if self.is_over:
+            return
+        for piece in _decode_lines(lines):
+            self._text.add(piece.response, piece.thinking)
+            if self._error is None:
+                self._error = piece.error
+            if self._logprobs is None:
+                self._logprobs = _read_logprobs(piece.logprobs)
+            if piece.done:
+                self._last = piece
+                return
+
+    def finish(
+        self, instead: failures.ModelError | None = None, because: Exception | None = None
+    ) -> Generated:
+        """Return the answer; `instead` is what ended the connection, if anything did.
+
+        An answer that is complete with `done` is valid, whatever happened to the connection
+        afterwards.
+        """
+        text = self._text.join(is_complete=self.is_over)
+        refuse_text(text, self._error)
+        if self._last is not None:
+            thinking = self._text.reasoning_alone
+            if thinking and self._last.done_reason == "stop":
+                raise failures.ReasoningOnly(
+                    f"the server returned {len(thinking):,} characters in `thinking` and no"
+                    " `response`",
+                    text,
+                )
+            return _build_generated(text, self._last, self._logprobs or ())
+        if instead is not None:
+            instead.received = text
+            raise instead from because
+        raise failures.Incomplete("the stream ended without `done`", text)
 
 
-def _decode_lines(lines: bytes | bytearray) -> list[_Piece]:
-    """Decode the lines of a stream, up to the one with `done` if a later one is not JSON.
+def _decode_lines(lines: bytes) -> list[_Piece]:
+    """Decode lines, up to the one with `done` if a later one is not JSON.
 
-    Raises ValueError or RecursionError for a line before it that is not Ollama's.
+    Raises ConnectionLost for a line before it that is not Ollama's.
     """
     try:
         return _DECODER.decode_lines(lines)
     except (ValueError, RecursionError):
-        pieces: list[_Piece] = []
-        for line in filter(None, map(bytes.strip, bytes(lines).split(b"\n"))):
+        pass  # one of them cannot be read, or not at once
+    pieces: list[_Piece] = []
+    for line in filter(None, map(bytes.strip, lines.split(b"\n"))):
+        try:
             pieces.append(_decode_line(line))
-            if pieces[-1].done:
-                break
-        return pieces
+        except (ValueError, RecursionError) as error:
+            excerpt = line[: limits.SHOWN_CHARS].decode("utf-8", "replace")
+            raise failures.ConnectionLost(
+                f"the stream holds a line that is not Ollama's ({error}): {excerpt}"
+            ) from error
+        if pieces[-1].done:
+            break
+    return pieces
 
 
 def _decode_line(line: bytes) -> _Piece:
@@ -157,17 +181,20 @@ def _decode_line(line: bytes) -> _Piece:
         return _DECODER.decode(msgspec.json.encode(content))
 
 
-def _read_logprobs(pieces: list[_Piece]) -> tuple[tuple[str, float], ...]:
-    """Return the likeliest tokens at the first place of the answer that is not blank or a mark."""
-    for piece in pieces:
-        try:
-            places = _PLACES.decode(piece.logprobs)
-        except (ValueError, RecursionError):
-            continue  # not reported, or of another shape: the confidence is then unknown
-        for place in places:
-            if place.token.strip().strip('"'):
-                return tuple((each.token, each.logprob) for each in place.top_logprobs)
-    return ()
+def _read_logprobs(value: msgspec.Raw) -> tuple[tuple[str, float], ...] | None:
+    """Return the likeliest tokens at the first place of a line that is not blank or a mark; None
+    if the line has none.
+    """
+    if value == _NOT_REPORTED:
+        return None
+    try:
+        places = _PLACES.decode(value)
+    except (ValueError, RecursionError):
+        return None  # of another shape: the confidence is then unknown
+    for place in places:
+        if place.token.strip().strip('"'):
+            return tuple((each.token, each.logprob) for each in place.top_logprobs)
+    return None
 
 
 def _build_generated(
@@ -195,7 +222,6 @@ def _build_generated(
 _STREAM = Stream(
     path="/api/generate",
     most_bytes=_STREAM_BYTES,
-    is_over=lambda received, start: received.find(_DONE, start) >= 0,
     refusal_of=lambda response: refusal(response.status_code, read_error(response)),
-    read=_finish_stream,
+    open_reader=OllamaReader,
 )

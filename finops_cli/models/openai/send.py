@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from finops_cli.models import failures
 from finops_cli.models.openai.api_key import CURE, ApiKey
-from finops_cli.models.openai.stream import END, STREAM_BYTES, read_answer
+from finops_cli.models.openai.stream import STREAM_BYTES, OpenAIReader
 from finops_cli.models.servers.answers import Generated, Patience, read_error, refusal
 from finops_cli.models.servers.exchange import Stream, exchange
 
 if TYPE_CHECKING:
     import httpx
 
-_END_LINE = re.compile(rb"\ndata: ?" + re.escape(END))
-"""The end of a stream is a line of its own: the text of an answer may hold the same characters."""
-_LONGEST_END = 16
 _NO_ENTRY = (401, 403)
 _MODEL_CURE = "start the model on that server again, or name another: --STAGE-model NAME"
 _SERVER_CURE = "start the server, or name another with --host URL"
@@ -49,9 +45,8 @@ def _open_stream(path: str, key: ApiKey) -> Stream:
     return Stream(
         path=path,
         most_bytes=STREAM_BYTES,
-        is_over=_is_over,
         refusal_of=partial(_refuse, key),
-        read=partial(read_answer, clean=key.scrub),
+        open_reader=partial(OpenAIReader, key.scrub),
     )
 
 
@@ -71,8 +66,3 @@ def _refuse(key: ApiKey, response: httpx.Response) -> failures.ModelError:
 def _read_seconds(text: str) -> float | None:
     """Return the seconds of Retry-After; None for a date, which needs the server's clock."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
-
-
-def _is_over(received: bytearray, start: int) -> bool:
-    """Return true if the line that ends a stream ends after `start`."""
-    return _END_LINE.search(received, max(0, start - _LONGEST_END)) is not None

@@ -72,6 +72,56 @@ def timed_out(patience: Patience, passed: float) -> failures.TimedOut:
     )
 
 
+class AnswerText:
+    """The text of an answer that comes in pieces, and its reasoning."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._reasoning: list[str] = []
+        self._characters = 0
+        """The length of texts and reasoning together."""
+
+    @property
+    def is_too_long(self) -> bool:
+        """True if what has come is longer than any answer can be."""
+        return self._characters > limits.REPLY_CHARS
+
+    @property
+    def response(self) -> str:
+        """The text without the reasoning."""
+        return "".join(self._texts)
+
+    @property
+    def reasoning_alone(self) -> str:
+        """The reasoning, if no text has come beside it; else nothing."""
+        thinking = "".join(self._reasoning)
+        return thinking if thinking.strip() and not self.response.strip() else ""
+
+    def add(self, text: Any = None, reasoning: Any = None) -> None:
+        """Add a piece of each. A server may send any type; only texts count."""
+        for piece, pieces in ((text, self._texts), (reasoning, self._reasoning)):
+            if piece and isinstance(piece, str):
+                pieces.append(piece)
+                self._characters += len(piece)
+
+    def join(self, is_complete: bool) -> str:
+        """Return all pieces as one text."""
+        return join_reasoning("".join(self._reasoning), self.response, is_complete)
+
+
+def refuse_text(text: str, error: Any, clean: Clean = str) -> None:
+    """Raise Crashed for an `error` that the server reported, and TooLong for a text over the limit.
+
+    `clean` is used on each text before it is cut.
+    """
+    if error is not None:
+        raise failures.Crashed(f"the server broke off: {printable_error(error, clean)}", text)
+    if len(text) > limits.REPLY_CHARS:
+        raise failures.TooLong(
+            f"{len(text):,} characters were received", clean(text)[: limits.REPLY_CHARS]
+        )
+
+
 def join_reasoning(thinking: str, response: str, is_complete: bool) -> str:
     """Return reasoning and answer as one text, as a model writes them.
 

@@ -140,6 +140,7 @@ class ServerModel:
         Raises ModelError if the retries of `model.retries` are used up, and NoEndpointLeft.
         """
         retries = RetryBudget(self._settings, request.prompt)
+        refused_by: set[str] = set()
         while True:
             is_sent, began = False, monotonic()
             try:
@@ -161,9 +162,7 @@ class ServerModel:
             except ModelError as failure:
                 if is_sent:
                     self._recovery.failed(endpoint, failure, began)
-                    retries.spend(
-                        failure, "server" if failure.policy == "give up" else failure.policy
-                    )
+                    retries.spend(failure, _choose_budget(failure, endpoint.url, refused_by))
             if is_sent and endpoint.breaker.state == "closed":
                 # an open breaker also makes the request wait; another server may have room now
                 retries.pause(heeds_server=not self._endpoint_pool.has_others(endpoint))
@@ -256,6 +255,18 @@ class ServerModel:
             setting = f"{_LOADS_WITHIN_ANSWERS} times --timeout"
         patience = self._patience(stage)
         return patience._replace(answer=load, silence=load, answer_setting=setting)
+
+
+def _choose_budget(failure: ModelError, url: str, refused_by: set[str]) -> str:
+    """Return the name of the retries that a failure uses up.
+
+    A server whose failure says to give up is tested before the request is sent to it again. It is
+    noted in `refused_by`: if it passes and refuses the request again, no retry helps.
+    """
+    if failure.policy != "give up" or url in refused_by:
+        return failure.policy
+    refused_by.add(url)
+    return "server"
 
 
 _MANY_SLOTS = 8
