@@ -76,10 +76,10 @@ _OF_FIELD = {
 
 A field that is 0 if absent (`depot_qty`, the `qty` of a notice) has no unit here.
 """
-_LEFT_BEFORE = re.compile(
-    r"\b(?:residual|remain\w*|uncover\w+|short)[ :=]+(?:\w+[ :=]+){0,2}\Z", re.IGNORECASE
-)
-_LEFT_AFTER = re.compile(r" (?:\w+ ){0,2}(?:remain\w*|left|uncover\w+|short)\b", re.IGNORECASE)
+_LEFT = r"residual|remain\w*|uncover\w+|unsourced|missing|short|shortfall|gap"
+_LEFT_BEFORE = re.compile(rf"\b(?:{_LEFT}|leav\w+)[ :=]+(?:\w+[ :=]+){{0,2}}\Z", re.IGNORECASE)
+_LEFT_AFTER = re.compile(rf" (?:\w+ ){{0,2}}(?:{_LEFT}|left)\b", re.IGNORECASE)
+"""Words for shares that stay uncovered: only next to them do 0 shares need no other 0."""
 _STEPS = rf"\bsteps? \d{{1,2}}(?: ?(?:-|&|and|to) ?\d{{1,2}})?(?![.,]?\w)(?!{_UNIT})"
 """References to steps: step 2, steps 1-3."""
 _MARK = re.compile(
@@ -192,7 +192,7 @@ def _collect(value: object, found: set[Decimal | str], unit: str = "") -> None:
         number = Decimal(value)
         found.update((number, number.copy_abs()))
         if unit and not number:
-            found.update((f"0 {unit}", "0 shares") if unit == "left" else (f"0 {unit}",))
+            found.add(f"0 {unit}")
 
 
 def unsupported_numbers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 from operator import ge, gt, le, lt
@@ -17,9 +17,11 @@ from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.kb.rulebook import KnowledgeBase
+from finops_cli.verify.comparison import equal_within
 from finops_cli.verify.quoted_numbers import QuotedNumber, is_supported, strip_phrases
-from finops_cli.verify.sentences.claims import Claim, Clause, Value
+from finops_cli.verify.sentences.claims import Claim, Clause, Comparison, Value
 from finops_cli.verify.sentences.clauses import read_clauses
+from finops_cli.verify.sentences.look_alikes import find_look_alike, fold_characters
 from finops_cli.verify.sentences.number_words import write_digits
 from finops_cli.verify.sentences.plan_truths import truths_of_plan, truths_of_step
 from finops_cli.verify.sentences.triage_truths import truths_of_triage
@@ -38,10 +40,13 @@ _AFTER_STEP = re.compile(r"(\bafter (?:the )?steps? )(\d{1,2}\b)", re.IGNORECASE
 """A step as the time of a number, which must not be removed as a reference to it."""
 _ORDERED_ACTIONS = (("action",),)
 _ORDERED_PARTIES = (("party:chase",), ("party:net",))
-_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-"""Letters and marks of full width, as the ASCII ones of the same meaning."""
 _ENDED = re.compile(r"[.!?][)\"'\u201d\u2019]*\s*\Z")
-_COMPARISONS = {"above": gt, "below": lt, "at least": ge, "at most": le}
+_COMPARISONS: dict[Comparison, Callable[[Decimal, Decimal], bool]] = {
+    "above": gt,
+    "below": lt,
+    "at least": ge,
+    "at most": le,
+}
 _PRECISE = frozenset(
     (
         "number:age:days",
@@ -114,6 +119,7 @@ class _Reader:
         self._truths = truths
         self._rules: SentenceRules = kb.sentences
         self._accepted = kb.phrases
+        self._tolerance = kb.tolerance
         self._name = name
 
     def check(self, path: str, text: str, expected: str | None) -> Iterator[Finding]:
@@ -123,7 +129,7 @@ class _Reader:
         if fault is not None:
             yield _finding(NO_SENTENCE, path, expected, text, f"{field} {fault}")
             return
-        digits = _AFTER_STEP.sub(r"\1#\2", write_digits(text.translate(_FULL_WIDTH)))
+        digits = _AFTER_STEP.sub(r"\1#\2", write_digits(fold_characters(text)))
         stripped = strip_phrases(digits, self._accepted, self._name)
         clauses = read_clauses(stripped, self._rules)
         judged = [(claim, self._judge(claim)) for clause in clauses for claim in clause.claims]
@@ -135,18 +141,27 @@ class _Reader:
             message = f"{field} says {self._explain(wrong)}"
             yield _finding(CONTRADICTED, path, expected, text, message)
             return
-        doubt = self._find_doubt(clauses, [support for _, support in judged])
+        alike = find_look_alike(stripped)
+        doubt = (
+            self._find_doubt(clauses, [support for _, support in judged])
+            if alike is None
+            else f"has {alike}, which may be taken for another"
+        )
         if doubt is not None:
             yield _finding(UNVERIFIABLE, path, expected, text, f"{field} {doubt}")
 
     def _judge(self, claim: Claim) -> Support:
-        truths = self._truths
+        unknown: Support = "unknown" if self._truths.has_record else "passed over"
         if any(self._holds(role, claim.value, claim.comparison) for role in claim.roles):
+            if claim.comparison in ("above", "below") and any(
+                claim.value in self._truths.true.get(role, ()) for role in claim.roles
+            ):
+                return unknown  # "over 5,000" of 5,000 shares, where another number is larger
             return "contradicted" if claim.negated else "supported"
         if self._is_undecided(claim) or any(
             self._holds(role, claim.value) for role in claim.doubtful
         ):
-            return "unknown" if truths.has_record else "passed over"
+            return unknown
         return "supported" if claim.negated else "contradicted"
 
     def _find_disorder(self, text: str, claims: list[Claim]) -> Iterator[Claim]:
@@ -187,18 +202,17 @@ class _Reader:
             claim.value in truths.undecided.get(role, ()) for role in claim.roles
         )
 
-    def _holds(self, role: str, value: Value, comparison: str = "") -> bool:
+    def _holds(self, role: str, value: Value, comparison: Comparison = "") -> bool:
         """Test for a true value; a number with fewer decimals may be rounded half-up."""
         true = self._truths.true.get(role, set())
-        if comparison and isinstance(value, Decimal):
-            is_within = _COMPARISONS[comparison]
-            return any(isinstance(each, Decimal) and is_within(each, value) for each in true)
+        if comparison:
+            return any(_is_within(each, value, comparison) for each in true)
         if value in true:
-            return True
+            return bool(value) or role != "bare:shares"  # 0 shares of what?
         if not isinstance(value, Decimal) or not value or role.startswith(("quantity", "bare:sh")):
             return False
         if role in _PRECISE:
-            return False
+            return any(equal_within(each, value, self._tolerance) for each in true)
         numbers = frozenset(each for each in true if isinstance(each, Decimal | str))
         return is_supported(QuotedNumber("", value), numbers)
 
@@ -210,6 +224,9 @@ class _Reader:
             return "says more than the answer can bear out or refute"
         most = self._rules.max_unknown_pct
         for clause in clauses:
+            if clause.beside_numbers:
+                named = ", ".join(dict.fromkeys(clause.beside_numbers[: limits.PROBLEMS]))
+                return f"uses words without a known meaning beside a number: {named}"
             if clause.unknown and (
                 not clause.claims or 100 * len(clause.unknown) > most * clause.words
             ):
@@ -239,6 +256,20 @@ class _Reader:
             }
         shown = sorted(plain(each) if isinstance(each, Decimal) else str(each) for each in true)
         return ", ".join(shown[: limits.PROBLEMS]) or "none"
+
+
+def _is_within(true: Value, limit: Value, comparison: Comparison) -> bool:
+    """Test a number against a limit.
+
+    The number of a participant is tested only against a limit of the same participant.
+    """
+    if isinstance(true, tuple) and isinstance(limit, tuple):
+        return true[0] == limit[0] and _COMPARISONS[comparison](true[1], limit[1])
+    return (
+        isinstance(true, Decimal)
+        and isinstance(limit, Decimal)
+        and _COMPARISONS[comparison](true, limit)
+    )
 
 
 def _places(order: tuple[str, ...], action: str) -> list[int]:

@@ -35,6 +35,8 @@ class Clause(NamedTuple):
     words: int
     unknown: list[str]
     """Words that no entry has."""
+    beside_numbers: list[str]
+    """Those of them that may change a number: 32,000 bonds, forty-odd shares."""
     is_vague: bool
     """It asks, or hedges what it says."""
     has_bare_number: bool
@@ -58,6 +60,8 @@ class Context:
     """A claim is hypothetical: "it would be critical"."""
     has_step_list: bool = False
     """The clause lists several steps after which it counts; none of them alone is meant."""
+    has_parts: bool = False
+    """The clause lists the parts of the base score."""
     milestone: str | None = None
     """The step that the numbers are counted after: `chase`, `step 2`."""
     claims: list[Claim] = field(default_factory=list)

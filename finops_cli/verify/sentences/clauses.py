@@ -7,6 +7,7 @@ and the words of `sentence.boundary`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import Clause, Context
@@ -19,6 +20,7 @@ _INNER = ("/", '"')
 
 
 _SOURCES = frozenset(("chase", "net", "box", "apply", "depot", "recall", "borrow"))
+_COUNTED_UNITS = ("shares", "days")
 _LONGEST = 60
 """Items of a segment. A longer one is cut, so that the time is proportional to the text."""
 
@@ -47,13 +49,26 @@ def _read_clause(items: list[Item], is_question: bool, rules: SentenceRules) -> 
         has_bare_number |= reader.has_bare_number
         is_vague |= context.is_vague or any("vague" in item.means("negation") for item in segment)
     words = [item for item in items if item.kind in ("word", "phrase")]
-    unknown = [
-        item.text
-        for item in words
-        if not item.meanings and stem(item.text) not in rules.boundaries and len(item.text) > 1
-    ]
+    unknown = [item.text for item in words if _is_unknown(item, rules)]
+    beside = [item.text for item in _list_beside_numbers(items) if _is_unknown(item, rules)]
     count = sum(len(item.text.split()) for item in words)
-    return Clause(context.claims, count, unknown, is_vague, has_bare_number)
+    return Clause(context.claims, count, unknown, beside, is_vague, has_bare_number)
+
+
+def _is_unknown(item: Item, rules: SentenceRules) -> bool:
+    is_known = item.meanings or stem(item.text) in rules.joining
+    return item.kind in ("word", "phrase") and not is_known and len(item.text) > 1
+
+
+def _list_beside_numbers(items: list[Item]) -> Iterator[Item]:
+    """Yield each item next to a number, and each item before `shares` or `days`, where a number
+    belongs.
+    """
+    for before, after in pairwise(item for item in items if item.text != '"'):
+        if before.kind == "number":
+            yield after
+        if after.kind == "number" or after.text.lower() in _COUNTED_UNITS:
+            yield before
 
 
 def _lists_steps(segments: list[list[Item]], rules: SentenceRules) -> bool:

@@ -45,6 +45,7 @@ _LIMITS: dict[Comparison, Comparison] = {
     "at most": "above",
 }
 """The kinds of a limit, each with its opposite."""
+_DENIALS = frozenset(("not", "never", "rather than", "instead of"))
 _BEFORE_LIMIT = 3
 _BEHIND = 3
 _BEHIND_PERCENT = 6
@@ -86,41 +87,39 @@ class Labels:
         value = _amount(item)
         if i and "step" in self._items[i - 1].means("milestone"):
             return None
+        before = stem(self._items[i - 1].text) if i else ""
+        if before in self._grammar["scaling"] and item.unit:
+            self._context.is_vague = True  # "ten times 7 days"
+        self._note_parts(i)
+        part = self._part_of_the_base(i)
+        if part is not None:
+            return Claim((f"{part}:points",), value, item.text)
+        denied, comparison = self._is_not_the_number(i), self._comparison(i)
         counted = self._count_role(i)
         if counted is not None:
-            return Claim((f"count:{counted}",), value, item.text, False, self._comparison(i))
-        before, after = self._before(i, item), self._after(i, item)
-        if before == [("quantity", "deliver")] and after:
-            before = []  # deliver 8,000 from the box: the source counts
-        labels = before or after
-        others: list[Label] = after if before and after != before else []
-        if before and self._context.labels:  # "recall and borrow bring 8,000"
-            others = [*others, ("quantity", "sum")]
-        if not labels and not self._labels:
-            labels = [each for each in self._context.labels if _fits(each, item)]
-            others = self._context.other_labels
-            if labels and self._is_denied(i):  # "12,000 are sourced and 4,000 cannot"
-                labels = [("quantity", "residual")]
-        if not labels and self._milestone is not None and item.unit in ("", "shares"):
-            labels = [("quantity", "left"), ("quantity", "covered")]
-        if not labels and self._milestone is not None and item.unit == "percent":
-            labels = [("number", "coverage")]
+            return Claim((f"count:{counted}",), value, item.text, denied, comparison)
+        labels, others = self._labels_for(i, item)
+        self._context.is_vague |= self._is_from_elsewhere(i, labels, others)
         comes_from = any(each.means("party") == ("from",) for each in self._items)
         if not self._labels and comes_from and item.unit in ("", "shares"):
             sender = self._party_of(i)  # "8,000 from the box, 12,000 from DTC-0161"
             if sender is not None:
-                return Claim(("pair:chase", "pair:net", "pair:owed"), (sender, value), item.text)
+                senders = ("pair:chase", "pair:net", "pair:owed")
+                return Claim(senders, (sender, value), item.text, denied, comparison)
         if not labels:
             self.has_bare_number = True
-            return Claim((f"bare:{item.unit}",), value, item.text) if item.unit else None
+            if not item.unit and not denied:
+                return None
+            return Claim((f"bare:{item.unit}",), value, item.text, denied, comparison)
         negated = labels[0][0] == "quantity" and any(
             is_negated(at) for at, _ in self._labels if at < i
         )
         roles = self._roles(i, item, labels)
         if roles[0].startswith("pair:"):
-            return Claim(roles, (str(self._party_of(i)), value), item.text, negated)
+            amount = (str(self._party_of(i)), value)
+            return Claim(roles, amount, item.text, negated ^ denied, comparison)
         doubtful = tuple(self._after_milestone(_role(each, item.unit)) for each in others)
-        return Claim(roles, value, item.text, negated, self._comparison(i), doubtful)
+        return Claim(roles, value, item.text, negated ^ denied, comparison, doubtful)
 
     def leave_to_next(self) -> None:
         """Leave the last label to the next segment, unless a number has used it up."""
@@ -209,6 +208,51 @@ class Labels:
         adds = any(stem(each.text) in self._grammar["contribution"] for each in self._items)
         return f"{part}:points" if part in _PARTS and adds and not item.unit else role
 
+    def _labels_for(self, i: int, item: Item) -> tuple[list[Label], list[Label]]:
+        """List the labels of a number, and those that it may have instead."""
+        before, after = self._before(i, item), self._after(i, item)
+        if before == [("quantity", "deliver")] and after:
+            before = []  # deliver 8,000 from the box: the source counts
+        labels = before or after
+        others: list[Label] = after if before and after != before else []
+        if before and self._context.labels:  # "recall and borrow bring 8,000"
+            others = [*others, ("quantity", "sum")]
+        if not labels and not self._labels:
+            labels = [each for each in self._context.labels if _fits(each, item)]
+            others = self._context.other_labels
+            if labels and self._is_denied(i):  # "12,000 are sourced and 4,000 cannot"
+                labels = [("quantity", "residual")]
+        if not labels and self._milestone is not None and item.unit in ("", "shares"):
+            labels = [("quantity", "left"), ("quantity", "covered")]
+        if not labels and self._milestone is not None and item.unit == "percent":
+            labels = [("number", "coverage")]
+        return labels, others
+
+    def _is_from_elsewhere(self, i: int, labels: list[Label], others: list[Label]) -> bool:
+        """Test for "borrow 3,000 from the box": the verb and the source are different steps."""
+        near = [each.text.lower() for each in self._items[i + 1 : i + _BEHIND]]
+        meant = [
+            {SOURCES[name] for _, name in each if name in SOURCES} for each in (labels, others)
+        ]
+        return "from" in near and all(meant) and meant[0].isdisjoint(meant[1])
+
+    def _part_of_the_base(self, i: int) -> str | None:
+        """Return the part that the number of "base 46 from value 25, age 18" adds to the base."""
+        if self._items[i].unit or not self._context.has_parts:
+            return None
+        names = (f"number:{name.removesuffix('_part')}_part" for name in self._names_before(i))
+        return next((name for name in names if name in _PARTS), None)
+
+    def _note_parts(self, i: int) -> None:
+        """Note in the context that "base 46 from" begins a list of parts."""
+        following = self._items[i + 1].text.lower() if i + 1 < len(self._items) else ""
+        if following == "from" and not self._items[i].unit and "base" in self._names_before(i):
+            self._context.has_parts = True
+
+    def _names_before(self, i: int) -> list[str]:
+        """List the meanings of a label of numbers directly before the item at `i`."""
+        return [name for at, (kind, name) in self._labels if at == i - 1 and kind == "number"]
+
     def _count_role(self, i: int) -> str | None:
         """Return `parties` for "two counterparties": they are counted, not the shares."""
         if i + 1 == len(self._items) or self._items[i].unit or not self._items[i].text.isdigit():
@@ -220,16 +264,26 @@ class Labels:
         """Test for "coverage below 25%": the number is a limit. "Not below" is at least."""
         if i and stem(self._items[i - 1].text) in self._grammar["article"]:
             return ""  # "more than the 1,200 needed" compares something else
-        near = self._items[max(0, i - _BEFORE_LIMIT) : i]
-        stems = {stem(each.text) for each in near}
+        start = max(0, i - _BEFORE_LIMIT)
+        near = self._items[start:i]
+        stems = {stem(each.text) for at, each in enumerate(near, start) if not self._adds(at)}
         for name in _LIMITS:
             if stems & self._grammar[name.replace(" ", "_")]:
                 is_negated = any("no" in each.means("negation") for each in near)
                 return _LIMITS[name] if is_negated else name
         return ""
 
+    def _adds(self, i: int) -> bool:
+        """Test for "8 more receipts for 5,000 shares": the word limits no number."""
+        follows_number = i > 0 and self._items[i - 1].kind == "number"
+        return follows_number and stem(self._items[i].text) in self._grammar["further"]
+
     def _is_denied(self, i: int) -> bool:
         return any("no" in each.means("negation") for each in self._items[i + 1 :])
+
+    def _is_not_the_number(self, i: int) -> bool:
+        """Test for "chase not 12,000 shares". "Lacks 12,000 shares" states the number."""
+        return i > 0 and self._items[i - 1].text.lower() in _DENIALS
 
     def _is_whole(self, i: int) -> bool:
         """Test for the second number of "4,000 of the 32,000 shares"."""

@@ -13,8 +13,9 @@ _UNITS = [
     "nineteen",
 ]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_VALUES = {word: value for value, word in enumerate(_UNITS)}
-_VALUES |= {word: 10 * value for value, word in enumerate(_TENS, start=2)}
+SMALL_NUMBERS = {word: value for value, word in enumerate(_UNITS)}
+"""The words that are numbers of the answer only next to a label or a unit."""
+_VALUES = SMALL_NUMBERS | {word: 10 * value for value, word in enumerate(_TENS, start=2)}
 _VALUES |= {"fourty": 40, "dozen": 12}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 _HUNDRED = 100
@@ -33,7 +34,6 @@ _COUNTED = re.compile(
     r"|receives|receipts?|flags?|counterpart(?:y|ies)|brokers|participants|parties)\b",
     re.IGNORECASE,
 )
-_SMALL = 20
 _DAY = re.compile(r"\bT[ ]?(?:plus[ ]|\+)\Z", re.IGNORECASE)
 """The beginning of a day: "T plus thirteen"."""
 _NEAR = 8
@@ -76,7 +76,7 @@ def _replace(found: re.Match[str]) -> str:
     if _DAY.search(found.string, max(0, found.start() - _NEAR), found.start()):
         return str(value)
     counted = _COUNTED.match(found.string, found.end())
-    if found["point"] is None and value < _SMALL and not counted:
+    if found["point"] is None and value < len(SMALL_NUMBERS) and not counted:
         return found[0]
     point = "".join(
         str(_VALUES[word]) for word in (found["point"] or "").lower().split()[1:] if word in _VALUES

@@ -374,6 +374,7 @@ def truths_of_step(truths: Truths, step: Step, case: ResolverInput | None) -> Tr
     for role in ("number:age:days", "number:age", "bare:days"):
         narrowed.true[role] = ages
     narrowed.true["party:any"] = {step.dtc}
+    narrowed.true["day:settlement"] = {ftr.settlement_date for ftr in own}
     narrowed.true["quantity:owed"] = {
         *truths.true["quantity:owed"],
         *(Decimal(ftr.qty) for ftr in own),
@@ -383,5 +384,8 @@ def truths_of_step(truths: Truths, step: Step, case: ResolverInput | None) -> Tr
         role = "chase" if step.action == "CHASE_FTR" else "net"
         total = sum(ftr.qty for ftr in own)
         narrowed.true[f"quantity:{role}"] = {Decimal(step.qty), Decimal(total)}
+        narrowed.true["bare:shares"] = {
+            Decimal(qty) for qty in (step.qty, total, case.ftd_qty, *(ftr.qty for ftr in own))
+        }
         narrowed.undecided[f"quantity:{role}"] = truths.true.get(f"quantity:{role}", set())
     return narrowed

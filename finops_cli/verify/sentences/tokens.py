@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from finops_cli.kb.chapters.wording.sentences import Meanings, SentenceRules, stem
+from finops_cli.verify.sentences.number_words import SMALL_NUMBERS
 
 Kind = Literal["phrase", "word", "number", "party", "cusip", "day", "level", "mark"]
 _PATTERN = re.compile(
@@ -76,7 +77,20 @@ def read_items(text: str, rules: SentenceRules) -> list[Item]:
             length = 1
         found.append(item)
         at += length
+        if item.text.lower() in SMALL_NUMBERS:
+            following = raw[at].kind if at < len(raw) else "mark"
+            if following == "mark" and _ends_with_label(found[:-1], rules):
+                value = SMALL_NUMBERS[item.text.lower()]
+                found[-1] = Item("number", str(value), value=Decimal(value))
     return found
+
+
+def _ends_with_label(items: list[Item], rules: SentenceRules) -> bool:
+    """Test for the words before a number: "modifier", "the modifier is"."""
+    at = len(items) - 1
+    while at >= 0 and stem(items[at].text) in rules.grammar["copula"]:
+        at -= 1
+    return at >= 0 and bool(items[at].means("number"))
 
 
 def _spell_not(found: re.Match[str]) -> str:

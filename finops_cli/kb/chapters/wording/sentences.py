@@ -61,6 +61,7 @@ GRAMMAR = (
     "larger",
     "smaller",
     "alone",
+    "scaling",
 )
 """The parts of `sentence.grammar`."""
 _VALUES: dict[str, tuple[str, ...]] = {
@@ -109,6 +110,8 @@ class SentenceRules(Struct, frozen=True, eq=False, kw_only=True):
     """Stems of the words that join a claim to its words, by their part."""
     boundaries: frozenset[str]
     """Stems of the words between clauses."""
+    joining: frozenset[str]
+    """Those stems, and all of `grammar`: words that claim nothing by themselves."""
     placeholders: frozenset[str]
     unfinished: frozenset[tuple[str, ...]]
     """Stems of phrases that cannot end a text."""
@@ -131,13 +134,15 @@ def compile_sentences(c: Compiler) -> SentenceRules:
         part: frozenset(stem(word.strip()) for word in text.split(_SEPARATOR))
         for part, text in c.texts("sentence.grammar", GRAMMAR).items()
     }
+    boundaries = frozenset(stem(word) for word in c.words("sentence.boundary"))
     return SentenceRules(
         phrases={
             first: tuple(sorted(phrases, key=lambda phrase: -len(phrase.stems)))
             for first, phrases in by_first.items()
         },
         grammar=grammar,
-        boundaries=frozenset(stem(word) for word in c.words("sentence.boundary")),
+        boundaries=boundaries,
+        joining=boundaries.union(*grammar.values()),
         placeholders=c.words("sentence.placeholder"),
         unfinished=frozenset(stems for _, stems in _phrases(c, "sentence.unfinished", None)),
         max_unknown_pct=c.whole("sentence.max_unknown_pct", _MAX_PCT),
