@@ -169,11 +169,18 @@ class VerificationLoop(Generic[A]):
         return [each for each in findings if each.rule != UNVERIFIABLE]
 
     def _accept(self, reply: ParsedReply[A]) -> Answer[A]:
-        """Accept an answer that is right; with --prose strict without its unjudged sentences."""
-        if reply.answer is None or not reply.findings or self.prose == "keep":
-            return self._answer(reply.answer, reply)
-        repaired = self.task.repair(reply.answer, reply.findings)
-        return self._answer(repaired or self.task.reference, reply, "repaired")
+        """Accept an answer that is right; with --prose strict without its unjudged sentences.
+
+        A number that differs by less than the tolerance (kb: `check.tolerance`) is written as the
+        rules give it.
+        """
+        if reply.answer is None:
+            return self._answer(None, reply)
+        blamed = [] if self.prose == "keep" else reply.findings
+        exact = self.task.repair(reply.answer, blamed)
+        if blamed:
+            return self._answer(exact or self.task.reference, reply, "repaired")
+        return self._answer(exact or reply.answer, reply)
 
     def _may_retry(self, reply: ParsedReply[A], number: int) -> bool:
         if not reply.can_retry:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
-from itertools import combinations, product
+from itertools import combinations
 from typing import get_args
 
 from msgspec.structs import replace
@@ -20,9 +20,15 @@ from finops_cli.domain.triage import Triage
 from finops_cli.kb.chapters.scoring import ScoringRules
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.classification import is_high
-from finops_cli.rules.scoring import base_score, escalation_level, floor_tier, priority_score
+from finops_cli.rules.scoring import escalation_level, floor_tier, priority_score
 from finops_cli.verify.comparison import compare, equal_within, mismatch
-from finops_cli.verify.implied_bounds import NO, OPEN, YES, concentrations, implied_bounds
+from finops_cli.verify.implied_bounds import NO, OPEN, YES, implied_bounds
+from finops_cli.verify.possible_scores import (
+    known_values,
+    make_exact,
+    possible_bases,
+    possible_concentrations,
+)
 
 _FLAGS: tuple[Flag, ...] = get_args(Flag)
 _IN_ORDER = frozenset(
@@ -61,6 +67,7 @@ def check_triage(
         found = list(_against(answer, reference, kb))
         if found:
             return found
+        answer = reference  # equal within the tolerance, but for the reason
     return list(_own_findings(replace(answer, reason="") if answer.reason else answer, kb))
 
 
@@ -71,8 +78,9 @@ def _own_findings(answer: Triage, kb: KnowledgeBase) -> tuple[Finding, ...]:
     The result is cached without the reason, because many records are equal but for it.
     """
     found: list[Finding] = []
+    exact = make_exact(answer, kb)
     for rule in _OWN_RULES:
-        rule(answer, kb, found)
+        rule(exact, kb, found)
     return tuple(found)
 
 
@@ -116,57 +124,28 @@ def _explain_base(answer: Triage, rules: ScoringRules) -> str:
         f" x {factor.weight}"
         for factor in rules.hidden_factors
     ]
-    sums = " or ".join(plain(base) for base in _possible_bases(answer, rules))
+    sums = " or ".join(plain(base) for base in possible_bases(answer, rules))
     return f"its own factors give {' + '.join(terms)} = {sums}"
-
-
-def _possible_bases(answer: Triage, rules: ScoringRules) -> tuple[Decimal, ...]:
-    """Return every base score that the shown factors allow, ascending.
-
-    There is one if every factor is shown, else one for each combination of the hidden factors'
-    values.
-    """
-    c = answer.score_components
-    return _bases_of(tuple([getattr(c, field) for field, _ in rules.factors_by_field]), rules)
-
-
-@lru_cache(maxsize=4096)
-def _bases_of(shown: tuple[Decimal, ...], rules: ScoringRules) -> tuple[Decimal, ...]:
-    """Return the bases of the factors `shown`, cached: many records have equal factors."""
-    stated = iter(shown)
-    choices = [
-        factor.table.values if factor.row.field is None else (next(stated),)
-        for factor in rules.factors
-    ]
-    return tuple(sorted({base_score(values, rules) for values in product(*choices)}))
 
 
 def _factors_are_known(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     c = answer.score_components
-    for field, values in _known_values(kb.scoring).items():
+    for field, values in known_values(kb.scoring).items():
         value = getattr(c, field)
         if value not in values:
             rule, path = _component_rules(kb.scoring)[field], f"/score_components/{field}"
             found.append(mismatch(rule, path, values, value, because="one of these"))
 
 
-@lru_cache(maxsize=4096)
-def _known_values(rules: ScoringRules) -> Mapping[str, tuple[Decimal, ...]]:
-    """Return the possible values of each field of `score_components` that is not computed."""
-    known = {field: factor.table.values for field, factor in rules.factors_by_field}
-    return known | {"inventory_modifier": rules.inventory_modifier.values}
-
-
 def _concentration_is_possible(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     c = answer.score_components
-    is_threshold = "THRESHOLD_SECURITY" in answer.flags
-    cp_rate = implied_bounds(kb).concentrated_cp.get(c.cp_history_factor, OPEN)
-    possible = concentrations(kb.scoring, is_threshold, cp_rate)
+    possible = possible_concentrations(answer, kb)
     stated = c.concentration_modifier
-    if stated in possible or any(equal_within(each, stated, kb.tolerance) for each in possible):
+    if stated in possible:
         return
+    with_flag = "with" if "THRESHOLD_SECURITY" in answer.flags else "without"
     because = (
-        f"one of these, {'with' if is_threshold else 'without'} the flag THRESHOLD_SECURITY and"
+        f"one of these, {with_flag} the flag THRESHOLD_SECURITY and"
         f" with cp_history_factor {c.cp_history_factor}"
     )
     path = "/score_components/concentration_modifier"
@@ -179,7 +158,7 @@ def _concentration_is_possible(answer: Triage, kb: KnowledgeBase, found: list[Fi
 
 def _score_adds_up(answer: Triage, kb: KnowledgeBase, found: list[Finding]) -> None:
     c, rules = answer.score_components, kb.scoring
-    bases = _possible_bases(answer, rules)
+    bases = possible_bases(answer, rules)
     modifiers = c.inventory_modifier, c.concentration_modifier
     if c.base_score in bases and (
         priority_score(c.base_score, *modifiers, rules) == answer.priority_score

@@ -216,3 +216,17 @@ def test_check_tolerates_binary_float_noise(finops: Finops) -> None:
         True,
         ["score.base"],
     )
+
+
+def test_check_tolerates_noise_of_factors(finops: Finops) -> None:
+    """A factor and a modifier may have the noise too, beside a sentence with the exact numbers."""
+    line = finops("triage", EXAMPLES / "cards/fails.jsonl").stdout
+    for exact, noisy in (
+        (b'"age_factor":60', b'"age_factor":60.00000000000002'),
+        (b'"concentration_modifier":1.2', b'"concentration_modifier":1.20000005'),
+    ):
+        assert exact in line
+        changed = line.replace(exact, noisy)
+        assert [row["findings"] for row in rows(finops("check", "-", stdin=changed).stdout)] == [
+            [] for _ in line.splitlines()
+        ]

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finops_cli.domain import exact_json
 from finops_cli.domain.fail import FailRecord
 from finops_cli.kb.load import bundled_kb_dir, load_kb
 from finops_cli.kb.rulebook import KnowledgeBase
@@ -26,6 +28,7 @@ from finops_cli.verify.codecs import FAIL, RESOLUTION, TRIAGE
 from finops_cli.verify.resolution import check_resolution
 from finops_cli.verify.triage import check_triage
 from tests.support.records import a_fail
+from tests.support.sentences import draw_stage1
 from tests.support.text_models import Reply, ScriptedModel, a_model, correct_answer
 
 KB = load_kb(bundled_kb_dir())
@@ -81,6 +84,43 @@ def set_wrong_category(answer: dict[str, Any]) -> dict[str, Any]:
 def reply_changed(change: Callable[[dict[str, Any]], dict[str, Any]], first: int = 10**9) -> Reply:
     """Return a reply function that changes the correct answer in the first attempts."""
     return lambda ask, number: correct_answer(ask, KB, change if number <= first else None)
+
+
+def add_noise(value: Any) -> Any:
+    """Add to each number that is not whole as little as binary floating point does, or more."""
+    if isinstance(value, dict):
+        return {name: add_noise(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [add_noise(each) for each in value]
+    return value + Decimal("0.0000005") if isinstance(value, Decimal) else value
+
+
+@pytest.mark.parametrize("prose", ["strict", "keep"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_number_within_the_tolerance_is_made_exact(policy: Any, prose: Any) -> None:
+    """An answer whose numbers all differ by half a millionth is right, and gets the exact ones."""
+    backend = VerifiedBackend(ScriptedModel(reply_changed(add_noise)), KB, policy, prose)
+    first = backend.triage(make_fail())
+    noisy = TRIAGE.read(add_noise(exact_json.decode(exact_json.encode(triage(make_fail(), KB)))))
+    assert noisy is not None
+    assert noisy != first.value == triage(make_fail(), KB)
+    case = handoff(make_fail(), triage(make_fail(), KB), KB)
+    assert not isinstance(case, NotApplicable)
+    second = backend.resolve(case)
+    assert second.value == resolve(case, KB)
+    assert [(each.status, each.findings) for each in (first, second)] == [("ok", [])] * 2
+
+
+def test_noise_of_any_triage_is_no_finding() -> None:
+    """Numbers within the tolerance cause no finding, with the record and without, for generated
+    records of every kind.
+    """
+    for _, answer in islice(draw_stage1(20261201, KB), 400):
+        noisy = TRIAGE.read(add_noise(exact_json.decode(exact_json.encode(answer))))
+        assert noisy is not None
+        assert noisy != answer
+        assert check_triage(noisy, KB, answer) == []
+        assert check_triage(noisy, KB) == []
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def test_rule_code_holds_no_number(package: str) -> None:
     cache_sizes = {
         ("scoring.py", 4096),
         ("triage.py", 4096),
+        ("possible_scores.py", 4096),
         ("triage_facts.py", 8),
         ("deadlines.py", 1024),
         ("handoff.py", 256),
