@@ -55,7 +55,7 @@ _LOOSE = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?:(?: \d{3})+|(?:['\u2019]\d{3})+)
 _AS_TYPED = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2212", "-")
     | dict.fromkeys("\xa0\u2007\u202f", "\u2009")
-    | dict.fromkeys("\xad\u200b\u200c\u200d\u2060\ufeff", "")
+    | dict.fromkeys("\xad\u200b\u200c\u200d\u2060\ufe0f\ufeff", "")
 )
 _EXPONENT = {
     word: parse_usd(f"1{letter}").adjusted()
@@ -274,7 +274,7 @@ def _no_claims(accepted: frozenset[str]) -> re.Pattern[str]:
         re.sub(r"\\[ -]", "[ -]?", re.escape(phrase))
         for phrase in sorted(accepted, key=len, reverse=True)
     )
-    ends = rf"(?:\(\w{{1,2}}\))*(?![.,]?\d|\w)(?!(?<=\d){_UNIT})"
+    ends = rf"(?:\((?:[a-z]{{1,3}}|\d)\))*(?![.,]?\d|\w)(?!(?<=\d){_UNIT})"
     return re.compile(
         _STEPS + "".join(rf"|(?<![\w.,+$]){phrase}{ends}" for phrase in phrases), re.IGNORECASE
     )

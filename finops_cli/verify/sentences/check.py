@@ -24,6 +24,7 @@ from finops_cli.verify.sentences.clauses import read_clauses
 from finops_cli.verify.sentences.look_alikes import find_look_alike, fold_characters
 from finops_cli.verify.sentences.number_words import write_digits
 from finops_cli.verify.sentences.plan_truths import truths_of_plan, truths_of_step
+from finops_cli.verify.sentences.step_numbers import find_wrong_number, has_step_list
 from finops_cli.verify.sentences.triage_truths import truths_of_triage
 from finops_cli.verify.sentences.truths import Truths
 
@@ -135,7 +136,7 @@ class _Reader:
         judged = [(claim, self._judge(claim)) for clause in clauses for claim in clause.claims]
         wrong = [claim for claim, support in judged if support == "contradicted"]
         claims = [claim for claim, _ in judged]
-        wrong += self._find_disorder(stripped, claims)
+        wrong += self._find_disorder(digits, claims)
         wrong += self._find_incomplete(stripped, claims)
         if wrong:
             message = f"{field} says {self._explain(wrong)}"
@@ -143,7 +144,8 @@ class _Reader:
             return
         alike = find_look_alike(stripped)
         doubt = (
-            self._find_doubt(clauses, [support for _, support in judged])
+            find_wrong_number(digits, self._truths.order, self._rules)
+            or self._find_doubt(clauses, [support for _, support in judged])
             if alike is None
             else f"has {alike}, which may be taken for another"
         )
@@ -157,6 +159,8 @@ class _Reader:
                 claim.value in self._truths.true.get(role, ()) for role in claim.roles
             ):
                 return unknown  # "over 5,000" of 5,000 shares, where another number is larger
+            if claim.comparison and not self._is_limit(claim):
+                return unknown  # "aged at most 30 days": true, but of no rule
             return "contradicted" if claim.negated else "supported"
         if self._is_undecided(claim) or any(
             self._holds(role, claim.value) for role in claim.doubtful
@@ -164,11 +168,22 @@ class _Reader:
             return unknown
         return "supported" if claim.negated else "contradicted"
 
+    def _is_limit(self, claim: Claim) -> bool:
+        """Test for a limit that the answer or a rule has."""
+        truths = self._truths
+        return any(
+            claim.value in truths.limits.get(role, ()) or claim.value in truths.true.get(role, ())
+            for role in claim.roles
+        )
+
     def _find_disorder(self, text: str, claims: list[Claim]) -> Iterator[Claim]:
         """Find two steps whose order a text turns round: "first the box, then the chase"."""
         stems = {stem(word) for word in _WORD.findall(text.lower())}
         grammar, truths = self._rules.grammar, self._truths
-        if stems.isdisjoint(grammar["opening"]) or stems.isdisjoint(grammar["following"]):
+        is_told = not (
+            stems.isdisjoint(grammar["opening"]) or stems.isdisjoint(grammar["following"])
+        )
+        if not is_told and not has_step_list(text):
             return
         for roles, order in (
             (_ORDERED_ACTIONS, truths.order),
@@ -205,6 +220,8 @@ class _Reader:
     def _holds(self, role: str, value: Value, comparison: Comparison = "") -> bool:
         """Test for a true value; a number with fewer decimals may be rounded half-up."""
         true = self._truths.true.get(role, set())
+        if role == "part_of_owed" and isinstance(value, tuple):
+            return self._is_part(*value)
         if comparison:
             return any(_is_within(each, value, comparison) for each in true)
         if value in true:
@@ -216,12 +233,24 @@ class _Reader:
         numbers = frozenset(each for each in true if isinstance(each, Decimal | str))
         return is_supported(QuotedNumber("", value), numbers)
 
+    def _is_part(self, shares: str, percent: Decimal) -> bool:
+        """Test for "12,000 shares (37.5%)" of the shares that are owed; a percentage may be
+        rounded.
+        """
+        owed = self._truths.true.get("quantity:owed", set())
+        parts = frozenset(
+            100 * Decimal(shares) / each for each in owed if isinstance(each, Decimal)
+        )
+        return is_supported(QuotedNumber("", percent), parts)
+
     def _find_doubt(self, clauses: list[Clause], support: list[Support]) -> str | None:
         """Say why a text cannot be judged; None if it can."""
         if any(clause.is_vague for clause in clauses):
             return "asks, or leaves open what it says"
         if "unknown" in support:
             return "says more than the answer can bear out or refute"
+        if any(self._mixes_parts(clause.claims) for clause in clauses):
+            return "gives some parts of the score as points and others as factors"
         most = self._rules.max_unknown_pct
         for clause in clauses:
             if clause.beside_numbers:
@@ -236,6 +265,18 @@ class _Reader:
         if not claims and self._truths.has_record:
             return "says nothing about the answer"
         return None
+
+    def _mixes_parts(self, claims: list[Claim]) -> bool:
+        """Test for "value 25, age 60" of a score with 25 points of a value and 60 of an age."""
+        parts = {}
+        for claim in claims:
+            named = [role for role in claim.roles if "_part" in role]
+            if named:
+                parts[named[0].removesuffix(":points")] = claim
+        return len(parts) > 1 and not any(
+            all(self._holds(f"{name}:{kind}", claim.value) for name, claim in parts.items())
+            for kind in ("points", "factor")
+        )
 
     def _explain(self, wrong: list[Claim]) -> str:
         told = [

@@ -47,6 +47,10 @@ class Clause(NamedTuple):
 class Context:
     """The words that a segment takes over from the segments before it in its clause."""
 
+    told: list[str] = field(default_factory=list)
+    """The steps that the text has told so far, in its order."""
+    told_before: int = 0
+    """The number of them that clauses before this one tell."""
     labels: list[Label] = field(default_factory=list)
     """Labels that the next number may belong to."""
     party_role: str | None = None
@@ -62,6 +66,10 @@ class Context:
     """The clause lists several steps after which it counts; none of them alone is meant."""
     has_parts: bool = False
     """The clause lists the parts of the base score."""
+    factors: list[Decimal] = field(default_factory=list)
+    """The factors without a label so far."""
+    is_factor: bool = False
+    """The last number was a factor: "times 0.9 and 1.2"."""
     milestone: str | None = None
     """The step that the numbers are counted after: `chase`, `step 2`."""
     claims: list[Claim] = field(default_factory=list)

@@ -7,10 +7,11 @@ and the words of `sentence.boundary`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import pairwise
 
-from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
-from finops_cli.verify.sentences.claims import Clause, Context
+from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem, stem_all
+from finops_cli.verify.sentences.claims import Claim, Clause, Context
 from finops_cli.verify.sentences.segments import Segment
 from finops_cli.verify.sentences.tokens import Item, read_items
 
@@ -21,6 +22,9 @@ _INNER = ("/", '"')
 
 _SOURCES = frozenset(("chase", "net", "box", "apply", "depot", "recall", "borrow"))
 _COUNTED_UNITS = ("shares", "days")
+_ADDING = ("plus", "x")
+_SHARES = ("quantity:", "pair:", "bare:shares")
+"""The beginnings of the roles of a number of shares."""
 _LONGEST = 60
 """Items of a segment. A longer one is cut, so that the time is proportional to the text."""
 
@@ -28,29 +32,33 @@ _LONGEST = 60
 def read_clauses(text: str, rules: SentenceRules) -> list[Clause]:
     """Read the claims of each clause of `text`."""
     clauses: list[Clause] = []
+    told: list[str] = []
     current: list[Item] = []
     for item in [*read_items(text, rules), Item("mark", ".")]:
         if item.kind == "mark" and item.text in _ENDS:
             if any(each.kind != "mark" for each in current):
-                clauses.append(_read_clause(current, item.text == "?", rules))
+                clauses.append(_read_clause(current, item.text == "?", told, rules))
             current = []
         else:
             current.append(item)
     return clauses
 
 
-def _read_clause(items: list[Item], is_question: bool, rules: SentenceRules) -> Clause:
+def _read_clause(
+    items: list[Item], is_question: bool, told: list[str], rules: SentenceRules
+) -> Clause:
     segments = list(_segments(items, rules))
-    context, has_bare_number, is_vague = Context(), False, is_question
+    context, has_bare_number, is_vague = Context(told, len(told)), False, is_question
     context.has_step_list = _lists_steps(segments, rules)
     for segment in segments:
         reader = Segment(segment, context, rules)
         context.claims += reader.read()
         has_bare_number |= reader.has_bare_number
+        is_vague |= reader.turns_nothing and not reader.is_bare_negation
         is_vague |= context.is_vague or any("vague" in item.means("negation") for item in segment)
     words = [item for item in items if item.kind in ("word", "phrase")]
     unknown = [item.text for item in words if _is_unknown(item, rules)]
-    beside = [item.text for item in _list_beside_numbers(items) if _is_unknown(item, rules)]
+    beside = list(_list_beside_numbers(items, context.claims, rules))
     count = sum(len(item.text.split()) for item in words)
     return Clause(context.claims, count, unknown, beside, is_vague, has_bare_number)
 
@@ -60,15 +68,58 @@ def _is_unknown(item: Item, rules: SentenceRules) -> bool:
     return item.kind in ("word", "phrase") and not is_known and len(item.text) > 1
 
 
-def _list_beside_numbers(items: list[Item]) -> Iterator[Item]:
-    """Yield each item next to a number, and each item before `shares` or `days`, where a number
-    belongs.
+def _list_beside_numbers(
+    items: list[Item], claims: list[Claim], rules: SentenceRules
+) -> Iterator[str]:
+    """Yield the words that may change a number of their clause: 32,000 shares per day.
+
+    Words with a meaning are claims, or belong to one. The others are all listed that
+    `sentence.beside` does not have for the kind of the numbers and the place of the word.
     """
-    for before, after in pairwise(item for item in items if item.text != '"'):
-        if before.kind == "number":
-            yield after
-        if after.kind == "number" or after.text.lower() in _COUNTED_UNITS:
-            yield before
+    for before, after in pairwise(items):
+        if after.text.lower() in _COUNTED_UNITS and _is_unknown(before, rules):
+            yield before.text  # vierzigtausend shares
+    if not any(item.kind == "number" for item in items):
+        return
+    beside = rules.beside
+    counts = {each.roles[0].startswith(_SHARES) for each in claims if _is_number(each)}
+    allowed = beside["any"] | rules.boundaries
+    allowed |= beside["shares"] if True in counts else frozenset()
+    allowed |= beside["others"] if False in counts else frozenset()
+    near = [item for item in items if item.text != '"']
+    ends = [Item("mark", "."), *near, Item("mark", ".")]
+    for at, (before, item, after) in enumerate(zip(ends, near, ends[2:], strict=False)):
+        if item.kind not in ("word", "phrase") or not item.meanings.keys() <= {"neutral"}:
+            continue
+        word = stem_all(item.text)
+        is_apart = word in rules.boundaries
+        if is_apart and before.kind == "number" != after.kind and word in _ADDING:
+            yield item.text  # 4,000 plus shares
+        if _is_limit(near, at, rules):
+            continue
+        if (
+            (word not in allowed and not (_is_plain(before) and word in beside["after"]))
+            or (after.kind == "number" and not is_apart and word not in beside["before"])
+            or (_is_plain(before) and not is_apart and word not in beside["after"])
+        ):
+            yield item.text
+
+
+def _is_plain(item: Item) -> bool:
+    return item.kind == "number" and not item.unit
+
+
+def _is_limit(items: list[Item], at: int, rules: SentenceRules) -> bool:
+    """Test for "more than 5 days": the word makes the number a limit."""
+    stems = {stem(word) for word in items[at].text.split()}
+    following = items[at + 1 : at + 3]
+    return any(each.kind == "number" for each in following) and any(
+        stems & rules.grammar[part] for part in ("above", "below", "at_least", "at_most")
+    )
+
+
+def _is_number(claim: Claim) -> bool:
+    return isinstance(claim.value, Decimal | tuple)
 
 
 def _lists_steps(segments: list[list[Item]], rules: SentenceRules) -> bool:

@@ -22,6 +22,8 @@ those of No. Sc is left out, because an answer has no other currency than the do
 _OTHER_UNITS = frozenset("\u2030\u2031")
 """Signs for thousandths and less, which no number of an answer has."""
 _FULL_WIDTH = range(0xFF01, 0xFF5F)
+_FLAGS = range(0x1F1E6, 0x1F200)
+"""Letters that flags are made of."""
 _UNIT = r"(?:shares?|shs?|days?|d|per ?cent|pct|%)(?!\w)"
 _WORD = re.compile(r"(?:\d+[.,](?=\d))*[\w*@#]+")
 _READ_WORD = re.compile(
@@ -44,6 +46,9 @@ _LOOK_ALIKE = re.compile(
     |\d[)>\]="'`]+[ ]?(?:</?\w+>[ ]?)?{_UNIT}    # aged (100) days
     |\d</?\w+>                                # <b>100</b> days
     |\d[ ]?(?:[-=]>|[\u2192\u21d2!\u2026]|\.\.\.)[ ]?\$?\d  # 12,000 -> 8,000
+    |(?<![-=])(?<!<[a-z])[<>\u2264\u2265\u2248~\u00b1][ ]?\$?\d(?![\d,]*>)   # >32,000
+    |\d\+(?!\s?\d)                            # 32,000+
+    |(?<!\w)[^\W\d_](?:[ .-][^\W\d_]){{2,}}(?!\w)   # H-I-G-H
     |\d[ ]hundred(?!\w)
     |(?<!\w)(?i:minus)[ ]\$?\d                 # scores minus 83.2
     |(?<!\w)(?i:level[ ][ivx]+)(?!\w)           # level iii
@@ -101,4 +106,17 @@ def find_look_alike(text: str) -> str | None:
 def _is_read(sign: str) -> bool:
     if sign.isascii():
         return sign.isprintable() or sign in _BLANKS
-    return sign in _INVISIBLE or (sign not in _OTHER_UNITS and unicodedata.category(sign) in _READ)
+    if sign in _INVISIBLE:
+        return True
+    is_plain = not any(map(_is_of_words, unicodedata.normalize("NFKD", sign)))
+    return (
+        unicodedata.category(sign) in _READ
+        and sign not in _OTHER_UNITS
+        and ord(sign) not in _FLAGS
+        and (is_plain or unicodedata.category(sign) == "No")
+    )
+
+
+def _is_of_words(sign: str) -> bool:
+    """Test for a letter, or a mark that changes a number: a circled L, a superscript plus."""
+    return sign.isalpha() or sign in "+-="

@@ -31,9 +31,10 @@ _NUMBER = re.compile(
 _COUNTED = re.compile(
     r"[ -](?:(?:settlement|business|trading|calendar|full|more|further|whole)[ -])?"
     r"(?:days?|d|shares?|shs?|per ?cent|pct|percentage|points?|dollars?|usd"
-    r"|receives|receipts?|flags?|counterpart(?:y|ies)|brokers|participants|parties)\b",
+    r"|receives|receipts?|ftrs?|flags?|counterpart(?:y|ies)|brokers|participants|parties)\b",
     re.IGNORECASE,
 )
+_A_DAY = re.compile(r"\ban? (?=day (?:late|overdue|past|after|beyond|old)\b)", re.IGNORECASE)
 _DAY = re.compile(r"\bT[ ]?(?:plus[ ]|\+)\Z", re.IGNORECASE)
 """The beginning of a day: "T plus thirteen"."""
 _NEAR = 8
@@ -53,6 +54,8 @@ def write_digits(text: str) -> str:
     that the record holds: "ten days" becomes "10 days".
     """
     lowered = text.lower()
+    if "a day " in lowered:
+        text = _A_DAY.sub("1 ", text)
     if " of " in lowered and any(part in lowered for part in _PARTS):
         text = _FRACTION.sub(_replace_fraction, text)
     if not any(word in lowered for word in _WORDS):

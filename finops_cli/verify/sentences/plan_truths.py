@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
-from itertools import accumulate, permutations
+from itertools import accumulate
 from typing import get_args
 
 from msgspec import UnsetType
@@ -17,26 +17,18 @@ from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.rules.deadlines import age_days, days_left
 from finops_cli.rules.gridlock import assess
 from finops_cli.verify.sentences.claims import Value
+from finops_cli.verify.sentences.milestones import add_milestones, add_parts
 from finops_cli.verify.sentences.truths import (
     Truths,
     add_days_left,
     add_deadline,
+    add_edges,
     add_tier_limits,
 )
 
 _RECEIPTS = ("CHASE_FTR", "OFFSET_FTR", "NET_GRIDLOCK")
-_MILESTONES = {
-    "CHASE_FTR": ("chase",),
-    "OFFSET_FTR": ("net", "chase"),
-    "NET_GRIDLOCK": ("net", "chase"),
-    "APPLY_BOX": ("box",),
-    "DEPOT_MOVEMENT": ("depot",),
-    "INITIATE_RECALL": ("recall",),
-    "SOURCE_BORROW": ("borrow",),
-}
-"""The names by which a sentence calls the end of a step."""
-_SOURCE_NAMES = ("chase", "net", "box", "depot", "recall", "borrow")
 _NETS = ("OFFSET_FTR", "NET_GRIDLOCK")
+_IN_HAND = ("APPLY_BOX", "DEPOT_MOVEMENT")
 _FULL_SENTENCES = 3
 """Receipts that a narrative may tell one by one before it counts the rest."""
 _NEED_CASE = (
@@ -53,10 +45,9 @@ def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBa
     """Collect what a correct plan bears out; `case` is its input, where it is known."""
     truths = Truths(has_record=case is not None)
     _add_steps(truths, plan)
-    for role in ("residual", "left", "escalate"):
+    for role in ("residual", "left", "escalate", "except"):
         truths.add(f"quantity:{role}", plan.residual_short)
     truths.add("quantity:total", plan.total_coverable)
-    truths.add("number:coverage", *(step.coverage_after_step_pct for step in plan.resolution_steps))
     is_partial = _is_partial_gridlock(plan, case, kb)
     if is_partial is None:
         truths.undecided["action"] |= {"ESCALATE", "NET_GRIDLOCK"}
@@ -79,7 +70,7 @@ def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBa
         done=False,
         open=True,
     )
-    _add_milestones(truths, plan, case)
+    add_milestones(truths, plan, case)
     fallbacks = (plan.fallback_strategy, plan.secondary_fallback)
     truths.order = (*(step.action for step in plan.resolution_steps), *fallbacks)
     for role in ("gridlock", "among"):
@@ -142,16 +133,7 @@ def _add_steps(truths: Truths, plan: Resolution) -> None:
         truths.add("action", "CHASE_FTR")  # the rationale of the aggregated step says so
     if "BUY_IN_NOTICE" in actions:
         truths.undecided["action"].add("INITIATE_BUYIN")
-    told = range(max(0, len(receipts) - _FULL_SENTENCES), len(receipts) + 1)
-    truths.add("count:some_receipts", *told, plan.additional_ftrs_chased)
-    truths.add("count:receipts", len(receipts), len(receipts) + plan.additional_ftrs_chased)
-    chased = {step.dtc for step in receipts if step.dtc is not None}
-    truths.add("count:parties", len(chased), len(plan.gridlock_parties))
-    truths.party_order = tuple(step.dtc for step in receipts if step.dtc is not None)
-    for role, kinds in (("chase", ("CHASE_FTR",)), ("net", _NETS), ("receipts", _RECEIPTS)):
-        _add_receipts(truths, role, [step for step in receipts if step.action in kinds])
-    truths.undecided["party:chase"] |= {step.dtc for step in receipts if step.dtc is not None}
-    truths.add("party:from", *(step.dtc for step in receipts if step.dtc is not None))
+    _add_counts(truths, plan, receipts)
     truths.add("party:notice", *_names(steps, "BUY_IN_NOTICE"))
     for role, action in (
         ("apply", "APPLY_BOX"),
@@ -160,71 +142,24 @@ def _add_steps(truths: Truths, plan: Resolution) -> None:
         ("cash", "SPO_SETTLEMENT"),
     ):
         truths.add(f"quantity:{role}", *(step.qty for step in steps if step.action == action))
-    truths.add("quantity:left", *(step.remaining_short for step in steps))
-    truths.add("bare:shares", *(step.qty for step in steps), plan.residual_short)
+    truths.undecided["quantity:left"] |= {Decimal(step.remaining_short) for step in steps}
+    truths.undecided["number:coverage"] |= {step.coverage_after_step_pct for step in steps}
+    truths.add("bare:shares")
 
 
-def _add_milestones(truths: Truths, plan: Resolution, case: ResolverInput | None) -> None:
-    """Add what is covered and what is left after each kind of step, and after all of them.
-
-    Without the case, the coverage after a fallback and the covered shares are not known.
-    """
-    owed = None if case is None else case.ftd_qty
-    left = 0 if owed is None else owed
-    for name in (*_SOURCE_NAMES, "all", "end"):
-        _add_milestone(truths, name)
-    for number, step in enumerate(plan.resolution_steps, start=1):
-        left = step.remaining_short
-        for name in (f"step {number}", *_MILESTONES.get(step.action, ())):
-            _add_milestone(truths, name, left, owed)
-            truths.add(f"number:coverage@{name}", step.coverage_after_step_pct)
-    _add_milestone(truths, "all", left, owed)
-    for strategy, qty in (
-        (plan.fallback_strategy, plan.fallback_qty),
-        (plan.secondary_fallback, plan.secondary_fallback_qty),
-    ):
-        if strategy in _MILESTONES:
-            left = max(0, left - qty)
-            _add_milestone(truths, _MILESTONES[strategy][0], left, owed)
-    _add_milestone(truths, "all", left, owed)
-    for name in ("all", "end"):
-        _add_milestone(truths, name, plan.residual_short, owed)
-    if case is None:
-        truths.forget(*(role for role in truths.true if role.startswith("quantity:covered@")))
-        truths.forget(*(f"number:coverage@{name}" for name in ("recall", "borrow", "all", "end")))
-
-
-def _add_milestone(
-    truths: Truths, name: str, left: int | None = None, owed: int | None = None
-) -> None:
-    """Add the shares that are `left` of `owed` after a step; without them, nothing is true."""
-    truths.add(f"quantity:left@{name}", *([] if left is None else [left]))
-    known = left is not None and owed is not None
-    truths.add(f"quantity:covered@{name}", *([owed - left] if known else []))  # type: ignore[operator]
-    percent = [Decimal(100 * (owed - left)) / owed] if known and owed else []  # type: ignore[operator]
-    truths.add(f"number:coverage@{name}", *percent)
-
-
-def _add_parts(truths: Truths, plan: Resolution, owed: int) -> None:
-    """Add the part of the fail that each source covers, and which of two sources gives more."""
-    given: dict[str, int] = dict.fromkeys(_SOURCE_NAMES, 0)
-    for step in plan.resolution_steps:
-        for name in _MILESTONES.get(step.action, ()):
-            given[name] += step.qty
-    for strategy, qty in (
-        (plan.fallback_strategy, plan.fallback_qty),
-        (plan.secondary_fallback, plan.secondary_fallback_qty),
-    ):
-        if strategy in _MILESTONES:
-            given[_MILESTONES[strategy][0]] += qty
-    for name, qty in given.items():
-        truths.add(f"number:part@{name}", Decimal(100 * qty) / owed)
-    for larger, smaller in permutations(_SOURCE_NAMES, 2):
-        truths.add(
-            f"larger:{larger}:{smaller}", *(["yes"] if given[larger] > given[smaller] else [])
-        )
-    used = [name for name, qty in given.items() if qty and name != "net"]
-    truths.add("sole", *(used if len(used) == 1 else []))
+def _add_counts(truths: Truths, plan: Resolution, receipts: list[Step]) -> None:
+    """Add how many receives and participants the steps have, and what comes from each."""
+    told = range(max(0, len(receipts) - _FULL_SENTENCES), len(receipts) + 1)
+    truths.add("count:some_receipts", *told, plan.additional_ftrs_chased)
+    truths.add("count:receipts", len(receipts), len(receipts) + plan.additional_ftrs_chased)
+    chased = {step.dtc for step in receipts if step.dtc is not None}
+    truths.add("count:parties", len(chased), len(plan.gridlock_parties))
+    truths.add("count:among", len(plan.gridlock_parties))
+    truths.party_order = tuple(step.dtc for step in receipts if step.dtc is not None)
+    for role, kinds in (("chase", ("CHASE_FTR",)), ("net", _NETS), ("receipts", _RECEIPTS)):
+        _add_receipts(truths, role, [step for step in receipts if step.action in kinds])
+    truths.undecided["party:chase"] |= {step.dtc for step in receipts if step.dtc is not None}
+    truths.add("party:from", *(step.dtc for step in receipts if step.dtc is not None))
 
 
 def _names(steps: Iterable[Step], action: str) -> list[str]:
@@ -239,7 +174,6 @@ def _add_receipts(truths: Truths, role: str, steps: list[Step]) -> None:
     quantities = [step.qty for step in steps]
     totals = (*quantities, *accumulate(quantities), *accumulate(reversed(quantities)))
     truths.add(f"quantity:{role}", *totals, *sums.values())
-    truths.add("bare:shares", *totals)
     truths.add(f"party:{role}", *sums)
     pairs = [(step.dtc, Decimal(step.qty)) for step in steps if step.dtc is not None]
     truths.add(f"pair:{role}", *pairs, *((dtc, Decimal(qty)) for dtc, qty in sums.items()))
@@ -251,6 +185,7 @@ def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: Knowled
     truths.add("tier", given.priority_tier)
     truths.add("tier_before", str(kb.scoring.tier.of(given.priority_score)))
     add_tier_limits(truths, given.priority_tier)
+    add_edges(truths, kb.scoring)
     truths.add("count:flags", len(given.flags))
     truths.add("category", given.category)
     truths.add("level", given.escalation_level)
@@ -291,25 +226,28 @@ def _add_case(truths: Truths, plan: Resolution, case: ResolverInput, kb: Knowled
 def _add_shares(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
     owed = case.ftd_qty
     truths.add("quantity:owed", owed)
-    _add_parts(truths, plan, owed)
+    add_parts(truths, plan, owed)
     sold = [each for each in case.related_fails if each.side == "Sell"]
     truths.add("quantity:we_owe", owed, *(each.qty for each in sold))
     truths.add("pair:we_owe", *((each.dtc, Decimal(each.qty)) for each in sold))
     truths.add("quantity:total", min(owed, plan.total_coverable))
-    covered = (owed - step.remaining_short for step in plan.resolution_steps)
-    truths.add("quantity:covered", *covered, *truths.true["quantity:total"])
-    truths.add("quantity:deliver", *(step.qty for step in plan.resolution_steps))
-    truths.true["quantity:deliver"] |= truths.true["quantity:covered"]
+    steps = plan.resolution_steps
+    covered = {Decimal(owed - step.remaining_short) for step in steps}
+    truths.add("quantity:covered", *truths.true["quantity:total"])
+    truths.undecided["quantity:covered"] |= covered
+    truths.add("quantity:deliver", *truths.true["quantity:total"])
+    truths.undecided["quantity:deliver"] |= covered | {Decimal(step.qty) for step in steps}
     truths.undecided["quantity:deliver"].add(Decimal(owed))
-    truths.add("quantity:left", max(0, owed - plan.total_coverable + plan.secondary_fallback_qty))
+    at_once = {Decimal(step.qty) for step in steps if step.action in _IN_HAND}
+    truths.true["quantity:deliver@today"] = {*at_once, *truths.true["quantity:covered@partial"]}
+    truths.undecided["quantity:left"].add(
+        Decimal(max(0, owed - plan.total_coverable + plan.secondary_fallback_qty))
+    )
     truths.add("bare:shares", owed)
-    for role in ("covered", "left"):
-        truths.true["bare:shares"] |= truths.true[f"quantity:{role}"]
-    percents = (Decimal(100 * qty) / owed for qty in (plan.total_coverable, plan.residual_short))
-    truths.add("number:coverage", *percents)
+    truths.add("number:coverage", Decimal(100 * plan.total_coverable) / owed)
     lefts = {owed - plan.total_coverable, *(s.remaining_short for s in plan.resolution_steps)}
-    truths.add("number:uncovered", *(Decimal(100 * max(0, left)) / owed for left in lefts))
-    truths.add("bare:percent", *truths.true["number:coverage"])
+    truths.add("number:uncovered", Decimal(100 * plan.residual_short) / owed)
+    truths.undecided["number:uncovered"] |= {Decimal(100 * max(0, left)) / owed for left in lefts}
 
 
 def _add_ages(truths: Truths, case: ResolverInput, age: int) -> None:
@@ -321,10 +259,15 @@ def _add_ages(truths: Truths, case: ResolverInput, age: int) -> None:
 
 
 def _add_parties(truths: Truths, case: ResolverInput) -> None:
-    parties: tuple[Ftr | RelatedFail, ...] = (*case.ftrs, *case.related_fails)
-    truths.add("pair:owed", *((each.dtc, Decimal(each.qty)) for each in parties))
+    owed: list[Ftr | RelatedFail] = [*case.ftrs]
+    owed += [each for each in case.related_fails if each.side == "Buy"]
+    for role in ("pair:owed", "pair:any"):
+        truths.add(role, *((each.dtc, Decimal(each.qty)) for each in owed))
+    for role in ("chase", "net"):
+        truths.true["pair:any"] |= truths.true[f"pair:{role}"]
     for role in ("party:any", "party:counterparty"):
-        truths.add(role, *(each.dtc for each in parties))
+        truths.add(role, *(each.dtc for each in case.ftrs))
+        truths.undecided[role] |= {each.dtc for each in case.related_fails}
     for role in ("day:settlement", "day:any"):
         truths.add(role, *(ftr.settlement_date for ftr in case.ftrs))
     truths.add("number:cp_rate", *(ftr.cp_fail_rate_pct for ftr in case.ftrs))
@@ -332,8 +275,9 @@ def _add_parties(truths: Truths, case: ResolverInput) -> None:
         truths.add(f"count:{role}", len(case.ftrs), len({ftr.dtc for ftr in case.ftrs}))
     owing = {ftr.dtc for ftr in case.ftrs}
     truths.true.setdefault("count:parties", set()).add(Decimal(len(owing)))
-    for role in ("bare:shares", "quantity:receipts"):
-        truths.add(role, sum(ftr.qty for ftr in case.ftrs), *(ftr.qty for ftr in case.ftrs))
+    truths.add(
+        "quantity:receipts", sum(ftr.qty for ftr in case.ftrs), *(ftr.qty for ftr in case.ftrs)
+    )
 
 
 def _add_stock(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
@@ -366,14 +310,28 @@ def _add_event(truths: Truths, case: ResolverInput) -> None:
 
 def truths_of_step(truths: Truths, step: Step, case: ResolverInput | None) -> Truths:
     """Narrow what a plan bears out to the rationale of one step: its participant comes first."""
-    if step.dtc is None or case is None:
+    if case is None:
         return truths
-    own = [ftr for ftr in case.ftrs if ftr.dtc == step.dtc]
     narrowed = Truths(truths.has_record, dict(truths.true), defaultdict(set, truths.undecided))
+    left = Decimal(step.remaining_short)
+    for role, value in (
+        ("quantity:left", left),
+        ("quantity:covered", case.ftd_qty - left),
+        ("number:coverage", step.coverage_after_step_pct),
+    ):
+        narrowed.true[role] = {*truths.true[role], value}
+    narrowed.true["bare:shares"] = {Decimal(step.qty), Decimal(case.ftd_qty)}
+    if step.dtc is not None:
+        _narrow_to_receive(narrowed, truths, step, case)
+    return narrowed
+
+
+def _narrow_to_receive(narrowed: Truths, truths: Truths, step: Step, case: ResolverInput) -> None:
+    own = [ftr for ftr in case.ftrs if ftr.dtc == step.dtc]
     ages: set[Value] = {Decimal(ftr.age_days) for ftr in own}
     for role in ("number:age:days", "number:age", "bare:days"):
         narrowed.true[role] = ages
-    narrowed.true["party:any"] = {step.dtc}
+    narrowed.true["party:any"] = {str(step.dtc)}
     narrowed.true["day:settlement"] = {ftr.settlement_date for ftr in own}
     narrowed.true["quantity:owed"] = {
         *truths.true["quantity:owed"],
@@ -388,4 +346,3 @@ def truths_of_step(truths: Truths, step: Step, case: ResolverInput | None) -> Tr
             Decimal(qty) for qty in (step.qty, total, case.ftd_qty, *(ftr.qty for ftr in own))
         }
         narrowed.undecided[f"quantity:{role}"] = truths.true.get(f"quantity:{role}", set())
-    return narrowed

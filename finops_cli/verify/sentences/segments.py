@@ -7,14 +7,18 @@ required".
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import Claim, Context
-from finops_cli.verify.sentences.labels import SOURCES, Labels
+from finops_cli.verify.sentences.labels import SOURCES
+from finops_cli.verify.sentences.number_claims import NumberClaims
 from finops_cli.verify.sentences.tokens import Item
 
 _SIMPLE = frozenset(("action", "category", "direction", "flag", "level", "statement"))
 _CLAIMS = _SIMPLE | {"tier"}
+_LABELS = frozenset(("quantity", "number", "party", "milestone"))
+_NONE = ("no", "none", "nothing", "neither", "nor")
 _NEAR = 4
 """Items that a negation, a level or a role may be away from its claim."""
 _NEAR_DAY = 5
@@ -28,19 +32,22 @@ class Segment:
         self._context = context
         self._grammar = rules.grammar
         self._filling = rules.boundaries | rules.grammar["filling"]
-        self._labels = Labels(items, context, rules)
+        self._numbers = NumberClaims(items, context, rules)
+        self.turns_nothing = False
+        """A negation of the segment turns no claim round."""
         self._negated = self._find_negated()
+        self.is_bare_negation = self._is_bare_negation()
 
     @property
     def has_bare_number(self) -> bool:
-        return self._labels.has_bare_number
+        return self._numbers.has_bare_number
 
     def read(self) -> Iterator[Claim]:
         """Yield each claim, in the order of the words."""
         context = self._context
         if self._begins_condition():
             context.hypothetical = True
-        if self._is_bare_negation():
+        if self.is_bare_negation:
             last = context.claims.pop()
             yield last._replace(negated=not last.negated)
             return
@@ -52,14 +59,16 @@ class Segment:
                 context.party_role, context.negated = party_role, i in self._negated
             yield from self._read_item(i, item, party_role)
         yield from self._compare_sources()
-        self._labels.leave_to_next()
+        self._numbers.labels.leave_to_next()
 
     def _read_item(self, i: int, item: Item, party_role: str | None) -> Iterator[Claim]:
         negated = i in self._negated
-        if item.kind == "party":
+        if item.kind == "party" and item.text.isdigit() and not self._is_named(i):
+            yield Claim(("bare:",), Decimal(item.text), item.text)
+        elif item.kind == "party":
             yield self._party(i, item, party_role)
         elif item.kind == "number":
-            claim = self._labels.read(i, self._is_negated_verb)
+            claim = self._numbers.read(i, self._is_negated_verb)
             if claim is not None:
                 yield claim
         elif item.kind == "cusip":
@@ -70,6 +79,7 @@ class Segment:
         elif item.kind == "level":
             yield Claim(("level",), item.value, item.text, negated)
         elif self._is_imperative(i):
+            negated = any("no" in each.means("negation") for each in self._items[:i])
             yield Claim(("action",), "DELIVER", item.text, negated)
         for role in item.meanings:
             if role in _SIMPLE and not self._is_passed_over(i, item, role):
@@ -77,6 +87,10 @@ class Segment:
                 yield from (Claim((own,), value, item.text, negated) for value in item.means(role))
         for value in item.means("tier"):
             yield from self._tier(i, item, value)
+
+    def _is_named(self, i: int) -> bool:
+        """Test for "counterparty 0005". Alone, 0005 may be a number."""
+        return i > 0 and bool(self._items[i - 1].means("party"))
 
     def _compare_sources(self) -> Iterator[Claim]:
         """Yield what "more is borrowed than recalled" and "only the box" claim of sources."""
@@ -133,7 +147,7 @@ class Segment:
     def _find_negated(self) -> set[int]:
         """List the items that a negation before or behind them turns round."""
         negated: set[int] = set()
-        is_pending, last = False, None
+        is_pending, at, last = False, 0, None
         for i, item in enumerate(self._items):
             if "no" in item.means("negation"):
                 if self._is_before_limit(i):
@@ -141,20 +155,35 @@ class Segment:
                 if last is not None and self._is_predicate(last, i):
                     negated ^= {last}
                 else:
-                    is_pending = not is_pending
+                    is_pending, at = not is_pending, i
             elif "behind" in item.means("negation"):
                 if last is not None and i - last <= _NEAR:
                     negated ^= {last}
                 elif item.means("statement"):
                     pass  # "not yet due" alone is a statement
                 elif item.text.lower().startswith("not "):  # does not need to be escalated
-                    is_pending = not is_pending
+                    is_pending, at = not is_pending, i
+                else:
+                    self.turns_nothing = True
             elif item.kind == "level" or not _CLAIMS.isdisjoint(item.meanings):
                 joins = self._items[i - 1].text.lower() in ("or", "nor", "/")
                 if is_pending or (last in negated and joins):
                     negated.add(i)
                 is_pending, last = self._leaves_nothing(i), i
+        if is_pending:
+            self.turns_nothing |= self._is_unattached(at)
         return negated
+
+    def _is_unattached(self, i: int) -> bool:
+        """Test for a negation that turns no claim round: "none of 12,000 shares"."""
+        if self._items[i].meanings.keys() & _LABELS:
+            return False  # missing 4,000 shares
+        numbers = [n for n, item in enumerate(self._items) if item.kind == "number"]
+        if numbers and i > numbers[-1]:  # "28,000 are covered, 4,000 cannot", but no label
+            return any("quantity" in item.meanings for item in self._items[i + 1 :])
+        if numbers:
+            return i + 1 not in numbers or self._items[i].text.lower() in _NONE
+        return not any(item.meanings.keys() & _LABELS for item in self._items[i + 1 :])
 
     def _is_before_limit(self, i: int) -> bool:
         """Test for "not below": the negation turns the limit round."""
@@ -190,7 +219,7 @@ class Segment:
         ):
             return True  # "the buy-in is not yet due" says nothing about the deadline
         if role == "statement":  # "residual 4,000" is a quantity, "residual" alone a statement
-            return bool(item.means("quantity")) and self._labels.counts_shares()
+            return bool(item.means("quantity")) and self._numbers.labels.counts_shares()
         if role in ("category", "direction"):
             return self._is_of_another(i)
         is_escalation = role == "action" and item.means(role) == ("ESCALATE",)
@@ -252,7 +281,7 @@ class Segment:
         context = self._context
         if role is None:
             role = self._role_behind(i)
-        if role is None and not self._labels:
+        if role is None and not self._numbers.labels:
             role = context.party_role
         context.party = str(item.value)
         negated = role is not None and context.negated

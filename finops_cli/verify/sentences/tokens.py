@@ -27,7 +27,8 @@ _PATTERN = re.compile(
       (?P<fraction>\.\d+)?
       (?P<suffix>[ ]?(?:thousand|million|billion|mln|mn|bn|mm|[kmb])(?![\w]))?
       (?P<unit>[- \u2009]?(?:(?:settlement|business|trading|calendar)[ ])?
-        (?:%|per[ ]?cent\b|pct\b|days?\b|d\b|shares?\b|shs?\b))?)
+        (?:%|per[ ]?cent\b|pct\b|days?\b|d\b|shares?\b|shs?\b)
+        |[ ](?P<dollars>(?:us[ ])?dollars?\b|usd\b))?)
     |(?P<part>[^\W\d_]+)
     |(?P<mark>\.\.\.|[-=]>|[\u2192\u21d2]|\u2026|[.,;:!?()/=<>"]|(?<=[ ])-(?=[ ]))
     """,
@@ -129,4 +130,6 @@ def _number(found: re.Match[str]) -> Item:
         value = value.scaleb(_SCALES[suffix[0]])
     unit = (found["unit"] or "").strip(" -\u2009").lower().split(" ")[-1]
     counted = "percent" if unit.startswith(("cent", "per")) else _UNITS.get(unit[:1], "")
-    return Item("number", found[0], value=value, unit="usd" if found["usd"] else counted)
+    return Item(
+        "number", found[0], value=value, unit="usd" if found["usd"] or found["dollars"] else counted
+    )

@@ -9,7 +9,7 @@ from finops_cli.domain.enums import Flag, StepAction
 from finops_cli.domain.fail import FailRecord, Ftr, RelatedFail
 from finops_cli.domain.triage import Triage
 from finops_cli.kb.rulebook import KnowledgeBase
-from finops_cli.verify.sentences.truths import Truths, add_deadline, add_tier_limits
+from finops_cli.verify.sentences.truths import Truths, add_deadline, add_edges, add_tier_limits
 
 _STEP_ACTIONS = frozenset(get_args(StepAction)) - {"ESCALATE", "BUY_IN_NOTICE"}
 _WHOLE_PCT = 100
@@ -27,6 +27,7 @@ def truths_of_triage(answer: Triage, fail: FailRecord | None, kb: KnowledgeBase)
     truths.add("tier", answer.priority_tier)
     truths.add("tier_before", str(kb.scoring.tier.of(answer.priority_score)))
     add_tier_limits(truths, answer.priority_tier)
+    add_edges(truths, kb.scoring)
     truths.add("category", answer.category)
     truths.add("level", answer.escalation_level)
     truths.add("flag", *answer.flags)
@@ -116,6 +117,7 @@ def _add_score(truths: Truths, answer: Triage, kb: KnowledgeBase) -> None:
     stocked = base * parts.inventory_modifier
     truths.add("number:score", answer.priority_score)
     truths.undecided["number:score"] |= {stocked, stocked * parts.concentration_modifier}
+    truths.add("bare:", answer.priority_score)
     truths.add("number:cap", kb.scoring.cap)
     truths.add("number:base", base)
     truths.add("number:inventory_modifier", parts.inventory_modifier)
@@ -125,6 +127,7 @@ def _add_score(truths: Truths, answer: Triage, kb: KnowledgeBase) -> None:
         for label in _PARTS.get(factor.row.word, ()):
             truths.add(f"number:{label}", value, value * factor.weight)
             truths.add(f"number:{label}:points", value * factor.weight)
+            truths.add(f"number:{label}:factor", value)
 
 
 def _add_record(truths: Truths, answer: Triage, fail: FailRecord) -> None:
@@ -182,7 +185,6 @@ def _add_numbers(truths: Truths, fail: FailRecord) -> None:
     truths.add("number:coverage", coverage)
     truths.add("number:uncovered", max(Decimal(0), _WHOLE_PCT - coverage))
     truths.add("number:cp_rate", fail.cp_fail_rate_pct)
-    truths.add("bare:percent", coverage, fail.cp_fail_rate_pct)
     if fail.security_fail_rate_pct_adv is not None:
         for role in ("number:adv_rate", "number:cp_rate"):
             truths.add(role, fail.security_fail_rate_pct_adv)
@@ -194,6 +196,7 @@ def _add_parties(truths: Truths, fail: FailRecord, owes: bool) -> None:
         truths.add(f"party:{role}", fail.counterparty)
     truths.add("quantity:we_owe", *([fail.qty] if owes else []))
     truths.add("pair:we_owe", *([(fail.counterparty, Decimal(fail.qty))] if owes else []))
+    truths.add("pair:any", (fail.counterparty, Decimal(fail.qty)))
     others: tuple[Ftr | RelatedFail, ...] = (*fail.ftrs, *fail.related_fails)
     ages = ((each.dtc, Decimal(each.age_days)) for each in others)
     truths.add("pair:age", (fail.counterparty, Decimal(fail.age_days)), *ages)

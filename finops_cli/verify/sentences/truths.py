@@ -8,8 +8,16 @@ from decimal import Decimal
 from typing import get_args
 
 from finops_cli.domain.enums import Tier
+from finops_cli.kb.bands import BandTable
+from finops_cli.kb.chapters.scoring import ScoringRules
 from finops_cli.rules.deadlines import parse_t_plus
 from finops_cli.verify.sentences.claims import Value
+
+_EDGES = {
+    "age": "number:age",
+    "value": "number:value",
+    "counterparty": "number:cp_rate",
+}
 
 
 @dataclass(slots=True)
@@ -30,6 +38,8 @@ class Truths:
         known = self.true.setdefault(role, set())
         known.update(Decimal(each) if isinstance(each, int) else each for each in values)
 
+    limits: dict[str, frozenset[Decimal]] = field(default_factory=dict)
+    """The edges of the bands of a role: a text may compare a number with them."""
     order: tuple[str, ...] = ()
     """The actions of a plan, first to last."""
 
@@ -54,6 +64,18 @@ class Truths:
         """Remove roles whose true values are not all known."""
         for role in roles:
             self.true.pop(role, None)
+
+
+def add_edges(truths: Truths, rules: ScoringRules) -> None:
+    """Add the edges of the bands of the score, as in "above 75, so it is critical"."""
+    tables: dict[str | None, object] = {
+        _EDGES.get(each.row.word): each.table for _, each in rules.factors_by_field
+    }
+    tables |= {"number:coverage": rules.inventory_modifier, "number:score": rules.tier}
+    for role, table in tables.items():
+        if role is not None and isinstance(table, BandTable):
+            truths.limits[role] = frozenset(Decimal(bound.edge) for bound in table.bounds())
+    truths.limits["number:age:days"] = truths.limits["number:age"]
 
 
 def add_tier_limits(truths: Truths, tier: str) -> None:

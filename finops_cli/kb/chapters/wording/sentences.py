@@ -62,8 +62,12 @@ GRAMMAR = (
     "smaller",
     "alone",
     "scaling",
+    "possession",
+    "today",
 )
 """The parts of `sentence.grammar`."""
+BESIDE = ("any", "shares", "others", "before", "after")
+"""The parts of `sentence.beside`."""
 _VALUES: dict[str, tuple[str, ...]] = {
     "tier": get_args(Tier),
     "action": (*get_args(Action), *get_args(StepAction), "DELIVER"),
@@ -85,6 +89,7 @@ _IMPLIED: dict[str, tuple[tuple[str, str], ...]] = {
     "SOURCE_BORROW": (("quantity", "borrow"), ("party", "borrow")),
     "BUY_IN_NOTICE": (("party", "notice"),),
     "SPO_SETTLEMENT": (("quantity", "cash"),),
+    "PARTIAL_DELIVER": (("quantity", "deliver"),),
 }
 """The roles of the quantity and the participant of an action."""
 _SEPARATOR = "|"
@@ -112,6 +117,8 @@ class SentenceRules(Struct, frozen=True, eq=False, kw_only=True):
     """Stems of the words between clauses."""
     joining: frozenset[str]
     """Those stems, and all of `grammar`: words that claim nothing by themselves."""
+    beside: Mapping[str, frozenset[str]]
+    """Stems of the words that a clause with a number may have, by their part."""
     placeholders: frozenset[str]
     unfinished: frozenset[tuple[str, ...]]
     """Stems of phrases that cannot end a text."""
@@ -134,6 +141,10 @@ def compile_sentences(c: Compiler) -> SentenceRules:
         part: frozenset(stem(word.strip()) for word in text.split(_SEPARATOR))
         for part, text in c.texts("sentence.grammar", GRAMMAR).items()
     }
+    beside = {
+        part: frozenset(stem_all(words) for words in text.split(_SEPARATOR))
+        for part, text in c.texts("sentence.beside", BESIDE).items()
+    }
     boundaries = frozenset(stem(word) for word in c.words("sentence.boundary"))
     return SentenceRules(
         phrases={
@@ -143,6 +154,7 @@ def compile_sentences(c: Compiler) -> SentenceRules:
         grammar=grammar,
         boundaries=boundaries,
         joining=boundaries.union(*grammar.values()),
+        beside=beside,
         placeholders=c.words("sentence.placeholder"),
         unfinished=frozenset(stems for _, stems in _phrases(c, "sentence.unfinished", None)),
         max_unknown_pct=c.whole("sentence.max_unknown_pct", _MAX_PCT),
@@ -166,6 +178,11 @@ def _phrases(
                     f"kb entry {id}: {value} has an empty phrase. Expected words between the bars."
                 )
             yield value, stems
+
+
+def stem_all(words: str) -> str:
+    """Cut the endings of each word."""
+    return " ".join(stem(word) for word in words.split())
 
 
 @lru_cache(maxsize=8192)

@@ -1,0 +1,283 @@
+"""Read the claims of the numbers of a segment: role and value, and if a number is denied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import pairwise
+
+from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
+from finops_cli.verify.sentences.claims import Claim, Comparison, Context, Label
+from finops_cli.verify.sentences.labels import NEAR_BEHIND, STEPS, Labels, list_steps, role_of
+from finops_cli.verify.sentences.tokens import Item
+
+_PAIRED = ("chase", "net", "owed", "we_owe")
+"""Quantities that belong to the participant of their segment."""
+_AFTER = {
+    "number:coverage": "number:coverage",
+    **dict.fromkeys(("quantity:left", "quantity:residual"), "quantity:left"),
+    **dict.fromkeys(("quantity:covered", "quantity:total"), "quantity:covered"),
+}
+"""The numbers that a step changes, by their roles."""
+_PARTS = frozenset(f"number:{name}_part" for name in ("age", "value", "regulatory", "cp"))
+"""The parts of the base score."""
+_FACTORS = ("number:inventory_modifier", "number:concentration_modifier")
+_WATERFALL = ("chase", "net", "box", "depot", "partial", "recall", "borrow")
+_OWING = ("party:chase", "party:net", "party:from")
+_PARTS_OF_OWED = ("quantity:chase", "quantity:covered", "quantity:total", "pair:chase")
+"""Numbers of shares that a percentage may follow: "12,000 shares (37.5%)"."""
+_LIMITS: dict[Comparison, Comparison] = {
+    "below": "at least",
+    "above": "at most",
+    "at least": "below",
+    "at most": "above",
+}
+"""The kinds of a limit, each with its opposite."""
+_DENIALS = frozenset(("not", "never", "rather than", "instead of"))
+_BEFORE_LIMIT = 3
+
+
+class NumberClaims:
+    """The claims of the numbers of one segment."""
+
+    def __init__(self, items: list[Item], context: Context, rules: SentenceRules) -> None:
+        self.has_bare_number = False
+        self.labels = Labels(items, context, rules)
+        self._items = items
+        self._context = context
+        self._grammar = rules.grammar
+
+    def read(self, i: int, is_negated: Callable[[int], bool]) -> Claim | None:
+        """Read the claim of the number at `i`; None if it has neither label nor unit.
+
+        `is_negated` says of an item if it is the verb of a negation.
+        """
+        item = self._items[i]
+        value = _amount(item)
+        if i and "step" in self._items[i - 1].means("milestone"):
+            return None
+        before = stem(self._items[i - 1].text) if i else ""
+        if before in self._grammar["scaling"] and item.unit:
+            self._context.is_vague = True  # "ten times 7 days"
+        self._note_parts(i)
+        part = self._part_of_the_base(i)
+        if part is not None:
+            return Claim((f"{part}:points",), value, item.text)
+        denied, comparison = self._is_not_the_number(i), self._comparison(i)
+        counted = self._count_role(i)
+        if counted == "among":
+            value += sum(each.roles == ("party:among",) for each in self._context.claims)
+        if counted is not None:
+            return Claim((f"count:{counted}",), value, item.text, denied, comparison)
+        labels, others = self.labels.labels_for(i, item)
+        self._context.is_vague |= self.labels.is_from_elsewhere(i, labels, others)
+        comes_from = any(each.means("party") == ("from",) for each in self._items)
+        delivers = all(label == ("quantity", "deliver") for _, label in self.labels.labelled)
+        if delivers and comes_from and item.unit in ("", "shares"):
+            sender = self.labels.party_of(i)  # "8,000 from the box, 12,000 from DTC-0161"
+            if sender is not None:
+                senders = ("pair:chase", "pair:net", "pair:owed")
+                return Claim(senders, (sender, value), item.text, denied, comparison)
+        if not labels:
+            self.has_bare_number = True
+            return self._read_bare(i, denied, comparison)
+        negated = labels[0][0] == "quantity" and any(
+            is_negated(at) for at, _ in self.labels.labelled if at < i
+        )
+        roles = self._roles(i, item, labels)
+        if roles[0].startswith("pair:"):
+            amount = (str(self.labels.party_of(i) or self._party_of_age(i)), value)
+            return Claim(roles, amount, item.text, negated ^ denied, comparison)
+        meant = [role_of(each, item.unit) for each in labels if self.labels.milestone is None]
+        doubtful = [each for each in meant if each in _AFTER or each in _FACTORS]
+        for other in others:
+            doubtful += self._at_step(i, role_of(other, item.unit))
+        return Claim(roles, value, item.text, negated ^ denied, comparison, tuple(doubtful))
+
+    def _read_bare(self, i: int, denied: bool, comparison: Comparison) -> Claim:
+        """Read a number without a label: a score, a percentage of the owed shares, the shares of
+        a participant, or unknown.
+        """
+        item = self._items[i]
+        value = _amount(item)
+        sender = self.labels.party_of(i)
+        if item.unit == "shares" and sender is not None:
+            role = "bare:party" if self._is_of_subject(i) else "pair:any"
+            return Claim((role,), (sender, value), item.text, denied, comparison)
+        roles: tuple[str, ...] = ("bare:limit" if comparison else f"bare:{item.unit}",)
+        told = [each for each in self._context.claims[-2:] if _is_part(each)]
+        if item.unit == "percent" and told:
+            last = told[-1]
+            amount = last.value[1] if isinstance(last.value, tuple) else last.value
+            return Claim(("part_of_owed",), (str(amount), value), item.text, denied, comparison)
+        before = stem(self._items[i - 1].text) if i else ""
+        is_factor = before in self._grammar["scaling"]
+        if not item.unit and (is_factor or (not i and self._context.is_factor)):
+            roles = (*_FACTORS, *(() if is_factor else ("bare:",)))
+            if value in self._context.factors:
+                roles = ("bare:repeated",)
+            self._context.factors.append(value)
+        elif not item.unit and comparison:
+            roles = ("number:score",)
+        self._context.is_factor = is_factor
+        return Claim(roles, value, item.text, denied, comparison)
+
+    def _is_of_subject(self, i: int) -> bool:
+        """Test for "DTC-0005 holds 12,000 shares" and "give DTC-0161 12,000 shares"."""
+        if i and self._items[i - 1].kind == "party":
+            return True
+        return any(
+            first.kind == "party" and stem(second.text) in self._grammar["possession"]
+            for first, second in pairwise(self._items)
+        )
+
+    def _roles(self, i: int, item: Item, labels: list[Label]) -> tuple[str, ...]:
+        """List the roles of a number with these labels; pair:... if it has a participant too."""
+        is_whole = self.labels.is_whole(i)
+        kind, first = labels[0]
+        if labels == [("quantity", "receipts")] and not item.unit:
+            near = self._items[i + 1 : i + NEAR_BEHIND]
+            words = {stem(word) for each in near for word in each.text.split()}
+            some = bool(words & self._grammar["further"]) or self.labels.party_of(i) is not None
+            return ("count:some_receipts" if some else "count:receipts", "quantity:receipts")
+        if not is_whole and self.labels.party_of(i) is not None:
+            if kind == "quantity" and first in _PAIRED:
+                return (f"pair:{first}",)
+            if kind == "quantity" and first == "deliver" and self._party_delivers():
+                return ("pair:any",)
+            if kind == "quantity" and first == "receipts":
+                return ("pair:any",)
+        if first == "age" and item.unit == "days" and self._party_of_age(i) is not None:
+            return ("pair:age",)
+        roles = [self._contribution(role_of(each, item.unit), item) for each in labels]
+        roles = [each for role in roles for each in self._at_step(i, role)]
+        roles = self._of_source(i, roles)
+        is_about_stock = any(each.roles[0] == "number:coverage" for each in self._context.claims)
+        if tuple(roles) == _FACTORS and is_about_stock:
+            roles = roles[:1]  # inventory covers 25%, so the modifier is 0.9
+        if not item.unit and not self._comparison(i):  # "age 18": the part of the score
+            roles += [f"{role}_part" for role in roles if f"{role}_part" in _PARTS]
+        if is_whole:
+            return ("quantity:owed",) if self._counts_shares(i) else ("number:cap",)
+        return tuple(roles)
+
+    def _party_of_age(self, i: int) -> str | None:
+        """Return the participant of "DTC-0161 owes us 12,000 shares (3 days old)"."""
+        told = {str(each.value) for each in self._context.claims if each.roles[0] in _OWING}
+        return self.labels.party_of(i) or (told.pop() if len(told) == 1 else None)
+
+    def _party_delivers(self) -> bool:
+        """Test for "DTC-0161 should deliver": the participant is the first of its segment."""
+        first = next((i for i, each in enumerate(self._items) if each.kind == "party"), 0)
+        before = [label for at, label in self.labels.labelled if at < first]
+        return ("quantity", "deliver") not in before
+
+    def _at_step(self, i: int, role: str) -> list[str]:
+        """List the roles of the number at `i` by the step after which it counts: the one that is
+        named, or else the last step that the text has told, or the whole plan.
+        """
+        if role == "quantity:deliver" and self._is_for_today():
+            return ["quantity:deliver@today"]
+        if role not in _AFTER:
+            return [role]
+        if self.labels.milestone is not None:
+            return [f"{_AFTER[role]}@{self.labels.milestone}"]
+        told = self._context.told
+        here = [*told[self._context.told_before :], *list_steps(self._items[:i])]
+        last = sorted(here or told, key=_WATERFALL.index)[-1:]
+        roles = [f"{_AFTER[role]}@{step}" for step in last]
+        return roles if here and role in _AFTER.values() else [role, *roles]
+
+    def _is_for_today(self) -> bool:
+        return any(stem(each.text) in self._grammar["today"] for each in self._items)
+
+    def _of_source(self, i: int, roles: list[str]) -> list[str]:
+        """Return the roles of "the box brings coverage to 62.5%", or covers 25%."""
+        is_coverage = roles[0].partition("@")[0] == "number:coverage"
+        if not is_coverage or self._items[i].unit != "percent" or self.labels.milestone:
+            return roles
+        sources = {
+            STEPS[each]
+            for item in self._items[:i]
+            for each in item.means("quantity")
+            if each in STEPS
+        }
+        if len(sources) != 1:
+            return roles
+        source = sources.pop()
+        after = f"number:coverage@{source}"
+        return (
+            [after] if self._items[i - 1].text.lower() == "to" else [f"number:part@{source}", after]
+        )
+
+    def _contribution(self, role: str, item: Item) -> str:
+        """Return the role of "the age adds 18 points": the weighted part of the base score."""
+        part = role if role.endswith("_part") else f"{role}_part"
+        adds = any(stem(each.text) in self._grammar["contribution"] for each in self._items)
+        if adds and role in _FACTORS:
+            return f"{role}:points"  # a modifier multiplies
+        return f"{part}:points" if part in _PARTS and adds and not item.unit else role
+
+    def _part_of_the_base(self, i: int) -> str | None:
+        """Return the part that the number of "base 46 from value 25, age 18" adds to the base."""
+        if self._items[i].unit or not self._context.has_parts:
+            return None
+        labels = self.labels.names_at(i - 1)
+        names = (f"number:{name.removesuffix('_part')}_part" for name in labels)
+        return next((name for name in names if name in _PARTS), None)
+
+    def _note_parts(self, i: int) -> None:
+        """Note in the context that "base 46 from" begins a list of parts."""
+        following = self._items[i + 1].text.lower() if i + 1 < len(self._items) else ""
+        is_base = not self._items[i].unit and "base" in self.labels.names_at(i - 1)
+        if following == "from" and is_base:
+            self._context.has_parts = True
+
+    def _count_role(self, i: int) -> str | None:
+        """Return `parties` for "two counterparties": they are counted, not the shares."""
+        if i + 1 == len(self._items) or self._items[i].unit or "." in self._items[i].text:
+            return None
+        if self._context.party_role == "among" and self._is_further(i + 1):
+            return "among"
+        meant = self._items[i + 1].means("quantity")
+        return next((each for each in ("parties", "flags") if each in meant), None)
+
+    def _comparison(self, i: int) -> Comparison:
+        """Test for "coverage below 25%": the number is a limit. "Not below" is at least."""
+        if i and stem(self._items[i - 1].text) in self._grammar["article"]:
+            return ""  # "more than the 1,200 needed" compares something else
+        start = max(0, i - _BEFORE_LIMIT)
+        near = self._items[start:i]
+        stems = {stem(each.text) for at, each in enumerate(near, start) if not self._adds(at)}
+        for name in _LIMITS:
+            if stems & self._grammar[name.replace(" ", "_")]:
+                is_negated = any("no" in each.means("negation") for each in near)
+                return _LIMITS[name] if is_negated else name
+        return ""
+
+    def _is_further(self, i: int) -> bool:
+        return stem(self._items[i].text) in self._grammar["further"]
+
+    def _counts_shares(self, i: int) -> bool:
+        """Test for "28,000 of 32,000 shares", and not "83.2 out of 100"."""
+        last = [n for n in self.labels.numbers if n < i][-1]
+        names = [kind for at, (kind, _) in self.labels.labelled if at == last - 1]
+        return self._items[last].unit == "shares" or "number" not in names or "quantity" in names
+
+    def _adds(self, i: int) -> bool:
+        """Test for "8 more receipts for 5,000 shares": the word limits no number."""
+        follows_number = i > 0 and self._items[i - 1].kind == "number"
+        return follows_number and self._is_further(i)
+
+    def _is_not_the_number(self, i: int) -> bool:
+        """Test for "chase not 12,000 shares". "Lacks 12,000 shares" states the number."""
+        return i > 0 and self._items[i - 1].text.lower() in _DENIALS
+
+
+def _is_part(claim: Claim) -> bool:
+    """Test for a number of shares that is not the whole: of "28,000 of 32,000", the first."""
+    return claim.roles[0].partition("@")[0] in _PARTS_OF_OWED and "number:cap" not in claim.roles
+
+
+def _amount(item: Item) -> Decimal:
+    return item.value if isinstance(item.value, Decimal) else Decimal(0)
