@@ -19,7 +19,7 @@ from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.kb.rulebook import KnowledgeBase
 from finops_cli.verify.comparison import equal_within
 from finops_cli.verify.quoted_numbers import QuotedNumber, is_supported, strip_phrases
-from finops_cli.verify.sentences.claims import Claim, Clause, Comparison, Value
+from finops_cli.verify.sentences.claims import TOLD, Claim, Clause, Comparison, Value
 from finops_cli.verify.sentences.clauses import read_clauses
 from finops_cli.verify.sentences.look_alikes import find_look_alike, fold_characters
 from finops_cli.verify.sentences.number_words import write_digits
@@ -210,16 +210,19 @@ class _Reader:
         truths, first = self._truths, claim.roles[0]
         if first == "statement":
             return claim.value not in truths.false
-        known = [role for role in claim.roles if role in truths.true]
+        known = [role for role in claim.roles if role.replace(TOLD, "@") in truths.true]
         if not known or (len(known) < len(claim.roles) and not truths.has_record):
             return True
-        return first.startswith("bare:") or any(
-            claim.value in truths.undecided.get(role, ()) for role in claim.roles
+        told = [role.partition(TOLD)[0] for role in claim.roles if TOLD in role]
+        return (
+            first.startswith("bare:")
+            or any(claim.value in truths.true.get(role, ()) for role in told)
+            or any(claim.value in truths.undecided.get(role, ()) for role in (*claim.roles, *told))
         )
 
     def _holds(self, role: str, value: Value, comparison: Comparison = "") -> bool:
         """Test for a true value; a number with fewer decimals may be rounded half-up."""
-        true = self._truths.true.get(role, set())
+        true = self._truths.true.get(role.replace(TOLD, "@"), set())
         if role == "part_of_owed" and isinstance(value, tuple):
             return self._is_part(*value)
         if comparison:

@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 Value = Decimal | str | tuple[str, Decimal]
 """A number, a name or a word; or a participant with a number."""
 Comparison = Literal["", "above", "below", "at least", "at most"]
+TOLD = "~"
+"""Between a role and the step that a text has told, where it does not name one for the number."""
 Label = tuple[str, str]
 """The role and the meaning of a word that a number belongs to, such as ("quantity", "recall")."""
 
@@ -64,6 +66,8 @@ class Context:
     """A claim is hypothetical: "it would be critical"."""
     has_step_list: bool = False
     """The clause lists several steps after which it counts; none of them alone is meant."""
+    is_continued: bool = False
+    """The next segment only names a source: "and the box"."""
     has_parts: bool = False
     """The clause lists the parts of the base score."""
     factors: list[Decimal] = field(default_factory=list)

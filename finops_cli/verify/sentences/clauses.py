@@ -50,7 +50,8 @@ def _read_clause(
     segments = list(_segments(items, rules))
     context, has_bare_number, is_vague = Context(told, len(told)), False, is_question
     context.has_step_list = _lists_steps(segments, rules)
-    for segment in segments:
+    for segment, following in zip(segments, [*segments[1:], []], strict=True):
+        context.is_continued = _is_source(following, rules)
         reader = Segment(segment, context, rules)
         context.claims += reader.read()
         has_bare_number |= reader.has_bare_number
@@ -61,6 +62,13 @@ def _read_clause(
     beside = list(_list_beside_numbers(items, context.claims, rules))
     count = sum(len(item.text.split()) for item in words)
     return Clause(context.claims, count, unknown, beside, is_vague, has_bare_number)
+
+
+def _is_source(segment: list[Item], rules: SentenceRules) -> bool:
+    """Test for a segment that only names a source of shares: "and the box"."""
+    passed = rules.grammar["article"] | rules.boundaries
+    named = [item for item in segment if stem(item.text) not in passed]
+    return len(named) == 1 and not _SOURCES.isdisjoint(named[0].means("quantity"))
 
 
 def _is_unknown(item: Item, rules: SentenceRules) -> bool:

@@ -33,6 +33,8 @@ _CLOSED = frozenset(("covered", "total"))
 """Quantities that exclude each other."""
 _VERBS = frozenset(("chase", "net", "apply", "depot", "recall", "borrow", "cash", "escalate"))
 NEAR_BEHIND = 3
+_AGE = ("number", "age")
+_OVERDUE = ("number", "overdue")
 _BEHIND_PERCENT = 6
 """Items that the label of a number other than of shares may be behind it."""
 
@@ -54,8 +56,10 @@ class Labels:
         ]
         self._is_used_behind = False
         """The label of the last number is behind it."""
-        self.milestone = self._find_milestone() or context.milestone
-        context.milestone = self.milestone
+        self._milestones = [] if context.has_step_list else self._find_milestones()
+        self._earlier = context.milestone
+        if self._milestones:
+            context.milestone = self._milestones[-1][1]
 
     def __bool__(self) -> bool:
         return bool(self.labelled)
@@ -67,28 +71,33 @@ class Labels:
     def labels_for(self, i: int, item: Item) -> tuple[list[Label], list[Label]]:
         """List the labels of a number, and those that it may have instead."""
         before, after = self._before(i, item), self._after(i, item)
+        used: list[Label] = []
+        if before and self._is_used(i, before):
+            before, used = [], before
         if before == [("quantity", "deliver")] and after:
             before = []  # deliver 8,000 from the box: the source counts
         source = self._source_behind(i)
         if source and all(name in _GOALS for _, name in before or after):
             before, after = source, [*before, *after]
+        if not before and after and self._context.is_continued and self._ends_with_source():
+            self._context.is_vague = True  # 20,000 shares come from the chase and the box
         if _names(before) & _OPEN and _names(after) & _CLOSED:
             self._context.is_vague = True  # the remaining 4,000 shares can be covered
         labels = before or after
         self._is_used_behind = not before and bool(after)
-        others: list[Label] = after if before and after != before else []
+        others: list[Label] = after if before and after != before else used
         if before and self._context.labels:  # "recall and borrow bring 8,000"
             others = [*others, ("quantity", "sum")]
         if before and after and self.names_at(i + 1)[:1] in (["overdue"], ["left"]):
             labels, others = after, before  # aged 7 days ago
         if not labels and all(self._is_of_whole(at, label) for at, label in self.labelled):
             labels = [each for each in self._context.labels if _fits(each, item)]
-            others = self._context.other_labels
+            others = [*self._context.other_labels, ("quantity", "sum")]
             if labels and self._is_denied(i):  # "12,000 are sourced and 4,000 cannot"
                 labels = [("quantity", "residual")]
-        if not labels and self.milestone is not None and item.unit in ("", "shares"):
+        if not labels and self.milestone_of(i) is not None and item.unit in ("", "shares"):
             labels = [("quantity", "left"), ("quantity", "covered")]
-        if not labels and self.milestone is not None and item.unit == "percent":
+        if not labels and self.milestone_of(i) is not None and item.unit == "percent":
             labels = [("number", "coverage")]
         return labels, others
 
@@ -145,18 +154,34 @@ class Labels:
             return ("owed",)  # a DVP fail of 5,000
         return item.means(role)
 
-    def _find_milestone(self) -> str | None:
-        """Return the step after which the numbers of the segment are counted."""
-        if self._context.has_step_list:
-            return None
+    def milestone_of(self, i: int) -> str | None:
+        """Return the step after which the number at `i` counts: the one behind it, or before."""
+        end = next((n for n in self.numbers if n > i), len(self._items))
+        behind = [name for at, name in self._milestones if i < at < end]
+        before = [name for at, name in self._milestones if at < i]
+        return next(iter((*behind[:1], *before[-1:])), self._earlier)
+
+    def _find_milestones(self) -> list[tuple[int, str]]:
+        """List the steps after which something counts, with their places."""
+        found: list[tuple[int, str]] = []
         for i, item in enumerate(self._items):
             for name in item.means("milestone"):
-                if name != "step":
-                    return name
                 following = self._items[i + 1] if i + 1 < len(self._items) else None
-                if following is not None and following.kind == "number":
-                    return f"step {following.value}"
-        return None
+                if name != "step":
+                    found.append((i, name))
+                elif following is not None and following.kind == "number":
+                    found.append((i, f"step {following.value}"))
+        return found
+
+    def _is_used(self, i: int, labels: list[Label]) -> bool:
+        """Test for a label before the number before: "score 77 gives 83.2"."""
+        last = max((n for n in self.numbers if n < i), default=-1)
+        at = max(at for at, label in self.labelled if at < i and label in labels)
+        return at < last and not self.is_whole(i)
+
+    def _ends_with_source(self) -> bool:
+        last = len(self._items) - 1
+        return any(at == last and label[1] in SOURCES for at, label in self.labelled)
 
     def _source_behind(self, i: int) -> list[Label]:
         """Return the label of the source in "the remaining 2,000 shares come from the box"."""
@@ -203,6 +228,8 @@ class Labels:
             if i < at < end
             and _fits(label, item)
             and (label[0] != "number" or at <= i + reach)
+            and (label != _OVERDUE or at == i + 1)  # 7 days is past T+6, but 1 day past T+6
+            and (label != _AGE or self._items[at].text.lower() != "after")  # 1 day after T+6
             and (at == i + 1 or not self._is_of_whole(at, label))
         ]
         return [label for at, label in fitting if at == fitting[0][0]]

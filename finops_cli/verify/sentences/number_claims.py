@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
-from finops_cli.verify.sentences.claims import Claim, Comparison, Context, Label
+from finops_cli.verify.sentences.claims import TOLD, Claim, Comparison, Context, Label
 from finops_cli.verify.sentences.labels import NEAR_BEHIND, STEPS, Labels, list_steps, role_of
 from finops_cli.verify.sentences.tokens import Item
 
@@ -71,7 +71,7 @@ class NumberClaims:
             return Claim((f"count:{counted}",), value, item.text, denied, comparison)
         labels, others = self.labels.labels_for(i, item)
         self._context.is_vague |= self.labels.is_from_elsewhere(i, labels, others)
-        comes_from = any(each.means("party") == ("from",) for each in self._items)
+        comes_from = self._comes_from(i)
         delivers = all(label == ("quantity", "deliver") for _, label in self.labels.labelled)
         if delivers and comes_from and item.unit in ("", "shares"):
             sender = self.labels.party_of(i)  # "8,000 from the box, 12,000 from DTC-0161"
@@ -88,11 +88,20 @@ class NumberClaims:
         if roles[0].startswith("pair:"):
             amount = (str(self.labels.party_of(i) or self._party_of_age(i)), value)
             return Claim(roles, amount, item.text, negated ^ denied, comparison)
-        meant = [role_of(each, item.unit) for each in labels if self.labels.milestone is None]
-        doubtful = [each for each in meant if each in _AFTER or each in _FACTORS]
+        doubtful = [role for each in labels if (role := role_of(each, item.unit)) in _FACTORS]
         for other in others:
             doubtful += self._at_step(i, role_of(other, item.unit))
         return Claim(roles, value, item.text, negated ^ denied, comparison, tuple(doubtful))
+
+    def _comes_from(self, i: int) -> bool:
+        """Test for "from" with no other number between it and the number at `i`."""
+        for at, each in enumerate(self._items):
+            if each.means("party") == ("from",):
+                start, end = sorted((at, i))
+                is_near = not any(start < n < end for n in self.labels.numbers)
+                if is_near and (i < at or not any(at < n < i for n, _ in self.labels.labelled)):
+                    return True
+        return False
 
     def _read_bare(self, i: int, denied: bool, comparison: Comparison) -> Claim:
         """Read a number without a label: a score, a percentage of the owed shares, the shares of
@@ -114,8 +123,9 @@ class NumberClaims:
         is_factor = before in self._grammar["scaling"]
         if not item.unit and (is_factor or (not i and self._context.is_factor)):
             roles = (*_FACTORS, *(() if is_factor else ("bare:",)))
-            if value in self._context.factors:
-                roles = ("bare:repeated",)
+            has_weights = any("_part" in each.roles[0] for each in self._context.claims)
+            if has_weights or value in self._context.factors:
+                roles = ("bare:factor",)  # a weight, or a factor that is given twice
             self._context.factors.append(value)
         elif not item.unit and comparison:
             roles = ("number:score",)
@@ -149,7 +159,7 @@ class NumberClaims:
                 return ("pair:any",)
         if first == "age" and item.unit == "days" and self._party_of_age(i) is not None:
             return ("pair:age",)
-        roles = [self._contribution(role_of(each, item.unit), item) for each in labels]
+        roles = [self._contribution(i, role_of(each, item.unit)) for each in labels]
         roles = [each for role in roles for each in self._at_step(i, role)]
         roles = self._of_source(i, roles)
         is_about_stock = any(each.roles[0] == "number:coverage" for each in self._context.claims)
@@ -158,7 +168,7 @@ class NumberClaims:
         if not item.unit and not self._comparison(i):  # "age 18": the part of the score
             roles += [f"{role}_part" for role in roles if f"{role}_part" in _PARTS]
         if is_whole:
-            return ("quantity:owed",) if self._counts_shares(i) else ("number:cap",)
+            return self._roles_of_whole(i)
         return tuple(roles)
 
     def _party_of_age(self, i: int) -> str | None:
@@ -167,10 +177,18 @@ class NumberClaims:
         return self.labels.party_of(i) or (told.pop() if len(told) == 1 else None)
 
     def _party_delivers(self) -> bool:
-        """Test for "DTC-0161 should deliver": the participant is the first of its segment."""
-        first = next((i for i, each in enumerate(self._items) if each.kind == "party"), 0)
-        before = [label for at, label in self.labels.labelled if at < first]
-        return ("quantity", "deliver") not in before
+        """Test for "DTC-0161 should deliver": the participant is the subject of the verb."""
+        first = next((i for i, each in enumerate(self._items) if each.kind == "party"), None)
+        verb = next((at for at, (_, name) in self.labels.labelled if name == "deliver"), None)
+        return (
+            first is not None
+            and verb is not None
+            and first < verb
+            and all(
+                stem(each.text) in self._grammar["auxiliary"]
+                for each in self._items[first + 1 : verb]
+            )
+        )
 
     def _at_step(self, i: int, role: str) -> list[str]:
         """List the roles of the number at `i` by the step after which it counts: the one that is
@@ -180,12 +198,13 @@ class NumberClaims:
             return ["quantity:deliver@today"]
         if role not in _AFTER:
             return [role]
-        if self.labels.milestone is not None:
-            return [f"{_AFTER[role]}@{self.labels.milestone}"]
+        milestone = self.labels.milestone_of(i)
+        if milestone is not None:
+            return [f"{_AFTER[role]}@{milestone}"]
         told = self._context.told
         here = [*told[self._context.told_before :], *list_steps(self._items[:i])]
         last = sorted(here or told, key=_WATERFALL.index)[-1:]
-        roles = [f"{_AFTER[role]}@{step}" for step in last]
+        roles = [f"{_AFTER[role]}{TOLD}{step}" for step in last]
         return roles if here and role in _AFTER.values() else [role, *roles]
 
     def _is_for_today(self) -> bool:
@@ -193,8 +212,8 @@ class NumberClaims:
 
     def _of_source(self, i: int, roles: list[str]) -> list[str]:
         """Return the roles of "the box brings coverage to 62.5%", or covers 25%."""
-        is_coverage = roles[0].partition("@")[0] == "number:coverage"
-        if not is_coverage or self._items[i].unit != "percent" or self.labels.milestone:
+        role = roles[0].partition(TOLD)[0]
+        if role not in ("number:coverage", "quantity:covered") or self.labels.milestone_of(i):
             return roles
         sources = {
             STEPS[each]
@@ -205,24 +224,30 @@ class NumberClaims:
         if len(sources) != 1:
             return roles
         source = sources.pop()
+        if role == "quantity:covered":
+            return [*roles, f"quantity:{source}"]
         after = f"number:coverage@{source}"
         return (
             [after] if self._items[i - 1].text.lower() == "to" else [f"number:part@{source}", after]
         )
 
-    def _contribution(self, role: str, item: Item) -> str:
+    def _contribution(self, i: int, role: str) -> str:
         """Return the role of "the age adds 18 points": the weighted part of the base score."""
         part = role if role.endswith("_part") else f"{role}_part"
-        adds = any(stem(each.text) in self._grammar["contribution"] for each in self._items)
+        start = max((at for at, _ in self.labels.labelled if at < i), default=0)
+        near = self._items[start:] if start else self._items
+        adds = any(stem(each.text) in self._grammar["contribution"] for each in near)
         if adds and role in _FACTORS:
             return f"{role}:points"  # a modifier multiplies
-        return f"{part}:points" if part in _PARTS and adds and not item.unit else role
+        return f"{part}:points" if part in _PARTS and adds and not self._items[i].unit else role
 
     def _part_of_the_base(self, i: int) -> str | None:
         """Return the part that the number of "base 46 from value 25, age 18" adds to the base."""
         if self._items[i].unit or not self._context.has_parts:
             return None
         labels = self.labels.names_at(i - 1)
+        if labels and "factor" in self._items[i - 1].text.lower():
+            return None
         names = (f"number:{name.removesuffix('_part')}_part" for name in labels)
         return next((name for name in names if name in _PARTS), None)
 
@@ -258,11 +283,14 @@ class NumberClaims:
     def _is_further(self, i: int) -> bool:
         return stem(self._items[i].text) in self._grammar["further"]
 
-    def _counts_shares(self, i: int) -> bool:
-        """Test for "28,000 of 32,000 shares", and not "83.2 out of 100"."""
+    def _roles_of_whole(self, i: int) -> tuple[str, ...]:
+        """List the roles of the second number of "28,000 of 32,000" and "83.2 out of 100"."""
         last = [n for n in self.labels.numbers if n < i][-1]
-        names = [kind for at, (kind, _) in self.labels.labelled if at == last - 1]
-        return self._items[last].unit == "shares" or "number" not in names or "quantity" in names
+        part = self._items[last]
+        kinds = {kind for at, (kind, _) in self.labels.labelled if at == last - 1}
+        if part.unit or "quantity" in kinds or _amount(part) > _amount(self._items[i]):
+            return ("quantity:owed",)
+        return ("number:cap",) if kinds else ("number:cap", "quantity:owed")
 
     def _adds(self, i: int) -> bool:
         """Test for "8 more receipts for 5,000 shares": the word limits no number."""
@@ -276,7 +304,8 @@ class NumberClaims:
 
 def _is_part(claim: Claim) -> bool:
     """Test for a number of shares that is not the whole: of "28,000 of 32,000", the first."""
-    return claim.roles[0].partition("@")[0] in _PARTS_OF_OWED and "number:cap" not in claim.roles
+    role = claim.roles[0].replace(TOLD, "@").partition("@")[0]
+    return role in _PARTS_OF_OWED and "number:cap" not in claim.roles
 
 
 def _amount(item: Item) -> Decimal:

@@ -35,6 +35,9 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _A_DAY = re.compile(r"\ban? (?=day (?:late|overdue|past|after|beyond|old)\b)", re.IGNORECASE)
+_EMPHASIS = re.compile(r"\*\*|__|`")
+_PRODUCT = re.compile(r"(?<=\d)[ ]?[*x\u00d7][ ]?(?=\d)")
+_POINTS = re.compile(r"(?<=\d)(?:pts?|points?)\b", re.IGNORECASE)
 _DAY = re.compile(r"\bT[ ]?(?:plus[ ]|\+)\Z", re.IGNORECASE)
 """The beginning of a day: "T plus thirteen"."""
 _NEAR = 8
@@ -53,6 +56,8 @@ def write_digits(text: str) -> str:
     A small number is replaced only before a unit, because "two fails" and "one of them" say nothing
     that the record holds: "ten days" becomes "10 days".
     """
+    text = _PRODUCT.sub(" x ", _EMPHASIS.sub("", text))
+    text = _POINTS.sub(" points", text)
     lowered = text.lower()
     if "a day " in lowered:
         text = _A_DAY.sub("1 ", text)

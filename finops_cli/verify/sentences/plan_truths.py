@@ -240,6 +240,7 @@ def _add_shares(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
     truths.undecided["quantity:deliver"].add(Decimal(owed))
     at_once = {Decimal(step.qty) for step in steps if step.action in _IN_HAND}
     truths.true["quantity:deliver@today"] = {*at_once, *truths.true["quantity:covered@partial"]}
+    truths.true["quantity:in_hand"] = truths.true["quantity:deliver@today"]
     truths.undecided["quantity:left"].add(
         Decimal(max(0, owed - plan.total_coverable + plan.secondary_fallback_qty))
     )

@@ -78,7 +78,8 @@ def read_items(text: str, rules: SentenceRules) -> list[Item]:
             length = 1
         found.append(item)
         at += length
-        if item.text.lower() in SMALL_NUMBERS:
+        is_one = len(found) > 1 and found[-2].text.lower() in ("old", "new", "last")
+        if item.text.lower() in SMALL_NUMBERS and not is_one:
             following = raw[at].kind if at < len(raw) else "mark"
             if following == "mark" and _ends_with_label(found[:-1], rules):
                 value = SMALL_NUMBERS[item.text.lower()]

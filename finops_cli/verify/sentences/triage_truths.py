@@ -117,7 +117,7 @@ def _add_score(truths: Truths, answer: Triage, kb: KnowledgeBase) -> None:
     stocked = base * parts.inventory_modifier
     truths.add("number:score", answer.priority_score)
     truths.undecided["number:score"] |= {stocked, stocked * parts.concentration_modifier}
-    truths.add("bare:", answer.priority_score)
+    truths.add("bare:", answer.priority_score, stocked * parts.concentration_modifier)
     truths.add("number:cap", kb.scoring.cap)
     truths.add("number:base", base)
     truths.add("number:inventory_modifier", parts.inventory_modifier)
