@@ -25,6 +25,8 @@ _COUNTED_UNITS = ("shares", "days")
 _ADDING = ("plus", "x")
 _SHARES = ("quantity:", "pair:", "bare:shares")
 """The beginnings of the roles of a number of shares."""
+_BRACKETED = 3
+"""Items of a label in brackets."""
 _LONGEST = 60
 """Items of a segment. A longer one is cut, so that the time is proportional to the text."""
 
@@ -147,7 +149,7 @@ def _lists_steps(segments: list[list[Item]], rules: SentenceRules) -> bool:
 
 def _segments(items: list[Item], rules: SentenceRules) -> Iterator[list[Item]]:
     current: list[Item] = []
-    for item in items:
+    for item in _join_labels(items):
         is_mark = item.kind == "mark" and item.text not in _INNER
         if is_mark or _joins(item, rules) or len(current) == _LONGEST:
             if current:
@@ -157,6 +159,28 @@ def _segments(items: list[Item], rules: SentenceRules) -> Iterator[list[Item]]:
             current.append(item)
     if current:
         yield current
+
+
+def _join_labels(items: list[Item]) -> Iterator[Item]:
+    """Drop the brackets around a label: "times 0.9 (inventory) and 1.2 (concentration)"."""
+    at = 0
+    while at < len(items):
+        end = at + _BRACKETED
+        is_label = (
+            items[at].text == "("
+            and at > 0
+            and items[at - 1].kind == "number"
+            and end <= len(items)
+            and items[end - 1].text == ")"
+            and items[at + 1].meanings.keys() <= {"number", "quantity", "neutral"}
+            and "number" in items[at + 1].meanings
+        )
+        if is_label:
+            yield items[at + 1]
+            at = end
+        else:
+            yield items[at]
+            at += 1
 
 
 def _joins(item: Item, rules: SentenceRules) -> bool:

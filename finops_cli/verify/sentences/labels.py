@@ -54,8 +54,8 @@ class Labels:
             for role in ("quantity", "number")
             for value in self._labels_of(i, item, role)
         ]
-        self._is_used_behind = False
-        """The label of the last number is behind it."""
+        self._used_behind: int | None = None
+        """The place of the label of the last number, if it is behind it."""
         self._milestones = [] if context.has_step_list else self._find_milestones()
         self._earlier = context.milestone
         if self._milestones:
@@ -80,11 +80,13 @@ class Labels:
         if source and all(name in _GOALS for _, name in before or after):
             before, after = source, [*before, *after]
         if not before and after and self._context.is_continued and self._ends_with_source():
-            self._context.is_vague = True  # 20,000 shares come from the chase and the box
+            return [], []  # 20,000 shares come from the chase and the box
         if _names(before) & _OPEN and _names(after) & _CLOSED:
             self._context.is_vague = True  # the remaining 4,000 shares can be covered
         labels = before or after
-        self._is_used_behind = not before and bool(after)
+        counts = item.unit == "" and after == [("quantity", "receipts")]
+        is_used = bool(after) and not before and not counts  # 3 receipts for 5,000 shares
+        self._used_behind = self._place(i, after) if is_used else None
         others: list[Label] = after if before and after != before else used
         if before and self._context.labels:  # "recall and borrow bring 8,000"
             others = [*others, ("quantity", "sum")]
@@ -101,13 +103,17 @@ class Labels:
             labels = [("number", "coverage")]
         return labels, others
 
+    def release(self) -> None:
+        """Free the label that the last number has behind it, for the next number."""
+        self._used_behind = None
+
     def leave_to_next(self) -> None:
         """Leave the last label to the next segment, unless a number has used it up."""
         context = self._context
         context.told += list_steps(self._items)
         if self.labelled:
             last = self.labelled[-1][0]
-            is_unused = not self.numbers or (last > self.numbers[-1] and not self._is_used_behind)
+            is_unused = not self.numbers or (last > self.numbers[-1] and self._used_behind is None)
             given = [label for at, label in self.labelled if at == last]
             context.other_labels = [] if self.numbers else [*context.other_labels, *context.labels]
             context.labels = [label for label in given if label[0] == "quantity" or is_unused]
@@ -174,10 +180,14 @@ class Labels:
         return found
 
     def _is_used(self, i: int, labels: list[Label]) -> bool:
-        """Test for a label before the number before: "score 77 gives 83.2"."""
+        """Test for a label that the number before has: "score 77 gives 83.2"."""
         last = max((n for n in self.numbers if n < i), default=-1)
         at = max(at for at, label in self.labelled if at < i and label in labels)
-        return at < last and not self.is_whole(i)
+        return at == self._used_behind or (at < last and not self.is_whole(i))
+
+    def _place(self, i: int, labels: list[Label]) -> int:
+        """Return the place of the first of these labels behind the number at `i`."""
+        return next(at for at, label in self.labelled if at > i and label in labels)
 
     def _ends_with_source(self) -> bool:
         last = len(self._items) - 1

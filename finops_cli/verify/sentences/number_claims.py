@@ -76,6 +76,7 @@ class NumberClaims:
         if delivers and comes_from and item.unit in ("", "shares"):
             sender = self.labels.party_of(i)  # "8,000 from the box, 12,000 from DTC-0161"
             if sender is not None:
+                self.labels.release()
                 senders = ("pair:chase", "pair:net", "pair:owed")
                 return Claim(senders, (sender, value), item.text, denied, comparison)
         if not labels:

@@ -196,7 +196,8 @@ def _add_parties(truths: Truths, fail: FailRecord, owes: bool) -> None:
         truths.add(f"party:{role}", fail.counterparty)
     truths.add("quantity:we_owe", *([fail.qty] if owes else []))
     truths.add("pair:we_owe", *([(fail.counterparty, Decimal(fail.qty))] if owes else []))
-    truths.add("pair:any", (fail.counterparty, Decimal(fail.qty)))
+    for role in ("pair:any", "pair:owed"):
+        truths.add(role, (fail.counterparty, Decimal(fail.qty)))
     others: tuple[Ftr | RelatedFail, ...] = (*fail.ftrs, *fail.related_fails)
     ages = ((each.dtc, Decimal(each.age_days)) for each in others)
     truths.add("pair:age", (fail.counterparty, Decimal(fail.age_days)), *ages)
