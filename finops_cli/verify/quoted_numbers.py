@@ -261,7 +261,7 @@ def _unlisted(text: str) -> str:
     for mark in sorted(marks, key=re.Match.start):
         kept.append(text[end : mark.start()])
         end = mark.end()
-    return " ".join((*kept, text[end:]))
+    return "; ".join((*kept, text[end:]))
 
 
 @lru_cache(maxsize=10)

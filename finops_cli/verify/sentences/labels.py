@@ -20,6 +20,7 @@ _UNITS = {
 SOURCES = {
     **{name: name for name in ("chase", "net", "box", "depot", "recall", "borrow")},
     "apply": "box",
+    "box_held": "box",
 }
 """The step that the words for a source of shares mean."""
 STEPS = SOURCES | {"receipts": "chase"}
@@ -29,7 +30,7 @@ _OBJECTS = frozenset(("residual", "left", "owed", "total"))
 _GOALS = frozenset(("deliver", "left", "residual", "owed"))
 """Quantities that a source can be for: "1,500 shares are needed from the box"."""
 _OPEN = frozenset(("left", "residual"))
-_CLOSED = frozenset(("covered", "total"))
+_CLOSED = frozenset(("covered", "total", "recall", "borrow", "chase"))
 """Quantities that exclude each other."""
 _VERBS = frozenset(("chase", "net", "apply", "depot", "recall", "borrow", "cash", "escalate"))
 NEAR_BEHIND = 3

@@ -6,6 +6,7 @@ from decimal import Decimal
 from itertools import permutations
 
 from finops_cli.domain.resolution import Resolution, ResolverInput
+from finops_cli.verify.sentences.claims import Value
 from finops_cli.verify.sentences.truths import Truths
 
 _MILESTONES = {
@@ -66,6 +67,7 @@ def add_parts(truths: Truths, plan: Resolution, owed: int) -> None:
             given[_MILESTONES[strategy][0]] += qty
     for name, qty in given.items():
         truths.add(f"number:part@{name}", Decimal(100 * qty) / owed)
+        truths.undecided[f"number:part@{name}"] |= truths.true[f"number:coverage@{name}"]
     for larger, smaller in permutations(_SOURCE_NAMES, 2):
         truths.add(
             f"larger:{larger}:{smaller}", *(["yes"] if given[larger] > given[smaller] else [])
@@ -77,9 +79,19 @@ def add_parts(truths: Truths, plan: Resolution, owed: int) -> None:
 def _add_milestone(
     truths: Truths, name: str, left: int | None = None, owed: int | None = None
 ) -> None:
-    """Add the shares that are `left` of `owed` after a step; without them, nothing is true."""
-    truths.add(f"quantity:left@{name}", *([] if left is None else [left]))
+    """Note the shares that are `left` of `owed` after a step; without them, nothing is true.
+
+    Of several steps of a kind the last one counts. What is true after an earlier one is undecided.
+    """
     known = left is not None and owed is not None
-    truths.add(f"quantity:covered@{name}", *([owed - left] if known else []))  # type: ignore[operator]
-    percent = [Decimal(100 * (owed - left)) / owed] if known and owed else []  # type: ignore[operator]
-    truths.add(f"number:coverage@{name}", *percent)
+    after: dict[str, Value | int | None] = {
+        "quantity:left": left,
+        "quantity:covered": owed - left if known else None,  # type: ignore[operator]
+        "number:coverage": Decimal(100 * (owed - left)) / owed if known and owed else None,  # type: ignore[operator]
+        "number:uncovered": Decimal(100 * left) / owed if known and owed else None,  # type: ignore[operator]
+    }
+    for role, value in after.items():
+        key = f"{role}@{name}"
+        truths.undecided[key] |= truths.true.get(key, set())
+        truths.true[key] = set()
+        truths.add(key, *([] if value is None else [value]))

@@ -11,10 +11,11 @@ from finops_cli.verify.sentences.claims import TOLD, Claim, Comparison, Context,
 from finops_cli.verify.sentences.labels import NEAR_BEHIND, STEPS, Labels, list_steps, role_of
 from finops_cli.verify.sentences.tokens import Item
 
-_PAIRED = ("chase", "net", "owed", "we_owe")
+_PAIRED = ("chase", "net", "owed", "owed_to_us", "we_owe")
 """Quantities that belong to the participant of their segment."""
 _AFTER = {
     "number:coverage": "number:coverage",
+    "number:uncovered": "number:uncovered",
     **dict.fromkeys(("quantity:left", "quantity:residual"), "quantity:left"),
     **dict.fromkeys(("quantity:covered", "quantity:total"), "quantity:covered"),
 }
@@ -22,8 +23,11 @@ _AFTER = {
 _PARTS = frozenset(f"number:{name}_part" for name in ("age", "value", "regulatory", "cp"))
 """The parts of the base score."""
 _FACTORS = ("number:inventory_modifier", "number:concentration_modifier")
-_WATERFALL = ("chase", "net", "box", "depot", "partial", "recall", "borrow")
-_OWING = ("party:chase", "party:net", "party:from")
+_WATERFALL = ("chase", "net", "box", "partial", "depot", "recall", "borrow")
+_OF_NOBODY = frozenset(
+    ("escalate", "residual", "left", "except", "box", "apply", "depot", "recall", "borrow")
+)
+"""Quantities that no participant has."""
 _PARTS_OF_OWED = ("quantity:chase", "quantity:covered", "quantity:total", "pair:chase")
 """Numbers of shares that a percentage may follow: "12,000 shares (37.5%)"."""
 _LIMITS: dict[Comparison, Comparison] = {
@@ -77,7 +81,7 @@ class NumberClaims:
             sender = self.labels.party_of(i)  # "8,000 from the box, 12,000 from DTC-0161"
             if sender is not None:
                 self.labels.release()
-                senders = ("pair:chase", "pair:net", "pair:owed")
+                senders = ("pair:chase", "pair:net", "pair:owed_to_us")
                 return Claim(senders, (sender, value), item.text, denied, comparison)
         if not labels:
             self.has_bare_number = True
@@ -85,6 +89,9 @@ class NumberClaims:
         negated = labels[0][0] == "quantity" and any(
             is_negated(at) for at, _ in self.labels.labelled if at < i
         )
+        names = {name for kind, name in labels if kind == "quantity"}
+        if names and names <= _OF_NOBODY and self._names_party():
+            self._context.is_vague = True  # escalate 4,000 shares to DTC-0161
         roles = self._roles(i, item, labels)
         if roles[0].startswith("pair:"):
             amount = (str(self.labels.party_of(i) or self._party_of_age(i)), value)
@@ -130,6 +137,10 @@ class NumberClaims:
             self._context.factors.append(value)
         elif not item.unit and comparison:
             roles = ("number:score",)
+        elif item.unit == "days" and ("quantity", "receipts") in self._context.labels:
+            roles = ("number:receive_age:days",)
+        elif item.unit == "days" and not comparison and "recall" in list_steps(self._items):
+            roles = ("number:notice",)
         self._context.is_factor = is_factor
         return Claim(roles, value, item.text, denied, comparison)
 
@@ -164,6 +175,8 @@ class NumberClaims:
         roles = [each for role in roles for each in self._at_step(i, role)]
         roles = self._of_source(i, roles)
         is_about_stock = any(each.roles[0] == "number:coverage" for each in self._context.claims)
+        if first == "age" and self._is_of_receive():
+            roles = [role.replace("number:age", "number:receive_age") for role in roles]
         if tuple(roles) == _FACTORS and is_about_stock:
             roles = roles[:1]  # inventory covers 25%, so the modifier is 0.9
         if not item.unit and not self._comparison(i):  # "age 18": the part of the score
@@ -172,9 +185,22 @@ class NumberClaims:
             return self._roles_of_whole(i)
         return tuple(roles)
 
+    def _is_of_receive(self) -> bool:
+        """Test for "the receive is 3 days old": the age is not that of the fail."""
+        return any("receipts" in item.means("quantity") for item in self._items)
+
+    def _names_party(self) -> bool:
+        """Test for a participant that is not part of "after chasing DTC-0161"."""
+        for i, item in enumerate(self._items):
+            if item.kind == "party":
+                return not any(each.means("milestone") for each in self._items[:i])
+        return False
+
     def _party_of_age(self, i: int) -> str | None:
         """Return the participant of "DTC-0161 owes us 12,000 shares (3 days old)"."""
-        told = {str(each.value) for each in self._context.claims if each.roles[0] in _OWING}
+        told = {
+            str(each.value) for each in self._context.claims if each.roles[0].startswith("party:")
+        }
         return self.labels.party_of(i) or (told.pop() if len(told) == 1 else None)
 
     def _party_delivers(self) -> bool:
@@ -228,9 +254,7 @@ class NumberClaims:
         if role == "quantity:covered":
             return [*roles, f"quantity:{source}"]
         after = f"number:coverage@{source}"
-        return (
-            [after] if self._items[i - 1].text.lower() == "to" else [f"number:part@{source}", after]
-        )
+        return [after] if self._items[i - 1].text.lower() == "to" else [f"number:part@{source}"]
 
     def _contribution(self, i: int, role: str) -> str:
         """Return the role of "the age adds 18 points": the weighted part of the base score."""

@@ -31,7 +31,7 @@ _NUMBER = re.compile(
 _COUNTED = re.compile(
     r"[ -](?:(?:settlement|business|trading|calendar|full|more|further|whole)[ -])?"
     r"(?:days?|d|shares?|shs?|per ?cent|pct|percentage|points?|dollars?|usd"
-    r"|receives|receipts?|ftrs?|flags?|counterpart(?:y|ies)|brokers|participants|parties)\b",
+    r"|receives|receipts?|ftrs?|chases|steps|sources|recalls|borrows|legs|flags?|counterpart(?:y|ies)|brokers|participants|parties)\b",
     re.IGNORECASE,
 )
 _A_DAY = re.compile(r"\ban? (?=day (?:late|overdue|past|after|beyond|old)\b)", re.IGNORECASE)

@@ -238,6 +238,8 @@ def _add_shares(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
     truths.add("quantity:deliver", *truths.true["quantity:total"])
     truths.undecided["quantity:deliver"] |= covered | {Decimal(step.qty) for step in steps}
     truths.undecided["quantity:deliver"].add(Decimal(owed))
+    if any(step.action == "SPO_SETTLEMENT" for step in steps):
+        truths.forget("quantity:deliver")  # the fail is settled in cash
     at_once = {Decimal(step.qty) for step in steps if step.action in _IN_HAND}
     truths.true["quantity:deliver@today"] = {*at_once, *truths.true["quantity:covered@partial"]}
     truths.true["quantity:in_hand"] = truths.true["quantity:deliver@today"]
@@ -253,24 +255,33 @@ def _add_shares(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
 
 def _add_ages(truths: Truths, case: ResolverInput, age: int) -> None:
     parties: tuple[Ftr | RelatedFail, ...] = (*case.ftrs, *case.related_fails)
-    for role in ("number:age:days", "number:age", "bare:days"):
-        truths.add(role, age, *(each.age_days for each in parties))
-    truths.true["bare:days"] |= truths.true["number:left"] | truths.true["number:overdue"]
+    of_parties = {Decimal(each.age_days) for each in parties}
+    for unit in (":days", ""):
+        truths.add(f"number:age{unit}", age)
+        truths.undecided[f"number:age{unit}"] |= of_parties
+        truths.true[f"number:receive_age{unit}"] = {*of_parties}
     truths.add("pair:age", *((each.dtc, Decimal(each.age_days)) for each in parties))
 
 
 def _add_parties(truths: Truths, case: ResolverInput) -> None:
     owed: list[Ftr | RelatedFail] = [*case.ftrs]
     owed += [each for each in case.related_fails if each.side == "Buy"]
-    for role in ("pair:owed", "pair:any"):
+    sums: defaultdict[str, int] = defaultdict(int)
+    for each in owed:
+        sums[each.dtc] += each.qty
+    truths.add("quantity:owed_to_us", sum(sums.values()), *sums.values())
+    for role in ("pair:owed", "pair:owed_to_us", "pair:any"):
+        truths.add(role, *((dtc, Decimal(qty)) for dtc, qty in sums.items()))
         truths.add(role, *((each.dtc, Decimal(each.qty)) for each in owed))
     for role in ("chase", "net"):
         truths.true["pair:any"] |= truths.true[f"pair:{role}"]
     for role in ("party:any", "party:counterparty"):
         truths.add(role, *(each.dtc for each in case.ftrs))
         truths.undecided[role] |= {each.dtc for each in case.related_fails}
-    for role in ("day:settlement", "day:any"):
-        truths.add(role, *(ftr.settlement_date for ftr in case.ftrs))
+    days = {ftr.settlement_date for ftr in case.ftrs}
+    truths.true["day:settlement"] = {*days}
+    truths.undecided["day:any"] |= days
+    truths.add("day:of_party", *(f"{ftr.dtc} {ftr.settlement_date}" for ftr in case.ftrs))
     truths.add("number:cp_rate", *(ftr.cp_fail_rate_pct for ftr in case.ftrs))
     for role in ("receipts", "some_receipts"):
         truths.add(f"count:{role}", len(case.ftrs), len({ftr.dtc for ftr in case.ftrs}))
@@ -284,6 +295,7 @@ def _add_parties(truths: Truths, case: ResolverInput) -> None:
 def _add_stock(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
     stock = case.inventory
     truths.add("quantity:box", stock.box_qty)
+    truths.add("quantity:box_held", stock.box_qty)
     truths.add("quantity:depot", stock.depot_qty)
     truths.add("quantity:recallable", stock.recall_outstanding, *truths.true["quantity:recall"])
     truths.add("quantity:borrowable", stock.stock_loan_available, *truths.true["quantity:borrow"])
@@ -330,8 +342,9 @@ def truths_of_step(truths: Truths, step: Step, case: ResolverInput | None) -> Tr
 def _narrow_to_receive(narrowed: Truths, truths: Truths, step: Step, case: ResolverInput) -> None:
     own = [ftr for ftr in case.ftrs if ftr.dtc == step.dtc]
     ages: set[Value] = {Decimal(ftr.age_days) for ftr in own}
-    for role in ("number:age:days", "number:age", "bare:days"):
-        narrowed.true[role] = ages
+    for unit in (":days", ""):
+        narrowed.true["bare:days"] = ages
+        narrowed.true[f"number:age{unit}"] = narrowed.true[f"number:receive_age{unit}"] = ages
     narrowed.true["party:any"] = {str(step.dtc)}
     narrowed.true["day:settlement"] = {ftr.settlement_date for ftr in own}
     narrowed.true["quantity:owed"] = {

@@ -22,6 +22,8 @@ _NONE = ("no", "none", "nothing", "neither", "nor")
 _NEAR = 4
 """Items that a negation, a level or a role may be away from its claim."""
 _NEAR_DAY = 5
+_SETTLING = ("party:chase", "party:from", "party:net")
+_DEADLINES = ("has_deadline", "past_deadline", "before_deadline", "deadline_reached")
 
 
 class Segment:
@@ -75,7 +77,7 @@ class Segment:
             is_new = any("option_b" in each.means("statement") for each in self._items)
             yield Claim(("cusip_new" if is_new else "cusip",), item.value, item.text)
         elif item.kind == "day":
-            yield Claim((self._role_of_day(i),), item.value, item.text, i - 1 in self._negated)
+            yield self._day(i, item)
         elif item.kind == "level":
             yield Claim(("level",), item.value, item.text, negated)
         elif self._is_imperative(i):
@@ -297,10 +299,24 @@ class Segment:
                 return None
         return None
 
-    def _role_of_day(self, i: int) -> str:
+    def _day(self, i: int, item: Item) -> Claim:
         near = self._items[max(0, i - _NEAR_DAY) : i + _NEAR]
         words = {stem(word) for each in near for word in each.text.split()}
-        for part in ("deadline", "settlement"):
-            if words & self._grammar[part]:
-                return f"day:{part}"
-        return "day:any"
+        told = [each for each in self._context.claims if not each.negated]
+        parties = {str(each.value) for each in self._items if each.kind == "party"}
+        parties = parties or {str(each.value) for each in told if each.roles[0] in _SETTLING}
+        settles = bool(words & self._grammar["settlement"])
+        is_due = bool(words & self._grammar["deadline"])
+        if is_due and not (parties and words & self._grammar["due"]):
+            role = "day:deadline"
+        elif len(parties) == 1 and not words & self._grammar["deadline"] - self._grammar["due"]:
+            return Claim(("day:of_party",), f"{parties.pop()} {item.value}", item.text)
+        elif settles:
+            role = "day:settlement"
+        elif len(self._items) == 1 and any(
+            each.roles == ("statement",) and each.value in _DEADLINES for each in told
+        ):
+            role = "day:deadline"
+        else:
+            role = "day:any"
+        return Claim((role,), item.value, item.text, i - 1 in self._negated)

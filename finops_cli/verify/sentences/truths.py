@@ -92,7 +92,8 @@ def add_deadline(truths: Truths, deadline: str | None, age: int | None) -> None:
     truths.state(no_deadline=deadline is None, has_deadline=deadline is not None)
     if age is None:
         return
-    truths.add("day:any", f"T+{age}", *([deadline] if deadline else []))
+    truths.add("day:any", f"T+{age}")
+    truths.undecided["day:any"] |= {deadline} if deadline else set()
     add_days_left(truths, None if deadline is None else parse_t_plus(deadline) - age)
 
 

@@ -64,6 +64,7 @@ GRAMMAR = (
     "scaling",
     "possession",
     "today",
+    "due",
 )
 """The parts of `sentence.grammar`."""
 BESIDE = ("any", "shares", "others", "before", "after")
