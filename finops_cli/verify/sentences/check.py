@@ -25,6 +25,7 @@ from finops_cli.verify.sentences.look_alikes import find_look_alike, fold_charac
 from finops_cli.verify.sentences.number_words import write_digits
 from finops_cli.verify.sentences.plan_truths import truths_of_plan, truths_of_step
 from finops_cli.verify.sentences.step_numbers import find_wrong_number, has_step_list
+from finops_cli.verify.sentences.told_order import find_order_doubt
 from finops_cli.verify.sentences.triage_truths import truths_of_triage
 from finops_cli.verify.sentences.truths import Truths
 
@@ -134,7 +135,12 @@ class _Reader:
         stripped = strip_phrases(digits, self._accepted, self._name)
         clauses = read_clauses(stripped, self._rules)
         judged = [(claim, self._judge(claim)) for clause in clauses for claim in clause.claims]
-        wrong = [claim for claim, support in judged if support == "contradicted"]
+        vague = {id(claim) for clause in clauses if clause.is_vague for claim in clause.claims}
+        wrong = [
+            claim
+            for claim, support in judged
+            if support == "contradicted" and not (id(claim) in vague and _is_of_number(claim))
+        ]
         claims = [claim for claim, _ in judged]
         wrong += self._find_disorder(digits, claims)
         wrong += self._find_incomplete(stripped, claims)
@@ -144,7 +150,8 @@ class _Reader:
             return
         alike = find_look_alike(stripped)
         doubt = (
-            find_wrong_number(digits, self._truths.order, self._rules)
+            find_wrong_number(digits, self._truths, self._rules)
+            or find_order_doubt(digits, clauses, self._truths, self._rules)
             or self._find_doubt(clauses, [support for _, support in judged])
             if alike is None
             else f"has {alike}, which may be taken for another"
@@ -300,6 +307,10 @@ class _Reader:
             }
         shown = sorted(plain(each) if isinstance(each, Decimal) else str(each) for each in true)
         return ", ".join(shown[: limits.PROBLEMS]) or "none"
+
+
+def _is_of_number(claim: Claim) -> bool:
+    return isinstance(claim.value, Decimal | tuple)
 
 
 def _is_within(true: Value, limit: Value, comparison: Comparison) -> bool:

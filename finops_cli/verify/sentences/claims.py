@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from finops_cli.verify.sentences.tokens import Item
 
 Value = Decimal | str | tuple[str, Decimal]
 """A number, a name or a word; or a participant with a number."""
@@ -33,6 +36,7 @@ class Claim(NamedTuple):
 class Clause(NamedTuple):
     """The claims between two full stops."""
 
+    items: list[Item]
     claims: list[Claim]
     words: int
     unknown: list[str]
@@ -66,6 +70,8 @@ class Context:
     """A claim is hypothetical: "it would be critical"."""
     has_step_list: bool = False
     """The clause lists several steps after which it counts; none of them alone is meant."""
+    has_number: bool = False
+    """The segment before has a number."""
     is_continued: bool = False
     """The next segment only names a source: "and the box"."""
     has_parts: bool = False

@@ -63,7 +63,7 @@ def _read_clause(
     unknown = [item.text for item in words if _is_unknown(item, rules)]
     beside = list(_list_beside_numbers(items, context.claims, rules))
     count = sum(len(item.text.split()) for item in words)
-    return Clause(context.claims, count, unknown, beside, is_vague, has_bare_number)
+    return Clause(items, context.claims, count, unknown, beside, is_vague, has_bare_number)
 
 
 def _is_source(segment: list[Item], rules: SentenceRules) -> bool:

@@ -80,6 +80,8 @@ class Labels:
         source = self._source_behind(i)
         if source and all(name in _GOALS for _, name in before or after):
             before, after = source, [*before, *after]
+        if self._is_sum(before, i):
+            return [], []  # the chase and the box bring 20,000 shares
         if not before and after and self._context.is_continued and self._ends_with_source():
             return [], []  # 20,000 shares come from the chase and the box
         if _names(before) & _OPEN and _names(after) & _CLOSED:
@@ -111,6 +113,7 @@ class Labels:
     def leave_to_next(self) -> None:
         """Leave the last label to the next segment, unless a number has used it up."""
         context = self._context
+        context.has_number = bool(self.numbers)
         context.told += list_steps(self._items)
         if self.labelled:
             last = self.labelled[-1][0]
@@ -175,7 +178,8 @@ class Labels:
             for name in item.means("milestone"):
                 following = self._items[i + 1] if i + 1 < len(self._items) else None
                 if name != "step":
-                    found.append((i, name))
+                    own = following.value if following and following.kind == "party" else ""
+                    found.append((i, f"{name}:{own}" if own else name))
                 elif following is not None and following.kind == "number":
                     found.append((i, f"step {following.value}"))
         return found
@@ -189,6 +193,19 @@ class Labels:
     def _place(self, i: int, labels: list[Label]) -> int:
         """Return the place of the first of these labels behind the number at `i`."""
         return next(at for at, label in self.labelled if at > i and label in labels)
+
+    def _is_sum(self, before: list[Label], i: int) -> bool:
+        """Test for "and the box bring 20,000" behind a segment that only names a source."""
+        is_source = any(kind == "quantity" and name in STEPS for kind, name in before)
+        if not is_source or any(n < i for n in self.numbers) or not self.has_source_before():
+            return False
+        at = max(at for at, label in self.labelled if at < i and label in before)
+        return at < i - 1 and self._items[0].text.lower() in ("and", "plus")
+
+    def has_source_before(self) -> bool:
+        """Test for a segment before that names a source and has no number."""
+        earlier = {name for kind, name in self._context.labels if kind == "quantity"}
+        return not self._context.has_number and not earlier.isdisjoint(STEPS)
 
     def _ends_with_source(self) -> bool:
         last = len(self._items) - 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from itertools import permutations
+from itertools import combinations, permutations
 
 from finops_cli.domain.resolution import Resolution, ResolverInput
 from finops_cli.verify.sentences.claims import Value
@@ -34,7 +34,9 @@ def add_milestones(truths: Truths, plan: Resolution, case: ResolverInput | None)
         _add_milestone(truths, name)
     for number, step in enumerate(plan.resolution_steps, start=1):
         left = step.remaining_short
-        for name in (f"step {number}", *_MILESTONES.get(step.action, ())):
+        names = _MILESTONES.get(step.action, ())
+        own = [f"{name}:{step.dtc}" for name in names if step.dtc is not None]
+        for name in (f"step {number}", *names, *own):
             _add_milestone(truths, name, left, owed)
             truths.add(f"number:coverage@{name}", step.coverage_after_step_pct)
     _add_milestone(truths, "all", left, owed)
@@ -72,6 +74,9 @@ def add_parts(truths: Truths, plan: Resolution, owed: int) -> None:
         truths.add(
             f"larger:{larger}:{smaller}", *(["yes"] if given[larger] > given[smaller] else [])
         )
+    parts = [qty for name, qty in given.items() if qty and name != "net"]
+    some = (each for n in range(2, len(parts) + 1) for each in combinations(parts, n))
+    truths.add("quantity:sum", *map(sum, some))
     used = [name for name, qty in given.items() if qty and name != "net"]
     truths.add("sole", *(used if len(used) == 1 else []))
 

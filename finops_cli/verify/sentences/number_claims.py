@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
-from finops_cli.verify.sentences.claims import TOLD, Claim, Comparison, Context, Label
+from finops_cli.verify.sentences.claims import TOLD, Claim, Comparison, Context, Label, Value
 from finops_cli.verify.sentences.labels import NEAR_BEHIND, STEPS, Labels, list_steps, role_of
 from finops_cli.verify.sentences.tokens import Item
 
@@ -24,6 +24,7 @@ _PARTS = frozenset(f"number:{name}_part" for name in ("age", "value", "regulator
 """The parts of the base score."""
 _FACTORS = ("number:inventory_modifier", "number:concentration_modifier")
 _WATERFALL = ("chase", "net", "box", "partial", "depot", "recall", "borrow")
+_NO_AGE = frozenset(("box", "depot", "recall", "borrow"))
 _OF_NOBODY = frozenset(
     ("escalate", "residual", "left", "except", "box", "apply", "depot", "recall", "borrow")
 )
@@ -68,38 +69,58 @@ class NumberClaims:
         if part is not None:
             return Claim((f"{part}:points",), value, item.text)
         denied, comparison = self._is_not_the_number(i), self._comparison(i)
-        counted = self._count_role(i)
-        if counted == "among":
-            value += sum(each.roles == ("party:among",) for each in self._context.claims)
-        if counted is not None:
-            return Claim((f"count:{counted}",), value, item.text, denied, comparison)
+        claim = self._read_count(i) or self._read_sender(i)
+        if claim is not None:
+            return claim._replace(negated=denied, comparison=comparison)
         labels, others = self.labels.labels_for(i, item)
         self._context.is_vague |= self.labels.is_from_elsewhere(i, labels, others)
-        comes_from = self._comes_from(i)
-        delivers = all(label == ("quantity", "deliver") for _, label in self.labels.labelled)
-        if delivers and comes_from and item.unit in ("", "shares"):
-            sender = self.labels.party_of(i)  # "8,000 from the box, 12,000 from DTC-0161"
-            if sender is not None:
-                self.labels.release()
-                senders = ("pair:chase", "pair:net", "pair:owed_to_us")
-                return Claim(senders, (sender, value), item.text, denied, comparison)
         if not labels:
             self.has_bare_number = True
             return self._read_bare(i, denied, comparison)
-        negated = labels[0][0] == "quantity" and any(
+        denied ^= labels[0][0] == "quantity" and any(
             is_negated(at) for at, _ in self.labels.labelled if at < i
         )
+        claim = self._read_labelled(i, labels, others)
+        return claim._replace(negated=denied, comparison=comparison)
+
+    def _read_count(self, i: int) -> Claim | None:
+        """Read the number of "2 counterparties"."""
+        counted, value = self._count_role(i), _amount(self._items[i])
+        if counted == "among":
+            value += sum(each.roles == ("party:among",) for each in self._context.claims)
+        return None if counted is None else Claim((f"count:{counted}",), value, self._items[i].text)
+
+    def _read_sender(self, i: int) -> Claim | None:
+        """Read the number of "8,000 from the box, 12,000 from DTC-0161"."""
+        item = self._items[i]
+        delivers = all(label == ("quantity", "deliver") for _, label in self.labels.labelled)
+        if not delivers or item.unit not in ("", "shares") or not self._comes_from(i):
+            return None
+        sender = self.labels.party_of(i)
+        if sender is None:
+            return None
+        self.labels.release()
+        return Claim(
+            ("pair:chase", "pair:net", "pair:owed_to_us"), (sender, _amount(item)), item.text
+        )
+
+    def _read_labelled(self, i: int, labels: list[Label], others: list[Label]) -> Claim:
+        """Read a number with these labels, or with the others instead."""
+        item = self._items[i]
+        value = _amount(item)
         names = {name for kind, name in labels if kind == "quantity"}
         if names and names <= _OF_NOBODY and self._names_party():
             self._context.is_vague = True  # escalate 4,000 shares to DTC-0161
         roles = self._roles(i, item, labels)
+        if roles[0].startswith("pair:") and self._lists_parties():
+            roles = ("bare:parties",)
         if roles[0].startswith("pair:"):
-            amount = (str(self.labels.party_of(i) or self._party_of_age(i)), value)
-            return Claim(roles, amount, item.text, negated ^ denied, comparison)
+            owner = self.labels.party_of(i) or self._party_of_age(i)
+            return Claim(roles, (str(owner), value), item.text)
         doubtful = [role for each in labels if (role := role_of(each, item.unit)) in _FACTORS]
         for other in others:
             doubtful += self._at_step(i, role_of(other, item.unit))
-        return Claim(roles, value, item.text, negated ^ denied, comparison, tuple(doubtful))
+        return Claim(roles, value, item.text, doubtful=tuple(doubtful))
 
     def _comes_from(self, i: int) -> bool:
         """Test for "from" with no other number between it and the number at `i`."""
@@ -157,6 +178,10 @@ class NumberClaims:
         """List the roles of a number with these labels; pair:... if it has a participant too."""
         is_whole = self.labels.is_whole(i)
         kind, first = labels[0]
+        if first == "box" and kind == "quantity" and self._gives():
+            return ("quantity:apply",)
+        if self._begins_with_whole(i):
+            return ("quantity:owed",)
         if labels == [("quantity", "receipts")] and not item.unit:
             near = self._items[i + 1 : i + NEAR_BEHIND]
             words = {stem(word) for each in near for word in each.text.split()}
@@ -175,6 +200,8 @@ class NumberClaims:
         roles = [each for role in roles for each in self._at_step(i, role)]
         roles = self._of_source(i, roles)
         is_about_stock = any(each.roles[0] == "number:coverage" for each in self._context.claims)
+        if first == "age" and (self._has_count(i) or _NO_AGE & set(list_steps(self._items[:i]))):
+            return ("bare:days",)
         if first == "age" and self._is_of_receive():
             roles = [role.replace("number:age", "number:receive_age") for role in roles]
         if tuple(roles) == _FACTORS and is_about_stock:
@@ -185,9 +212,23 @@ class NumberClaims:
             return self._roles_of_whole(i)
         return tuple(roles)
 
+    def _has_count(self, i: int) -> bool:
+        """Test for "the 3 receives are 7 days old", of which some may be younger."""
+        return any(n < i and not self._items[n].unit for n in self.labels.numbers)
+
     def _is_of_receive(self) -> bool:
         """Test for "the receive is 3 days old": the age is not that of the fail."""
         return any("receipts" in item.means("quantity") for item in self._items)
+
+    def _lists_parties(self) -> bool:
+        """Test for "DTC-0789 and DTC-0015 owe us 9,000 and 4,000 shares"."""
+        here: set[Value] = {item.value for item in self._items if item.kind == "party"}
+        told = self._context.claims
+        last = max((n for n, each in enumerate(told) if isinstance(each.value, tuple)), default=-1)
+        parties = {
+            str(each.value) for each in told[last + 1 :] if each.roles[0].startswith("party:")
+        }
+        return len(parties - here) > (0 if here else 1)
 
     def _names_party(self) -> bool:
         """Test for a participant that is not part of "after chasing DTC-0161"."""
@@ -202,6 +243,15 @@ class NumberClaims:
             str(each.value) for each in self._context.claims if each.roles[0].startswith("party:")
         }
         return self.labels.party_of(i) or (told.pop() if len(told) == 1 else None)
+
+    def _gives(self) -> bool:
+        return any(stem(each.text) in self._grammar["contribution"] for each in self._items)
+
+    def _begins_with_whole(self, i: int) -> bool:
+        """Test for "Of the 32,000 shares owed, ..."."""
+        if self._context.claims or self._items[0].text.lower() != "of":
+            return False
+        return all(stem(each.text) in self._grammar["article"] for each in self._items[1:i])
 
     def _party_delivers(self) -> bool:
         """Test for "DTC-0161 should deliver": the participant is the subject of the verb."""
@@ -248,7 +298,7 @@ class NumberClaims:
             for each in item.means("quantity")
             if each in STEPS
         }
-        if len(sources) != 1:
+        if len(sources) != 1 or self.labels.has_source_before():
             return roles
         source = sources.pop()
         if role == "quantity:covered":
@@ -289,6 +339,8 @@ class NumberClaims:
             return None
         if self._context.party_role == "among" and self._is_further(i + 1):
             return "among"
+        if self._items[i + 1].text.lower() == "chases":
+            return "receipts"
         meant = self._items[i + 1].means("quantity")
         return next((each for each in ("parties", "flags") if each in meant), None)
 

@@ -35,6 +35,7 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _A_DAY = re.compile(r"\ban? (?=day (?:late|overdue|past|after|beyond|old)\b)", re.IGNORECASE)
+_STEP = re.compile(rf"\bstep ({'|'.join(_UNITS[1:11])})\b", re.IGNORECASE)
 _EMPHASIS = re.compile(r"\*\*|__|`")
 _PRODUCT = re.compile(r"(?<=\d)[ ]?[*x\u00d7][ ]?(?=\d)")
 _POINTS = re.compile(r"(?<=\d)(?:pts?|points?)\b", re.IGNORECASE)
@@ -57,6 +58,7 @@ def write_digits(text: str) -> str:
     that the record holds: "ten days" becomes "10 days".
     """
     text = _PRODUCT.sub(" x ", _EMPHASIS.sub("", text))
+    text = _STEP.sub(lambda found: f"step {SMALL_NUMBERS[found[1].lower()]}", text)
     text = _POINTS.sub(" points", text)
     lowered = text.lower()
     if "a day " in lowered:

@@ -72,9 +72,11 @@ def truths_of_plan(plan: Resolution, case: ResolverInput | None, kb: KnowledgeBa
     )
     add_milestones(truths, plan, case)
     fallbacks = (plan.fallback_strategy, plan.secondary_fallback)
+    truths.step_parties = tuple(step.dtc for step in plan.resolution_steps)
     truths.order = (*(step.action for step in plan.resolution_steps), *fallbacks)
     for role in ("gridlock", "among"):
         truths.add(f"party:{role}", *plan.gridlock_parties)
+    truths.add("party:escalate", *(plan.gridlock_parties if is_partial else ()))
     truths.add("party:bottleneck", *(plan.gridlock_parties if is_partial is not False else ()))
     if case is not None:
         _add_case(truths, plan, case, kb)
@@ -122,7 +124,7 @@ def _add_steps(truths: Truths, plan: Resolution) -> None:
         truths.add("action", *([action] if given else []))
     if plan.residual_short:
         truths.add("action", "ESCALATE")
-    if plan.total_coverable:
+    if plan.total_coverable and "SPO_SETTLEMENT" not in actions:
         truths.add("action", "DELIVER")
     receipts = [step for step in steps if step.action in _RECEIPTS]
     if receipts:
@@ -256,10 +258,12 @@ def _add_shares(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
 def _add_ages(truths: Truths, case: ResolverInput, age: int) -> None:
     parties: tuple[Ftr | RelatedFail, ...] = (*case.ftrs, *case.related_fails)
     of_parties = {Decimal(each.age_days) for each in parties}
+    of_receives = {Decimal(ftr.age_days) for ftr in case.ftrs}
     for unit in (":days", ""):
         truths.add(f"number:age{unit}", age)
         truths.undecided[f"number:age{unit}"] |= of_parties
-        truths.true[f"number:receive_age{unit}"] = {*of_parties}
+        truths.true[f"number:receive_age{unit}"] = {*of_receives}
+        truths.undecided[f"number:receive_age{unit}"] |= of_parties
     truths.add("pair:age", *((each.dtc, Decimal(each.age_days)) for each in parties))
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import Claim, Context
-from finops_cli.verify.sentences.labels import SOURCES
+from finops_cli.verify.sentences.labels import SOURCES, list_steps
 from finops_cli.verify.sentences.number_claims import NumberClaims
 from finops_cli.verify.sentences.tokens import Item
 
@@ -83,12 +83,21 @@ class Segment:
         elif self._is_imperative(i):
             negated = any("no" in each.means("negation") for each in self._items[:i])
             yield Claim(("action",), "DELIVER", item.text, negated)
+        if "covered" in item.means("statement") and not negated:
+            yield from self._whole_of_source(i, item)
         for role in item.meanings:
             if role in _SIMPLE and not self._is_passed_over(i, item, role):
                 own = "own_direction" if role == "direction" and self._is_this_fail(i) else role
                 yield from (Claim((own,), value, item.text, negated) for value in item.means(role))
         for value in item.means("tier"):
             yield from self._tier(i, item, value)
+
+    def _whole_of_source(self, i: int, item: Item) -> Iterator[Claim]:
+        """Yield what "the chases cover the fail in full" claims of the source."""
+        self._context.is_vague |= any(each.kind == "party" for each in self._items)
+        sources = list(dict.fromkeys(list_steps(self._items[:i])))
+        for source in sources:
+            yield Claim((f"number:part@{source}",), Decimal(100), item.text)
 
     def _is_named(self, i: int) -> bool:
         """Test for "counterparty 0005". Alone, 0005 may be a number."""
@@ -282,12 +291,36 @@ class Segment:
     def _party(self, i: int, item: Item, role: str | None) -> Claim:
         context = self._context
         if role is None:
-            role = self._role_behind(i)
+            role = self._role_behind(i) or self._role_of_segment(i)
         if role is None and not self._numbers.labels:
             role = context.party_role
         context.party = str(item.value)
         negated = role is not None and context.negated
+        if role in ("gridlock", "among"):
+            negated = any("no" in each.means("negation") for each in self._items)
+            self._context.is_vague |= any(
+                stem(each.text) in self._grammar["alone"] or "except" in each.means("quantity")
+                for each in self._items
+            )
         return Claim((f"party:{role or 'any'}",), item.value, item.text, negated)
+
+    def _role_of_segment(self, i: int) -> str | None:
+        """Return the role that the words of a segment give a participant, wherever they stand."""
+        before = self._items[i - 1].text.lower() if i else ""
+        for item in self._items:
+            names = item.means("quantity")
+            if "gridlock" in item.means("statement"):
+                return "gridlock"
+            if "notice" in item.means("party"):
+                return "notice"
+            if "deliver" in names and before == "to":
+                return "deliver"
+            if {"recall", "recallable"} & set(names):
+                return "recall"
+            if {"borrow", "borrowable"} & set(names):
+                return "borrow"
+        escalates = any("ESCALATE" in item.means("action") for item in self._items[:i])
+        return "escalate" if escalates else None
 
     def _role_behind(self, i: int) -> str | None:
         """Return the role of "DTC-0161 is chased" and "DTC-0161 is the bottleneck"."""
@@ -305,6 +338,8 @@ class Segment:
         told = [each for each in self._context.claims if not each.negated]
         parties = {str(each.value) for each in self._items if each.kind == "party"}
         parties = parties or {str(each.value) for each in told if each.roles[0] in _SETTLING}
+        if {"box", "depot", "recall", "borrow"} & set(list_steps(self._items)):
+            return Claim(("day:unknown",), item.value, item.text)
         settles = bool(words & self._grammar["settlement"])
         is_due = bool(words & self._grammar["deadline"])
         if is_due and not (parties and words & self._grammar["due"]):
@@ -319,4 +354,6 @@ class Segment:
             role = "day:deadline"
         else:
             role = "day:any"
-        return Claim((role,), item.value, item.text, i - 1 in self._negated)
+        is_only_due = words & self._grammar["deadline"] <= self._grammar["due"]
+        doubtful = ("day:settlement",) if role == "day:deadline" and is_only_due else ()
+        return Claim((role,), item.value, item.text, i - 1 in self._negated, doubtful=doubtful)

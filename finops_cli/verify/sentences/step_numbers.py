@@ -7,10 +7,11 @@ from itertools import pairwise
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules
 from finops_cli.verify.sentences.clauses import read_clauses
+from finops_cli.verify.sentences.truths import Truths
 
 _FALLBACKS = ("INITIATE_RECALL", "SOURCE_BORROW", "ESCALATE")
 """Actions without a step of their own, which a text may count behind the steps."""
-_ACTIONS = {
+ACTIONS = {
     "chase": "CHASE_FTR",
     "apply": "APPLY_BOX",
     "box": "APPLY_BOX",
@@ -32,11 +33,11 @@ def has_step_list(text: str) -> bool:
     return len(_read_numbers(text)) > 1
 
 
-def find_wrong_number(text: str, order: tuple[str, ...], rules: SentenceRules) -> str | None:
-    """Describe a step number that the plan does not give its action; None if there is none.
-
-    `order` lists the actions of the plan, first to last.
+def find_wrong_number(text: str, truths: Truths, rules: SentenceRules) -> str | None:
+    """Describe a step number that the plan does not give its action or participant; None if there
+    is none.
     """
+    order = truths.order
     numbers = _read_numbers(text)
     if any(second <= first and second != 1 for first, second in pairwise(numbers)):
         return "counts its steps in another order"
@@ -44,16 +45,20 @@ def find_wrong_number(text: str, order: tuple[str, ...], rules: SentenceRules) -
         if found["step"] is None:
             continue
         number = int(found["step"])
-        action = _first_action(found["text"], rules)
         if number > len(order):
             return f"names step {number} of {len(order)}"
-        if action is None or action not in order:
-            continue
-        at = order.index(action) + 1
-        places = {i for i, each in enumerate(order, start=1) if each == action}
-        if number in places or (action in _FALLBACKS and number < at):
-            continue
-        return f"calls {action} step {number}"
+        start = max(map(text.rfind, ".;,", [0] * 3, [found.start()] * 3)) + 1
+        action, party = _first_action(found["text"], rules)
+        if action is None:
+            action, party = _first_action(text[start : found.start()], rules)
+        if action in order:
+            places = {i for i, each in enumerate(order, start=1) if each == action}
+            is_own_count = action in _FALLBACKS and number < max(places) and len(numbers) > 1
+            if number not in places and not is_own_count:
+                return f"calls {action} step {number}"
+        parties = truths.step_parties
+        if party is not None and number <= len(parties) and parties[number - 1] != party:
+            return f"names {party} in step {number}"
     return None
 
 
@@ -61,11 +66,15 @@ def _read_numbers(text: str) -> list[int]:
     return [int(found["step"] or found["mark"]) for found in _NUMBERED.finditer(text)]
 
 
-def _first_action(text: str, rules: SentenceRules) -> str | None:
+def _first_action(text: str, rules: SentenceRules) -> tuple[str | None, str | None]:
+    """Return the first action and the first participant that a text names."""
+    found, party = None, None
     for clause in read_clauses(text, rules):
         for claim in clause.claims:
             kind, _, name = claim.roles[0].partition(":")
-            action = str(claim.value) if kind == "action" else _ACTIONS.get(name)
-            if kind in ("action", "quantity", "pair") and action and not claim.negated:
-                return action
-    return None
+            action = str(claim.value) if kind == "action" else ACTIONS.get(name)
+            if found is None and kind in ("action", "quantity", "pair") and not claim.negated:
+                found = action
+            if party is None and kind == "party":
+                party = str(claim.value)
+    return found, party

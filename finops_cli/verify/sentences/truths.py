@@ -43,6 +43,8 @@ class Truths:
     order: tuple[str, ...] = ()
     """The actions of a plan, first to last."""
 
+    step_parties: tuple[str | None, ...] = ()
+    """The participant of each step."""
     party_order: tuple[str, ...] = ()
     """The participants of its steps, first to last."""
 

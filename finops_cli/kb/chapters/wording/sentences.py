@@ -65,6 +65,16 @@ GRAMMAR = (
     "possession",
     "today",
     "due",
+    "closing",
+    "finally",
+    "relation",
+    "ordinal",
+    "conditional",
+    "comparing",
+    "oldest",
+    "youngest",
+    "largest",
+    "smallest",
 )
 """The parts of `sentence.grammar`."""
 BESIDE = ("any", "shares", "others", "before", "after")
