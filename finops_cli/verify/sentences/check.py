@@ -217,7 +217,7 @@ class _Reader:
         truths, first = self._truths, claim.roles[0]
         if first == "statement":
             return claim.value not in truths.false
-        known = [role for role in claim.roles if role.replace(TOLD, "@") in truths.true]
+        known = [role for role in claim.roles if self._is_known(role.replace(TOLD, "@"))]
         if not known or (len(known) < len(claim.roles) and not truths.has_record):
             return True
         told = [role.partition(TOLD)[0] for role in claim.roles if TOLD in role]
@@ -227,9 +227,14 @@ class _Reader:
             or any(claim.value in truths.undecided.get(role, ()) for role in (*claim.roles, *told))
         )
 
+    def _is_known(self, role: str) -> bool:
+        return role in self._truths.true or (":sum@" in role and bool(self._truths.given))
+
     def _holds(self, role: str, value: Value, comparison: Comparison = "") -> bool:
         """Test for a true value; a number with fewer decimals may be rounded half-up."""
         true = self._truths.true.get(role.replace(TOLD, "@"), set())
+        if ":sum@" in role and isinstance(value, Decimal):
+            return self._is_sum(role, value)
         if role == "part_of_owed" and isinstance(value, tuple):
             return self._is_part(*value)
         if comparison:
@@ -242,6 +247,13 @@ class _Reader:
             return any(equal_within(each, value, self._tolerance) for each in true)
         numbers = frozenset(each for each in true if isinstance(each, Decimal | str))
         return is_supported(QuotedNumber("", value), numbers)
+
+    def _is_sum(self, role: str, value: Decimal) -> bool:
+        """Test for "the chase and the box cover 20,000 shares", or a percentage of the fail."""
+        given = sum(self._truths.given.get(name, 0) for name in role.partition("@")[2].split("+"))
+        if role.startswith("quantity:"):
+            return value == given
+        return self._is_part(str(given), value)
 
     def _is_part(self, shares: str, percent: Decimal) -> bool:
         """Test for "12,000 shares (37.5%)" of the shares that are owed; a percentage may be

@@ -70,6 +70,8 @@ class Context:
     """A claim is hypothetical: "it would be critical"."""
     has_step_list: bool = False
     """The clause lists several steps after which it counts; none of them alone is meant."""
+    listed: list[str] = field(default_factory=list)
+    """The sources that the clause has named since its last number."""
     has_number: bool = False
     """The segment before has a number."""
     is_continued: bool = False

@@ -80,8 +80,6 @@ class Labels:
         source = self._source_behind(i)
         if source and all(name in _GOALS for _, name in before or after):
             before, after = source, [*before, *after]
-        if self._is_sum(before, i):
-            return [], []  # the chase and the box bring 20,000 shares
         if not before and after and self._context.is_continued and self._ends_with_source():
             return [], []  # 20,000 shares come from the chase and the box
         if _names(before) & _OPEN and _names(after) & _CLOSED:
@@ -114,6 +112,7 @@ class Labels:
         """Leave the last label to the next segment, unless a number has used it up."""
         context = self._context
         context.has_number = bool(self.numbers)
+        context.listed = [] if self.numbers else [*context.listed, *list_steps(self._items)]
         context.told += list_steps(self._items)
         if self.labelled:
             last = self.labelled[-1][0]
@@ -176,7 +175,8 @@ class Labels:
         found: list[tuple[int, str]] = []
         for i, item in enumerate(self._items):
             for name in item.means("milestone"):
-                following = self._items[i + 1] if i + 1 < len(self._items) else None
+                at = i + 1 + (self._text(i + 1) in ("with", "of", "from"))
+                following = self._items[at] if at < len(self._items) else None
                 if name != "step":
                     own = following.value if following and following.kind == "party" else ""
                     found.append((i, f"{name}:{own}" if own else name))
@@ -194,18 +194,13 @@ class Labels:
         """Return the place of the first of these labels behind the number at `i`."""
         return next(at for at, label in self.labelled if at > i and label in labels)
 
-    def _is_sum(self, before: list[Label], i: int) -> bool:
-        """Test for "and the box bring 20,000" behind a segment that only names a source."""
-        is_source = any(kind == "quantity" and name in STEPS for kind, name in before)
-        if not is_source or any(n < i for n in self.numbers) or not self.has_source_before():
-            return False
-        at = max(at for at, label in self.labelled if at < i and label in before)
-        return at < i - 1 and self._items[0].text.lower() in ("and", "plus")
-
     def has_source_before(self) -> bool:
         """Test for a segment before that names a source and has no number."""
         earlier = {name for kind, name in self._context.labels if kind == "quantity"}
         return not self._context.has_number and not earlier.isdisjoint(STEPS)
+
+    def _text(self, i: int) -> str:
+        return self._items[i].text.lower() if i < len(self._items) else ""
 
     def _ends_with_source(self) -> bool:
         last = len(self._items) - 1
@@ -232,7 +227,8 @@ class Labels:
         fitting = [(at, label) for at, label in self.labelled if at < i and _fits(label, item)]
         last = [label for at, label in fitting if at == fitting[-1][0]]
         if last and all(kind == "quantity" and name in _OBJECTS for kind, name in last):
-            return self._verb_of_object(fitting) or last
+            is_from = any(self._text(at) == "from" for at in range(fitting[-1][0], i))
+            return last if is_from else self._verb_of_object(fitting) or last
         return last
 
     def _verb_of_object(self, fitting: list[tuple[int, Label]]) -> list[Label]:

@@ -74,6 +74,7 @@ def add_parts(truths: Truths, plan: Resolution, owed: int) -> None:
         truths.add(
             f"larger:{larger}:{smaller}", *(["yes"] if given[larger] > given[smaller] else [])
         )
+    truths.given = given
     parts = [qty for name, qty in given.items() if qty and name != "net"]
     some = (each for n in range(2, len(parts) + 1) for each in combinations(parts, n))
     truths.add("quantity:sum", *map(sum, some))

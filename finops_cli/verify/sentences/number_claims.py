@@ -9,6 +9,7 @@ from itertools import pairwise
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import TOLD, Claim, Comparison, Context, Label, Value
 from finops_cli.verify.sentences.labels import NEAR_BEHIND, STEPS, Labels, list_steps, role_of
+from finops_cli.verify.sentences.score_parts import FACTORS, PARTS, ScoreParts
 from finops_cli.verify.sentences.tokens import Item
 
 _PAIRED = ("chase", "net", "owed", "owed_to_us", "we_owe")
@@ -20,16 +21,16 @@ _AFTER = {
     **dict.fromkeys(("quantity:covered", "quantity:total"), "quantity:covered"),
 }
 """The numbers that a step changes, by their roles."""
-_PARTS = frozenset(f"number:{name}_part" for name in ("age", "value", "regulatory", "cp"))
-"""The parts of the base score."""
-_FACTORS = ("number:inventory_modifier", "number:concentration_modifier")
 _WATERFALL = ("chase", "net", "box", "partial", "depot", "recall", "borrow")
 _NO_AGE = frozenset(("box", "depot", "recall", "borrow"))
 _OF_NOBODY = frozenset(
     ("escalate", "residual", "left", "except", "box", "apply", "depot", "recall", "borrow")
 )
 """Quantities that no participant has."""
-_PARTS_OF_OWED = ("quantity:chase", "quantity:covered", "quantity:total", "pair:chase")
+_PARTS_OF_OWED = (
+    *("quantity:chase", "quantity:covered", "quantity:total", "quantity:sum"),
+    "pair:chase",
+)
 """Numbers of shares that a percentage may follow: "12,000 shares (37.5%)"."""
 _LIMITS: dict[Comparison, Comparison] = {
     "below": "at least",
@@ -51,6 +52,7 @@ class NumberClaims:
         self._items = items
         self._context = context
         self._grammar = rules.grammar
+        self._parts = ScoreParts(items, context, self.labels, rules)
 
     def read(self, i: int, is_negated: Callable[[int], bool]) -> Claim | None:
         """Read the claim of the number at `i`; None if it has neither label nor unit.
@@ -64,12 +66,12 @@ class NumberClaims:
         before = stem(self._items[i - 1].text) if i else ""
         if before in self._grammar["scaling"] and item.unit:
             self._context.is_vague = True  # "ten times 7 days"
-        self._note_parts(i)
-        part = self._part_of_the_base(i)
+        self._parts.note(i)
+        part = self._parts.part_of_base(i)
         if part is not None:
             return Claim((f"{part}:points",), value, item.text)
         denied, comparison = self._is_not_the_number(i), self._comparison(i)
-        claim = self._read_count(i) or self._read_sender(i)
+        claim = self._read_count(i) or self._read_sum(i) or self._read_sender(i)
         if claim is not None:
             return claim._replace(negated=denied, comparison=comparison)
         labels, others = self.labels.labels_for(i, item)
@@ -90,10 +92,28 @@ class NumberClaims:
             value += sum(each.roles == ("party:among",) for each in self._context.claims)
         return None if counted is None else Claim((f"count:{counted}",), value, self._items[i].text)
 
+    def _read_sum(self, i: int) -> Claim | None:
+        """Read the number of "the chase and the box cover 20,000 shares"."""
+        item = self._items[i]
+        if not self._context.listed or any(n < i for n in self.labels.numbers):
+            return None
+        listed = sorted({*self._context.listed, *list_steps(self._items[:i])})
+        at, label = max(
+            ((at, label) for at, label in self.labels.labelled if at < i), default=(i, ("", ""))
+        )
+        is_total = label[1] in ("covered", "coverage", "total")
+        is_source = label[1] in STEPS and at < i - 1
+        if len(listed) < 2 or not (is_total or is_source) or self.labels.milestone_of(i):
+            return None
+        kind = "number" if item.unit == "percent" else "quantity"
+        return Claim((f"{kind}:sum@{'+'.join(listed)}",), _amount(item), item.text)
+
     def _read_sender(self, i: int) -> Claim | None:
         """Read the number of "8,000 from the box, 12,000 from DTC-0161"."""
         item = self._items[i]
         delivers = all(label == ("quantity", "deliver") for _, label in self.labels.labelled)
+        if self._begins_with_whole(i):
+            return None
         if not delivers or item.unit not in ("", "shares") or not self._comes_from(i):
             return None
         sender = self.labels.party_of(i)
@@ -109,7 +129,10 @@ class NumberClaims:
         item = self._items[i]
         value = _amount(item)
         names = {name for kind, name in labels if kind == "quantity"}
-        if names and names <= _OF_NOBODY and self._names_party():
+        of_others = names & {"recall", "borrow"} and any(
+            each.text.lower() == "counterparty" for each in self._items[i:]
+        )
+        if of_others or (names and names <= _OF_NOBODY and self._names_party()):
             self._context.is_vague = True  # escalate 4,000 shares to DTC-0161
         roles = self._roles(i, item, labels)
         if roles[0].startswith("pair:") and self._lists_parties():
@@ -117,7 +140,7 @@ class NumberClaims:
         if roles[0].startswith("pair:"):
             owner = self.labels.party_of(i) or self._party_of_age(i)
             return Claim(roles, (str(owner), value), item.text)
-        doubtful = [role for each in labels if (role := role_of(each, item.unit)) in _FACTORS]
+        doubtful = [role for each in labels if (role := role_of(each, item.unit)) in FACTORS]
         for other in others:
             doubtful += self._at_step(i, role_of(other, item.unit))
         return Claim(roles, value, item.text, doubtful=tuple(doubtful))
@@ -151,7 +174,7 @@ class NumberClaims:
         before = stem(self._items[i - 1].text) if i else ""
         is_factor = before in self._grammar["scaling"]
         if not item.unit and (is_factor or (not i and self._context.is_factor)):
-            roles = (*_FACTORS, *(() if is_factor else ("bare:",)))
+            roles = (*FACTORS, *(() if is_factor else ("bare:",)))
             has_weights = any("_part" in each.roles[0] for each in self._context.claims)
             if has_weights or value in self._context.factors:
                 roles = ("bare:factor",)  # a weight, or a factor that is given twice
@@ -196,7 +219,7 @@ class NumberClaims:
                 return ("pair:any",)
         if first == "age" and item.unit == "days" and self._party_of_age(i) is not None:
             return ("pair:age",)
-        roles = [self._contribution(i, role_of(each, item.unit)) for each in labels]
+        roles = [self._parts.contribution(i, role_of(each, item.unit)) for each in labels]
         roles = [each for role in roles for each in self._at_step(i, role)]
         roles = self._of_source(i, roles)
         is_about_stock = any(each.roles[0] == "number:coverage" for each in self._context.claims)
@@ -204,10 +227,10 @@ class NumberClaims:
             return ("bare:days",)
         if first == "age" and self._is_of_receive():
             roles = [role.replace("number:age", "number:receive_age") for role in roles]
-        if tuple(roles) == _FACTORS and is_about_stock:
+        if tuple(roles) == FACTORS and is_about_stock:
             roles = roles[:1]  # inventory covers 25%, so the modifier is 0.9
         if not item.unit and not self._comparison(i):  # "age 18": the part of the score
-            roles += [f"{role}_part" for role in roles if f"{role}_part" in _PARTS]
+            roles += [f"{role}_part" for role in roles if f"{role}_part" in PARTS]
         if is_whole:
             return self._roles_of_whole(i)
         return tuple(roles)
@@ -302,41 +325,17 @@ class NumberClaims:
             return roles
         source = sources.pop()
         if role == "quantity:covered":
-            return [*roles, f"quantity:{source}"]
+            return [*roles, f"quantity:sum@{source}"]
         after = f"number:coverage@{source}"
         return [after] if self._items[i - 1].text.lower() == "to" else [f"number:part@{source}"]
-
-    def _contribution(self, i: int, role: str) -> str:
-        """Return the role of "the age adds 18 points": the weighted part of the base score."""
-        part = role if role.endswith("_part") else f"{role}_part"
-        start = max((at for at, _ in self.labels.labelled if at < i), default=0)
-        near = self._items[start:] if start else self._items
-        adds = any(stem(each.text) in self._grammar["contribution"] for each in near)
-        if adds and role in _FACTORS:
-            return f"{role}:points"  # a modifier multiplies
-        return f"{part}:points" if part in _PARTS and adds and not self._items[i].unit else role
-
-    def _part_of_the_base(self, i: int) -> str | None:
-        """Return the part that the number of "base 46 from value 25, age 18" adds to the base."""
-        if self._items[i].unit or not self._context.has_parts:
-            return None
-        labels = self.labels.names_at(i - 1)
-        if labels and "factor" in self._items[i - 1].text.lower():
-            return None
-        names = (f"number:{name.removesuffix('_part')}_part" for name in labels)
-        return next((name for name in names if name in _PARTS), None)
-
-    def _note_parts(self, i: int) -> None:
-        """Note in the context that "base 46 from" begins a list of parts."""
-        following = self._items[i + 1].text.lower() if i + 1 < len(self._items) else ""
-        is_base = not self._items[i].unit and "base" in self.labels.names_at(i - 1)
-        if following == "from" and is_base:
-            self._context.has_parts = True
 
     def _count_role(self, i: int) -> str | None:
         """Return `parties` for "two counterparties": they are counted, not the shares."""
         if i + 1 == len(self._items) or self._items[i].unit or "." in self._items[i].text:
             return None
+        is_gridlocked = any("gridlock" in each.means("statement") for each in self._items)
+        if is_gridlocked and "parties" in self._items[i + 1].means("quantity"):
+            return "gridlocked"
         if self._context.party_role == "among" and self._is_further(i + 1):
             return "among"
         if self._items[i + 1].text.lower() == "chases":

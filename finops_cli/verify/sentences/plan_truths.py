@@ -156,6 +156,7 @@ def _add_counts(truths: Truths, plan: Resolution, receipts: list[Step]) -> None:
     truths.add("count:receipts", len(receipts), len(receipts) + plan.additional_ftrs_chased)
     chased = {step.dtc for step in receipts if step.dtc is not None}
     truths.add("count:parties", len(chased), len(plan.gridlock_parties))
+    truths.add("count:gridlocked", len(plan.gridlock_parties))
     truths.add("count:among", len(plan.gridlock_parties))
     truths.party_order = tuple(step.dtc for step in receipts if step.dtc is not None)
     for role, kinds in (("chase", ("CHASE_FTR",)), ("net", _NETS), ("receipts", _RECEIPTS)):

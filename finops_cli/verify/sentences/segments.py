@@ -313,7 +313,8 @@ class Segment:
                 return "gridlock"
             if "notice" in item.means("party"):
                 return "notice"
-            if "deliver" in names and before == "to":
+            delivers = "deliver" in names or "DELIVER" in item.means("action")
+            if delivers and before == "to":
                 return "deliver"
             if {"recall", "recallable"} & set(names):
                 return "recall"

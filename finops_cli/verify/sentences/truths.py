@@ -40,6 +40,8 @@ class Truths:
 
     limits: dict[str, frozenset[Decimal]] = field(default_factory=dict)
     """The edges of the bands of a role: a text may compare a number with them."""
+    given: dict[str, int] = field(default_factory=dict)
+    """The shares that each source gives."""
     order: tuple[str, ...] = ()
     """The actions of a plan, first to last."""
 
