@@ -153,14 +153,29 @@ def next_job(connection: Connection, queue: str) -> Job | None:
 def take_next_job(connection: Connection, queue: str, at: str, owner: str) -> Job | None:
     """Begin the next job of a queue, and return it as it is then; None: none waits.
 
-    `owner` is the service that runs it.
+    `owner` is the service that runs it, and takes a job only when it runs none of the queue. A job
+    that it has nevertheless is one that it took without an answer: the database was lost while it
+    committed. That one is returned first.
     """
+    if not _is_listed(connection, owner):
+        return None
+    unanswered = _job_of(connection, queue, owner)
+    if unanswered is not None:
+        return unanswered
     job = next_job(connection, queue)
-    if job is None or not _is_listed(connection, owner):
+    if job is None:
         return None
     began = {"started": job.started or at, "attempts": job.attempts + 1, "error": None}
     update_job(connection, job.id, state="in_progress", owner=owner, **began)
     return read_job(connection, job.id)
+
+
+def _job_of(connection: Connection, queue: str, owner: str) -> Job | None:
+    """Return the job of a queue that a service has begun and not ended."""
+    row = connection.execute(
+        "SELECT * FROM jobs WHERE queue = ? AND owner = ?", (queue, owner)
+    ).fetchone()
+    return None if row is None else _job(row)
 
 
 def _is_listed(connection: Connection, owner: str) -> bool:

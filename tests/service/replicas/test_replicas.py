@@ -21,6 +21,7 @@ from tests.service.conftest import TOKENS, Server, start, stop
 from tests.service.test_deployment import free_port
 from tests.service.test_fails import fails
 from tests.service.test_jobs import MONDAY, begin, finish, many, upload
+from tests.support.lossy_postgres import LossyPostgres
 from tests.support.own_kb import change_kb
 from tests.support.postgres import Postgres
 from tests.support.program import ROOT, Finops, call_finops
@@ -233,6 +234,19 @@ def test_restarted_database_is_waited_for(tmp_path: Path) -> None:
             assert client.get("/v1/audit/verify").json()["ok"]
         stop(server)
         assert server.process.returncode == 0
+
+
+def test_job_taken_without_an_answer_runs(tmp_path: Path, postgres: Postgres) -> None:
+    """A service that took a job, and lost the database while it committed that, runs the job."""
+    taking = b"UPDATE jobs SET state = $1, owner = $2, started"
+    with LossyPostgres(postgres.folder, taking) as lossy:
+        server = replica(tmp_path, lossy.address(postgres.create()))
+        with server.client("operator") as client:
+            job = begin(client, "triage", upload(client, MONDAY))
+            assert lossy.has_lost.wait(60)
+            done = finish(client, job)
+        assert (done["state"], done["attempts"]) == ("completed", 1)
+        stop(server)
 
 
 def test_database_that_hangs_holds_up_no_answer(tmp_path: Path) -> None:
