@@ -108,7 +108,11 @@ def _list_beside_numbers(
         if _is_limit(near, at, rules):
             continue
         if (
-            (word not in allowed and not (_is_plain(before) and word in beside["after"]))
+            (
+                word not in allowed
+                and not (_is_plain(before) and word in beside["after"])
+                and not (after.kind == "number" and word in beside["before"])
+            )
             or (after.kind == "number" and not is_apart and word not in beside["before"])
             or (_is_plain(before) and not is_apart and word not in beside["after"])
         ):

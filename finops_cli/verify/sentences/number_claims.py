@@ -162,6 +162,8 @@ class NumberClaims:
         item = self._items[i]
         value = _amount(item)
         sender = self.labels.party_of(i)
+        if sender is not None and self._begins_with_whole(i):
+            self._context.is_vague = True  # of the 12,000 shares from DTC-0161, 8,000 ...
         if item.unit == "shares" and sender is not None:
             role = "bare:party" if self._is_of_subject(i) else "pair:any"
             return Claim((role,), (sender, value), item.text, denied, comparison)
@@ -364,9 +366,17 @@ class NumberClaims:
         last = [n for n in self.labels.numbers if n < i][-1]
         part = self._items[last]
         kinds = {kind for at, (kind, _) in self.labels.labelled if at == last - 1}
+        if self._is_in_box(i):
+            return ("quantity:box_held",)
         if part.unit or "quantity" in kinds or _amount(part) > _amount(self._items[i]):
             return ("quantity:owed",)
         return ("number:cap",) if kinds else ("number:cap", "quantity:owed")
+
+    def _is_in_box(self, i: int) -> bool:
+        """Test for the second number of "8,000 of the 9,000 shares in the box"."""
+        near = self._items[i + 1 : i + 3 + NEAR_BEHIND]
+        is_in = any(each.text.lower() == "in" for each in near)
+        return is_in and any("box" in each.means("quantity") for each in near)
 
     def _adds(self, i: int) -> bool:
         """Test for "8 more receipts for 5,000 shares": the word limits no number."""
