@@ -294,7 +294,7 @@ class _Reader:
         for claim in claims:
             named = [role for role in claim.roles if "_part" in role]
             if named:
-                parts[named[0].removesuffix(":points")] = claim
+                parts[named[0].removesuffix(":points").removesuffix(":factor")] = claim
         return len(parts) > 1 and not any(
             all(self._holds(f"{name}:{kind}", claim.value) for name, claim in parts.items())
             for kind in ("points", "factor")

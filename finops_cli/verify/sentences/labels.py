@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import Context, Label
-from finops_cli.verify.sentences.tokens import Item
+from finops_cli.verify.sentences.tokens import Item, amount
 
 _UNITS = {
     **dict.fromkeys(("age", "overdue", "left", "transit", "notice"), ("days", "")),
@@ -147,6 +147,23 @@ class Labels:
             return False
         at -= 2 if self._items[at - 1].text.lower() == "out" else 1
         return at >= 0 and self._items[at].kind == "number"
+
+    def roles_of_whole(self, i: int) -> tuple[str, ...]:
+        """List the roles of the second number of "28,000 of 32,000" and "83.2 out of 100"."""
+        last = [n for n in self.numbers if n < i][-1]
+        part = self._items[last]
+        kinds = {kind for at, (kind, _) in self.labelled if at == last - 1}
+        if self._is_in_box(i):
+            return ("quantity:box_held",)
+        if part.unit or "quantity" in kinds or amount(part) > amount(self._items[i]):
+            return ("quantity:owed",)
+        return ("number:cap",) if kinds else ("number:cap", "quantity:owed")
+
+    def _is_in_box(self, i: int) -> bool:
+        """Test for the second number of "8,000 of the 9,000 shares in the box"."""
+        near = self._items[i + 1 : i + 3 + NEAR_BEHIND]
+        is_in = any(each.text.lower() == "in" for each in near)
+        return is_in and any("box" in each.means("quantity") for each in near)
 
     def is_from_elsewhere(self, i: int, labels: list[Label], others: list[Label]) -> bool:
         """Test for "borrow 3,000 from the box": the verb and the source are different steps."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from itertools import pairwise
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import TOLD, Claim, Comparison, Context, Label, Value
 from finops_cli.verify.sentences.labels import NEAR_BEHIND, STEPS, Labels, list_steps, role_of
 from finops_cli.verify.sentences.score_parts import FACTORS, PARTS, ScoreParts
-from finops_cli.verify.sentences.tokens import Item
+from finops_cli.verify.sentences.tokens import Item, amount
 
 _PAIRED = ("chase", "net", "owed", "owed_to_us", "we_owe")
 """Quantities that belong to the participant of their segment."""
@@ -32,6 +31,7 @@ _PARTS_OF_OWED = (
     "pair:chase",
 )
 """Numbers of shares that a percentage may follow: "12,000 shares (37.5%)"."""
+_CHASED = ("party:chase", "party:net", "pair:chase", "pair:net")
 _LIMITS: dict[Comparison, Comparison] = {
     "below": "at least",
     "above": "at most",
@@ -60,7 +60,7 @@ class NumberClaims:
         `is_negated` says of an item if it is the verb of a negation.
         """
         item = self._items[i]
-        value = _amount(item)
+        value = amount(item)
         if i and "step" in self._items[i - 1].means("milestone"):
             return None
         before = stem(self._items[i - 1].text) if i else ""
@@ -87,7 +87,7 @@ class NumberClaims:
 
     def _read_count(self, i: int) -> Claim | None:
         """Read the number of "2 counterparties"."""
-        counted, value = self._count_role(i), _amount(self._items[i])
+        counted, value = self._count_role(i), amount(self._items[i])
         if counted == "among":
             value += sum(each.roles == ("party:among",) for each in self._context.claims)
         return None if counted is None else Claim((f"count:{counted}",), value, self._items[i].text)
@@ -106,7 +106,7 @@ class NumberClaims:
         if len(listed) < 2 or not (is_total or is_source) or self.labels.milestone_of(i):
             return None
         kind = "number" if item.unit == "percent" else "quantity"
-        return Claim((f"{kind}:sum@{'+'.join(listed)}",), _amount(item), item.text)
+        return Claim((f"{kind}:sum@{'+'.join(listed)}",), amount(item), item.text)
 
     def _read_sender(self, i: int) -> Claim | None:
         """Read the number of "8,000 from the box, 12,000 from DTC-0161"."""
@@ -121,13 +121,13 @@ class NumberClaims:
             return None
         self.labels.release()
         return Claim(
-            ("pair:chase", "pair:net", "pair:owed_to_us"), (sender, _amount(item)), item.text
+            ("pair:chase", "pair:net", "pair:owed_to_us"), (sender, amount(item)), item.text
         )
 
     def _read_labelled(self, i: int, labels: list[Label], others: list[Label]) -> Claim:
         """Read a number with these labels, or with the others instead."""
         item = self._items[i]
-        value = _amount(item)
+        value = amount(item)
         names = {name for kind, name in labels if kind == "quantity"}
         of_others = names & {"recall", "borrow"} and any(
             each.text.lower() == "counterparty" for each in self._items[i:]
@@ -160,7 +160,7 @@ class NumberClaims:
         a participant, or unknown.
         """
         item = self._items[i]
-        value = _amount(item)
+        value = amount(item)
         sender = self.labels.party_of(i)
         if sender is not None and self._begins_with_whole(i):
             self._context.is_vague = True  # of the 12,000 shares from DTC-0161, 8,000 ...
@@ -171,8 +171,8 @@ class NumberClaims:
         told = [each for each in self._context.claims[-2:] if _is_part(each)]
         if item.unit == "percent" and told:
             last = told[-1]
-            amount = last.value[1] if isinstance(last.value, tuple) else last.value
-            return Claim(("part_of_owed",), (str(amount), value), item.text, denied, comparison)
+            shares = last.value[1] if isinstance(last.value, tuple) else last.value
+            return Claim(("part_of_owed",), (str(shares), value), item.text, denied, comparison)
         before = stem(self._items[i - 1].text) if i else ""
         is_factor = before in self._grammar["scaling"]
         if not item.unit and (is_factor or (not i and self._context.is_factor)):
@@ -185,6 +185,8 @@ class NumberClaims:
             roles = ("number:score",)
         elif item.unit == "days" and ("quantity", "receipts") in self._context.labels:
             roles = ("number:receive_age:days",)
+        elif item.unit == "days" and i > 1 and self._items[i - 2].means("flag") and before == "for":
+            roles = ("bare:flag",)  # a threshold security for 7 days
         elif item.unit == "days" and not comparison and "recall" in list_steps(self._items):
             roles = ("number:notice",)
         self._context.is_factor = is_factor
@@ -234,7 +236,7 @@ class NumberClaims:
         if not item.unit and not self._comparison(i):  # "age 18": the part of the score
             roles += [f"{role}_part" for role in roles if f"{role}_part" in PARTS]
         if is_whole:
-            return self._roles_of_whole(i)
+            return self.labels.roles_of_whole(i)
         return tuple(roles)
 
     def _has_count(self, i: int) -> bool:
@@ -306,8 +308,17 @@ class NumberClaims:
         told = self._context.told
         here = [*told[self._context.told_before :], *list_steps(self._items[:i])]
         last = sorted(here or told, key=_WATERFALL.index)[-1:]
+        party = self._party_told()
+        if here and last in (["chase"], ["net"]) and party is not None:
+            return [f"{_AFTER[role]}@{last[0]}:{party}"]
         roles = [f"{_AFTER[role]}{TOLD}{step}" for step in last]
         return roles if here and role in _AFTER.values() else [role, *roles]
+
+    def _party_told(self) -> str | None:
+        """Return the participant of "chase DTC-0161, leaving 20,000"; None for none or several."""
+        pairs = (each.value for each in self._context.claims if each.roles[0] in _CHASED)
+        named = {pair[0] if isinstance(pair, tuple) else str(pair) for pair in pairs}
+        return named.pop() if len(named) == 1 else None
 
     def _is_for_today(self) -> bool:
         return any(stem(each.text) in self._grammar["today"] for each in self._items)
@@ -361,23 +372,6 @@ class NumberClaims:
     def _is_further(self, i: int) -> bool:
         return stem(self._items[i].text) in self._grammar["further"]
 
-    def _roles_of_whole(self, i: int) -> tuple[str, ...]:
-        """List the roles of the second number of "28,000 of 32,000" and "83.2 out of 100"."""
-        last = [n for n in self.labels.numbers if n < i][-1]
-        part = self._items[last]
-        kinds = {kind for at, (kind, _) in self.labels.labelled if at == last - 1}
-        if self._is_in_box(i):
-            return ("quantity:box_held",)
-        if part.unit or "quantity" in kinds or _amount(part) > _amount(self._items[i]):
-            return ("quantity:owed",)
-        return ("number:cap",) if kinds else ("number:cap", "quantity:owed")
-
-    def _is_in_box(self, i: int) -> bool:
-        """Test for the second number of "8,000 of the 9,000 shares in the box"."""
-        near = self._items[i + 1 : i + 3 + NEAR_BEHIND]
-        is_in = any(each.text.lower() == "in" for each in near)
-        return is_in and any("box" in each.means("quantity") for each in near)
-
     def _adds(self, i: int) -> bool:
         """Test for "8 more receipts for 5,000 shares": the word limits no number."""
         follows_number = i > 0 and self._items[i - 1].kind == "number"
@@ -392,7 +386,3 @@ def _is_part(claim: Claim) -> bool:
     """Test for a number of shares that is not the whole: of "28,000 of 32,000", the first."""
     role = claim.roles[0].replace(TOLD, "@").partition("@")[0]
     return role in _PARTS_OF_OWED and "number:cap" not in claim.roles
-
-
-def _amount(item: Item) -> Decimal:
-    return item.value if isinstance(item.value, Decimal) else Decimal(0)

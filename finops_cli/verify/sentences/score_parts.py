@@ -41,11 +41,18 @@ class ScoreParts:
         return next((name for name in names if name in PARTS), None)
 
     def contribution(self, i: int, role: str) -> str:
-        """Return the role of "the age adds 18 points": the weighted part of the base score."""
+        """Return the role of "the age adds 18 points", the weighted part of the base score, and of
+        "age factor 60".
+        """
         part = role if role.endswith("_part") else f"{role}_part"
-        start = max((at for at, _ in self._labels.labelled if at < i), default=0)
-        near = self._items[start:] if start else self._items
+        start = max((at for at, _ in self._labels.labelled if at < i), default=i)
+        near = self._items[start:i] if start < i else self._items
         adds = any(stem(each.text) in self._grammar["contribution"] for each in near)
         if adds and role in FACTORS:
             return f"{role}:points"  # a modifier multiplies
-        return f"{part}:points" if part in PARTS and adds and not self._items[i].unit else role
+        if part in PARTS and adds and not self._items[i].unit:
+            return f"{part}:points"
+        words = self._items[start].text.lower().split()
+        if role in PARTS and start < i:
+            role += ":factor" if "factor" in words else ":points" if "points" in words else ""
+        return role

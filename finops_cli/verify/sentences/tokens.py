@@ -134,3 +134,8 @@ def _number(found: re.Match[str]) -> Item:
     return Item(
         "number", found[0], value=value, unit="usd" if found["usd"] or found["dollars"] else counted
     )
+
+
+def amount(item: Item) -> Decimal:
+    """Return the value of a number; 0 for one that is not read, such as a CUSIP."""
+    return item.value if isinstance(item.value, Decimal) else Decimal(0)
