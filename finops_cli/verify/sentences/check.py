@@ -235,8 +235,9 @@ class _Reader:
         true = self._truths.true.get(role.replace(TOLD, "@"), set())
         if ":sum@" in role and isinstance(value, Decimal):
             return self._is_sum(role, value)
-        if role == "part_of_owed" and isinstance(value, tuple):
-            return self._is_part(*value)
+        if role.startswith("part_of_owed") and isinstance(value, tuple):
+            after = f"number:coverage@{role.partition('@')[2]}"
+            return self._is_part(*value) or self._holds(after, value[1])
         if comparison:
             return any(_is_within(each, value, comparison) for each in true)
         if value in true:

@@ -76,6 +76,8 @@ class Context:
     """The segment before has a number."""
     is_continued: bool = False
     """The next segment only names a source: "and the box"."""
+    is_of_rest: bool = False
+    """The next segment says that the last number is what is left: "that remain"."""
     has_parts: bool = False
     """The clause lists the parts of the base score."""
     factors: list[Decimal] = field(default_factory=list)

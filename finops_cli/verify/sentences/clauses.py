@@ -54,6 +54,7 @@ def _read_clause(
     context.has_step_list = _lists_steps(segments, rules)
     for segment, following in zip(segments, [*segments[1:], []], strict=True):
         context.is_continued = _is_source(following, rules)
+        context.is_of_rest = _names_rest(following)
         reader = Segment(segment, context, rules)
         context.claims += reader.read()
         has_bare_number |= reader.has_bare_number
@@ -71,6 +72,12 @@ def _is_source(segment: list[Item], rules: SentenceRules) -> bool:
     passed = rules.grammar["article"] | rules.boundaries
     named = [item for item in segment if stem(item.text) not in passed]
     return len(named) == 1 and not _SOURCES.isdisjoint(named[0].means("quantity"))
+
+
+def _names_rest(segment: list[Item]) -> bool:
+    """Test for "that remain" behind the number of the segment before."""
+    is_rest = any({"left", "residual"} & set(item.means("quantity")) for item in segment)
+    return is_rest and not any(item.kind == "number" for item in segment)
 
 
 def _is_unknown(item: Item, rules: SentenceRules) -> bool:
@@ -166,10 +173,19 @@ def _segments(items: list[Item], rules: SentenceRules) -> Iterator[list[Item]]:
 
 
 def _join_labels(items: list[Item]) -> Iterator[Item]:
-    """Drop the brackets around a label: "times 0.9 (inventory) and 1.2 (concentration)"."""
+    """Drop the brackets around a label: "times 0.9 (inventory) and 1.2 (concentration)".
+
+    A percentage in brackets is an aside: "4,000 shares (12.5%) are escalated".
+    """
     at = 0
     while at < len(items):
         end = at + _BRACKETED
+        is_aside = (
+            [each.text for each in items[at:end:2]] == ["(", ")"]
+            and at > 0
+            and items[at - 1].kind == "number"
+            and items[at + 1].unit == "percent"
+        )
         is_label = (
             items[at].text == "("
             and at > 0
@@ -179,7 +195,10 @@ def _join_labels(items: list[Item]) -> Iterator[Item]:
             and items[at + 1].meanings.keys() <= {"number", "quantity", "neutral"}
             and "number" in items[at + 1].meanings
         )
-        if is_label:
+        if is_aside:
+            yield items[at + 1]._replace(kind="aside")
+            at = end
+        elif is_label:
             yield items[at + 1]
             at = end
         else:

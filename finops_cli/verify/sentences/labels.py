@@ -146,7 +146,14 @@ class Labels:
         if at < 1 or self._items[at].text.lower() not in ("of", "/"):
             return False
         at -= 2 if self._items[at - 1].text.lower() == "out" else 1
+        at -= self._items[at].kind == "aside"
         return at >= 0 and self._items[at].kind == "number"
+
+    def begins_with_whole(self, i: int) -> bool:
+        """Test for "Of the 32,000 shares owed, ..."."""
+        if self._context.claims or self._items[0].text.lower() != "of":
+            return False
+        return all(stem(each.text) in self._grammar["article"] for each in self._items[1:i])
 
     def roles_of_whole(self, i: int) -> tuple[str, ...]:
         """List the roles of the second number of "28,000 of 32,000" and "83.2 out of 100"."""
@@ -155,15 +162,16 @@ class Labels:
         kinds = {kind for at, (kind, _) in self.labelled if at == last - 1}
         if self._is_in_box(i):
             return ("quantity:box_held",)
+        if self._context.is_of_rest and i == self.numbers[-1]:
+            return ("bare:whole",)  # 8,000 of the 20,000 shares that remain
         if part.unit or "quantity" in kinds or amount(part) > amount(self._items[i]):
             return ("quantity:owed",)
         return ("number:cap",) if kinds else ("number:cap", "quantity:owed")
 
     def _is_in_box(self, i: int) -> bool:
         """Test for the second number of "8,000 of the 9,000 shares in the box"."""
-        near = self._items[i + 1 : i + 3 + NEAR_BEHIND]
-        is_in = any(each.text.lower() == "in" for each in near)
-        return is_in and any("box" in each.means("quantity") for each in near)
+        near = self._items[i + 2 : i + 2 + NEAR_BEHIND]
+        return self._text(i + 1) == "in" and any("box" in each.means("quantity") for each in near)
 
     def is_from_elsewhere(self, i: int, labels: list[Label], others: list[Label]) -> bool:
         """Test for "borrow 3,000 from the box": the verb and the source are different steps."""

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
+from finops_cli.verify.sentences.bare_numbers import BareNumbers
 from finops_cli.verify.sentences.claims import TOLD, Claim, Comparison, Context, Label, Value
-from finops_cli.verify.sentences.labels import NEAR_BEHIND, STEPS, Labels, list_steps, role_of
+from finops_cli.verify.sentences.labels import (
+    NEAR_BEHIND,
+    SOURCES,
+    STEPS,
+    Labels,
+    list_steps,
+    role_of,
+)
 from finops_cli.verify.sentences.score_parts import FACTORS, PARTS, ScoreParts
 from finops_cli.verify.sentences.tokens import Item, amount
 
@@ -26,11 +33,6 @@ _OF_NOBODY = frozenset(
     ("escalate", "residual", "left", "except", "box", "apply", "depot", "recall", "borrow")
 )
 """Quantities that no participant has."""
-_PARTS_OF_OWED = (
-    *("quantity:chase", "quantity:covered", "quantity:total", "quantity:sum"),
-    "pair:chase",
-)
-"""Numbers of shares that a percentage may follow: "12,000 shares (37.5%)"."""
 _CHASED = ("party:chase", "party:net", "pair:chase", "pair:net")
 _LIMITS: dict[Comparison, Comparison] = {
     "below": "at least",
@@ -52,6 +54,7 @@ class NumberClaims:
         self._items = items
         self._context = context
         self._grammar = rules.grammar
+        self._bare = BareNumbers(items, context, self.labels, rules)
         self._parts = ScoreParts(items, context, self.labels, rules)
 
     def read(self, i: int, is_negated: Callable[[int], bool]) -> Claim | None:
@@ -78,12 +81,17 @@ class NumberClaims:
         self._context.is_vague |= self.labels.is_from_elsewhere(i, labels, others)
         if not labels:
             self.has_bare_number = True
-            return self._read_bare(i, denied, comparison)
+            return self._bare.read(i, comparison)._replace(negated=denied)
         denied ^= labels[0][0] == "quantity" and any(
             is_negated(at) for at, _ in self.labels.labelled if at < i
         )
         claim = self._read_labelled(i, labels, others)
+        self._context.is_factor = claim.roles == FACTORS
         return claim._replace(negated=denied, comparison=comparison)
+
+    def read_aside(self, i: int) -> Claim:
+        """Read the percentage in brackets at `i`, behind its number."""
+        return self._bare.read(i, "")
 
     def _read_count(self, i: int) -> Claim | None:
         """Read the number of "2 counterparties"."""
@@ -112,7 +120,7 @@ class NumberClaims:
         """Read the number of "8,000 from the box, 12,000 from DTC-0161"."""
         item = self._items[i]
         delivers = all(label == ("quantity", "deliver") for _, label in self.labels.labelled)
-        if self._begins_with_whole(i):
+        if self.labels.begins_with_whole(i):
             return None
         if not delivers or item.unit not in ("", "shares") or not self._comes_from(i):
             return None
@@ -134,7 +142,11 @@ class NumberClaims:
         )
         if of_others or (names and names <= _OF_NOBODY and self._names_party()):
             self._context.is_vague = True  # escalate 4,000 shares to DTC-0161
+        if names and names <= SOURCES.keys() and self._items[i - 1].text.lower() == "to":
+            self._context.is_vague = True  # the recall reduces that to 4,000
         roles = self._roles(i, item, labels)
+        if roles == FACTORS:
+            self._context.factors.append(value)
         if roles[0].startswith("pair:") and self._lists_parties():
             roles = ("bare:parties",)
         if roles[0].startswith("pair:"):
@@ -155,59 +167,13 @@ class NumberClaims:
                     return True
         return False
 
-    def _read_bare(self, i: int, denied: bool, comparison: Comparison) -> Claim:
-        """Read a number without a label: a score, a percentage of the owed shares, the shares of
-        a participant, or unknown.
-        """
-        item = self._items[i]
-        value = amount(item)
-        sender = self.labels.party_of(i)
-        if sender is not None and self._begins_with_whole(i):
-            self._context.is_vague = True  # of the 12,000 shares from DTC-0161, 8,000 ...
-        if item.unit == "shares" and sender is not None:
-            role = "bare:party" if self._is_of_subject(i) else "pair:any"
-            return Claim((role,), (sender, value), item.text, denied, comparison)
-        roles: tuple[str, ...] = ("bare:limit" if comparison else f"bare:{item.unit}",)
-        told = [each for each in self._context.claims[-2:] if _is_part(each)]
-        if item.unit == "percent" and told:
-            last = told[-1]
-            shares = last.value[1] if isinstance(last.value, tuple) else last.value
-            return Claim(("part_of_owed",), (str(shares), value), item.text, denied, comparison)
-        before = stem(self._items[i - 1].text) if i else ""
-        is_factor = before in self._grammar["scaling"]
-        if not item.unit and (is_factor or (not i and self._context.is_factor)):
-            roles = (*FACTORS, *(() if is_factor else ("bare:",)))
-            has_weights = any("_part" in each.roles[0] for each in self._context.claims)
-            if has_weights or value in self._context.factors:
-                roles = ("bare:factor",)  # a weight, or a factor that is given twice
-            self._context.factors.append(value)
-        elif not item.unit and comparison:
-            roles = ("number:score",)
-        elif item.unit == "days" and ("quantity", "receipts") in self._context.labels:
-            roles = ("number:receive_age:days",)
-        elif item.unit == "days" and i > 1 and self._items[i - 2].means("flag") and before == "for":
-            roles = ("bare:flag",)  # a threshold security for 7 days
-        elif item.unit == "days" and not comparison and "recall" in list_steps(self._items):
-            roles = ("number:notice",)
-        self._context.is_factor = is_factor
-        return Claim(roles, value, item.text, denied, comparison)
-
-    def _is_of_subject(self, i: int) -> bool:
-        """Test for "DTC-0005 holds 12,000 shares" and "give DTC-0161 12,000 shares"."""
-        if i and self._items[i - 1].kind == "party":
-            return True
-        return any(
-            first.kind == "party" and stem(second.text) in self._grammar["possession"]
-            for first, second in pairwise(self._items)
-        )
-
     def _roles(self, i: int, item: Item, labels: list[Label]) -> tuple[str, ...]:
         """List the roles of a number with these labels; pair:... if it has a participant too."""
         is_whole = self.labels.is_whole(i)
         kind, first = labels[0]
         if first == "box" and kind == "quantity" and self._gives():
             return ("quantity:apply",)
-        if self._begins_with_whole(i):
+        if self.labels.begins_with_whole(i):
             return ("quantity:owed",)
         if labels == [("quantity", "receipts")] and not item.unit:
             near = self._items[i + 1 : i + NEAR_BEHIND]
@@ -272,13 +238,10 @@ class NumberClaims:
         return self.labels.party_of(i) or (told.pop() if len(told) == 1 else None)
 
     def _gives(self) -> bool:
-        return any(stem(each.text) in self._grammar["contribution"] for each in self._items)
-
-    def _begins_with_whole(self, i: int) -> bool:
-        """Test for "Of the 32,000 shares owed, ..."."""
-        if self._context.claims or self._items[0].text.lower() != "of":
-            return False
-        return all(stem(each.text) in self._grammar["article"] for each in self._items[1:i])
+        delivers = ("quantity", "deliver") in {label for _, label in self.labels.labelled}
+        return delivers or any(
+            stem(each.text) in self._grammar["contribution"] for each in self._items
+        )
 
     def _party_delivers(self) -> bool:
         """Test for "DTC-0161 should deliver": the participant is the subject of the verb."""
@@ -346,6 +309,8 @@ class NumberClaims:
         """Return `parties` for "two counterparties": they are counted, not the shares."""
         if i + 1 == len(self._items) or self._items[i].unit or "." in self._items[i].text:
             return None
+        if any("number:base" in each.roles for each in self._context.claims):
+            return None  # age 18 + counterparty 6
         is_gridlocked = any("gridlock" in each.means("statement") for each in self._items)
         if is_gridlocked and "parties" in self._items[i + 1].means("quantity"):
             return "gridlocked"
@@ -380,9 +345,3 @@ class NumberClaims:
     def _is_not_the_number(self, i: int) -> bool:
         """Test for "chase not 12,000 shares". "Lacks 12,000 shares" states the number."""
         return i > 0 and self._items[i - 1].text.lower() in _DENIALS
-
-
-def _is_part(claim: Claim) -> bool:
-    """Test for a number of shares that is not the whole: of "28,000 of 32,000", the first."""
-    role = claim.roles[0].replace(TOLD, "@").partition("@")[0]
-    return role in _PARTS_OF_OWED and "number:cap" not in claim.roles

@@ -69,6 +69,8 @@ class Segment:
             yield Claim(("bare:",), Decimal(item.text), item.text)
         elif item.kind == "party":
             yield self._party(i, item, party_role)
+        elif item.kind == "aside":
+            yield self._numbers.read_aside(i)
         elif item.kind == "number":
             claim = self._numbers.read(i, self._is_negated_verb)
             if claim is not None:

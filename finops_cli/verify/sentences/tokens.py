@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from finops_cli.kb.chapters.wording.sentences import Meanings, SentenceRules, stem
 from finops_cli.verify.sentences.number_words import SMALL_NUMBERS
 
-Kind = Literal["phrase", "word", "number", "party", "cusip", "day", "level", "mark"]
+Kind = Literal["phrase", "word", "number", "aside", "party", "cusip", "day", "level", "mark"]
 _PATTERN = re.compile(
     r"""
     (?P<word>(?<!\w)(?!(?:DTC|USD|participant|broker|member|level|T|L)(?!\w))[^\W\d_]+(?![\w+*@#]))
@@ -30,7 +30,7 @@ _PATTERN = re.compile(
         (?:%|per[ ]?cent\b|pct\b|days?\b|d\b|shares?\b|shs?\b)
         |[ ](?P<dollars>(?:us[ ])?dollars?\b|usd\b))?)
     |(?P<part>[^\W\d_]+)
-    |(?P<mark>\.\.\.|[-=]>|[\u2192\u21d2]|\u2026|[.,;:!?()/=<>"]|(?<=[ ])-(?=[ ]))
+    |(?P<mark>\.\.\.|[-=]>|[\u2192\u21d2]|\u2026|[.,;:!?()/=<>"]|(?<=[ ])[-+](?=[ ]))
     """,
     re.VERBOSE | re.IGNORECASE,
 )

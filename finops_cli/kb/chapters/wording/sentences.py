@@ -62,6 +62,7 @@ GRAMMAR = (
     "smaller",
     "alone",
     "scaling",
+    "result",
     "possession",
     "today",
     "due",
