@@ -39,8 +39,9 @@ def check_reason(
 ) -> Iterator[Finding]:
     """Find numbers of a reason that come neither from the record nor from its triage.
 
-    Bands, the sum and the product of the score, and the deadline are also allowed. Numbers in
-    `notes`, `dk_reason` and `origin` do not count, because no rule reads these fields.
+    Bands, the sum and the product of the score, the percentages by which its modifiers change it,
+    and the deadline are also allowed. Numbers in `notes`, `dk_reason` and `origin` do not count,
+    because no rule reads these fields.
     """
     accepted = kb.phrases
     if not unsupported_numbers(
@@ -52,9 +53,12 @@ def check_reason(
     points = [getattr(c, field) * factor.weight for field, factor in kb.scoring.factors_by_field]
     stocked = c.base_score * c.inventory_modifier
     products = [*points, stocked, stocked * c.concentration_modifier]
+    changes = [100 * (each - 1) for each in (c.inventory_modifier, c.concentration_modifier)]
     read = replace(fail, notes=None, dk_reason=None, origin=None)
     days, edges = _days(reference.deadline, fail.age_days), _bands(fail, reference, kb)
-    bearing = known_numbers(read, reference, weights, products, kb.scoring.cap, *edges, days=days)
+    bearing = known_numbers(
+        read, reference, weights, products, changes, kb.scoring.cap, *edges, days=days
+    )
     unknown = unsupported_numbers(answer.reason, bearing, accepted, fail.fail_id)
     yield from _report(unknown, "triage.reason_figures", "/reason", reference.reason, answer.reason)
 

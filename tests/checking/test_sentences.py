@@ -34,6 +34,7 @@ from tests.support.soak import scaled
 
 SEED = 20261129
 WRONG, RIGHT = read_forms("wrong_sentences.toml"), read_forms("right_sentences.toml")
+RECORDS, ATTACK = "record_sentences.toml", "attack_sentences.toml"
 UNJUDGED = "text.unverifiable"
 ENGINE_SENTENCES, BLAMED = 5_000, 5
 CONTRADICTIONS, CAUGHT = scaled(2_000, 5_000), 0.99
@@ -184,10 +185,10 @@ def test_right_blind_sentences_are_not_blamed(
     assert sum(map(bool, found.values())) <= 0.1 * len(found)
 
 
-def judge_records(group: str, kb: KnowledgeBase) -> dict[tuple[str, str], list[str]]:
+def judge_records(file: str, group: str, kb: KnowledgeBase) -> dict[tuple[str, str], list[str]]:
     """Return the rules that each sentence of a group about a record of the examples breaks."""
     records, found = read_examples(kb), {}
-    for record, fields in read_records("record_sentences.toml", group).items():
+    for record, fields in read_records(file, group).items():
         stage1, stage2 = records[record]
         for field, texts in fields.items():
             for text in texts:
@@ -202,7 +203,7 @@ def judge_records(group: str, kb: KnowledgeBase) -> dict[tuple[str, str], list[s
 
 def test_wrong_sentences_of_the_records_do_not_pass(kb: KnowledgeBase) -> None:
     """No wrong sentence of an attack on twelve records passes, and at least 93 % are findings."""
-    found = judge_records("wrong", kb)
+    found = judge_records(RECORDS, "wrong", kb)
     assert len(found) >= 230
     assert [text for text, rules in found.items() if not rules] == []
     assert sum(set(rules) != {UNJUDGED} for rules in found.values()) >= 0.93 * len(found)
@@ -212,11 +213,26 @@ def test_right_sentences_of_the_records_are_not_blamed(kb: KnowledgeBase) -> Non
     """Of right sentences of an attack none is blamed, and at most 7 % are not judged. Those that a
     documented rule refuses are listed apart.
     """
-    found = judge_records("right", kb)
+    found = judge_records(RECORDS, "right", kb)
     assert len(found) >= 175
     assert [text for text, rules in found.items() if set(rules) - {UNJUDGED}] == []
     assert sum(map(bool, found.values())) <= 0.07 * len(found)
-    assert all(set(rules) - {UNJUDGED} for rules in judge_records("refused", kb).values())
+    assert all(set(rules) - {UNJUDGED} for rules in judge_records(RECORDS, "refused", kb).values())
+
+
+def test_wrong_sentences_of_an_attack_do_not_pass(kb: KnowledgeBase) -> None:
+    """No sentence with one false number or word passes."""
+    found = judge_records(ATTACK, "wrong", kb)
+    assert len(found) >= 250
+    assert [text for text, rules in found.items() if not rules] == []
+
+
+def test_right_sentences_of_an_attack_are_not_blamed(kb: KnowledgeBase) -> None:
+    """Of right sentences in free words none is blamed, and at least 70 % are judged."""
+    found = judge_records(ATTACK, "right", kb)
+    assert len(found) >= 70
+    assert [text for text, rules in found.items() if set(rules) - {UNJUDGED}] == []
+    assert sum(not rules for rules in found.values()) >= 0.7 * len(found)
 
 
 def write_right_sentences(kb: KnowledgeBase) -> list[tuple[str, Stage1 | Stage2]]:
