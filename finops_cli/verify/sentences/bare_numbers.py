@@ -22,7 +22,12 @@ _PARTS_OF_OWED = frozenset(
 )
 """Numbers of shares that a percentage may follow: "12,000 shares (37.5%)"."""
 _WEIGHT = ("bare:factor",)
-_PAIR_OF = {"party:chase": "pair:chase", "party:net": "pair:net"}
+_PAIR_OF = {
+    "party:chase": "pair:chase",
+    "party:net": "pair:net",
+    "party:from": "pair:any",
+    "party:any": "pair:any",
+}
 """The role of the shares directly behind a participant."""
 
 
@@ -62,13 +67,13 @@ class BareNumbers:
             return None
         last = claims[-1]
         pair = _PAIR_OF.get(last.roles[0])
-        if (
-            pair is not None
-            and not item.unit
-            and i + 1 == len(self._items)
-            and "." not in item.text
-        ):
-            return Claim((pair,), (str(last.value), amount(item)), item.text)
+        is_last = i + 1 == len(self._items)
+        if pair is not None and is_last and not item.unit and "." not in item.text:
+            return Claim(
+                (pair,) if pair != "pair:any" else ("bare:party", pair),
+                (str(last.value), amount(item)),
+                item.text,
+            )
         if last.roles[0] in _PAIR_OF.values() and item.unit == "days":
             return Claim(("pair:age",), (str(last.value[0]), amount(item)), item.text)  # type: ignore[index]
         return None
@@ -80,7 +85,7 @@ class BareNumbers:
         if told:
             last = told[-1]
             shares = last.value[1] if isinstance(last.value, tuple) else last.value
-            step = STEPS.get(last.roles[0].partition(":")[2])
+            step = STEPS.get(last.roles[0].split(":")[1])
             role = "part_of_owed" if step is None else f"part_of_owed@{step}"
             return Claim((role,), (str(shares), amount(item)), item.text)
         sources = list_steps(self._items[:i])
@@ -93,6 +98,10 @@ class BareNumbers:
     def _roles(self, i: int, comparison: Comparison) -> tuple[str, ...]:
         """List the roles that the place of a number gives it."""
         item = self._items[i]
+        if self._labels.is_whole(i):
+            return self._labels.roles_of_whole(i)
+        if "." in item.text and not item.unit and self._labels.names_shares():
+            return ("bare:fraction",)  # 83.2 are in the box
         roles: tuple[str, ...] = ("bare:limit" if comparison else f"bare:{item.unit}",)
         before = stem(self._items[i - 1].text) if i else ""
         is_factor = before in self._grammar["scaling"]
@@ -118,7 +127,7 @@ class BareNumbers:
         self._context.factors.append(value)
         if has_weights or is_given:
             return _WEIGHT  # a weight, or a factor that is given twice
-        return (*FACTORS, *(() if is_factor else ("bare:",)))
+        return (*FACTORS, *(() if is_factor or i else ("bare:",)))
 
     def _begins(self, i: int) -> bool:
         """Test for a number at the start of its segment, or behind its "and"."""
@@ -136,5 +145,5 @@ class BareNumbers:
 
 def _is_part(claim: Claim) -> bool:
     """Test for a number of shares that is not the whole: of "28,000 of 32,000", the first."""
-    role = claim.roles[0].replace(TOLD, "@").partition("@")[0]
+    role = claim.roles[0].replace(TOLD, "@").partition("@")[0].removesuffix(":all")
     return role in _PARTS_OF_OWED and "number:cap" not in claim.roles

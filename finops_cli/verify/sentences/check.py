@@ -177,11 +177,19 @@ class _Reader:
 
     def _is_limit(self, claim: Claim) -> bool:
         """Test for a limit that the answer or a rule has."""
-        truths = self._truths
         return any(
-            claim.value in truths.limits.get(role, ()) or claim.value in truths.true.get(role, ())
+            claim.value in self._truths.true.get(role, ()) or claim.value in self._edges(role)
             for role in claim.roles
         )
+
+    def _edges(self, role: str) -> frozenset[Decimal]:
+        """Return the edges of a role that a text may name: of a score those of its own tier."""
+        edges = self._truths.limits.get(role, frozenset())
+        scores = [each for each in self._truths.true.get(role, ()) if isinstance(each, Decimal)]
+        if role != "number:score" or len(scores) != 1:
+            return edges
+        below = [edge for edge in edges if edge <= scores[0]]
+        return frozenset((*sorted(below)[-1:], *sorted(edges.difference(below))[:1]))
 
     def _find_disorder(self, text: str, claims: list[Claim]) -> Iterator[Claim]:
         """Find two steps whose order a text turns round: "first the box, then the chase"."""
@@ -223,9 +231,14 @@ class _Reader:
         told = [role.partition(TOLD)[0] for role in claim.roles if TOLD in role]
         return (
             first.startswith("bare:")
+            or (":sum@" in first and self._is_after(first, claim.value))
             or any(claim.value in truths.true.get(role, ()) for role in told)
             or any(claim.value in truths.undecided.get(role, ()) for role in (*claim.roles, *told))
         )
+
+    def _is_after(self, role: str, value: Value) -> bool:
+        """Test for "the box covers 20,000", which may be what is covered after the box."""
+        return value in self._truths.true.get(f"quantity:covered@{role.partition('@')[2]}", ())
 
     def _is_known(self, role: str) -> bool:
         return role in self._truths.true or (":sum@" in role and bool(self._truths.given))

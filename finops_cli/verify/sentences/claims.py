@@ -68,8 +68,8 @@ class Context:
     hypothetical: bool = False
     is_vague: bool = False
     """A claim is hypothetical: "it would be critical"."""
-    has_step_list: bool = False
-    """The clause lists several steps after which it counts; none of them alone is meant."""
+    step_list: str | None = None
+    """The last of the steps after which a clause counts, where it lists several."""
     listed: list[str] = field(default_factory=list)
     """The sources that the clause has named since its last number."""
     has_number: bool = False

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem, stem_all
 from finops_cli.verify.sentences.claims import Claim, Clause, Context
+from finops_cli.verify.sentences.labels import WATERFALL, list_steps
 from finops_cli.verify.sentences.segments import Segment
 from finops_cli.verify.sentences.tokens import Item, read_items
 
@@ -51,7 +52,8 @@ def _read_clause(
 ) -> Clause:
     segments = list(_segments(items, rules))
     context, has_bare_number, is_vague = Context(told, len(told)), False, is_question
-    context.has_step_list = _lists_steps(segments, rules)
+    if _lists_steps(segments, rules):
+        context.step_list = max(list_steps(items), key=WATERFALL.index)
     for segment, following in zip(segments, [*segments[1:], []], strict=True):
         context.is_continued = _is_source(following, rules)
         context.is_of_rest = _names_rest(following)

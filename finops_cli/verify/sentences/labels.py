@@ -25,6 +25,8 @@ SOURCES = {
 """The step that the words for a source of shares mean."""
 STEPS = SOURCES | {"receipts": "chase"}
 """The step that a word tells."""
+WATERFALL = ("chase", "net", "box", "partial", "depot", "recall", "borrow")
+"""The steps in the order in which a plan takes them."""
 _OBJECTS = frozenset(("residual", "left", "owed", "total"))
 """Quantities that can be the object of a verb: "borrow the residual 4,000"."""
 _GOALS = frozenset(("deliver", "left", "residual", "owed"))
@@ -33,6 +35,8 @@ _OPEN = frozenset(("left", "residual"))
 _CLOSED = frozenset(("covered", "total", "recall", "borrow", "chase"))
 """Quantities that exclude each other."""
 _VERBS = frozenset(("chase", "net", "apply", "depot", "recall", "borrow", "cash", "escalate"))
+_NOUNS = ("coverage", "uncovered")
+"""Labels whose number may lack its percent sign, behind the word itself."""
 NEAR_BEHIND = 3
 _AGE = ("number", "age")
 _OVERDUE = ("number", "overdue")
@@ -57,7 +61,7 @@ class Labels:
         ]
         self._used_behind: int | None = None
         """The place of the label of the last number, if it is behind it."""
-        self._milestones = [] if context.has_step_list else self._find_milestones()
+        self._milestones = [] if context.step_list else self._find_milestones()
         self._earlier = context.milestone
         if self._milestones:
             context.milestone = self._milestones[-1][1]
@@ -134,6 +138,10 @@ class Labels:
             return candidates.pop() if len(candidates) == 1 else None
         return None if self.labelled else self._context.party
 
+    def names_shares(self) -> bool:
+        """Test for a label of shares in the segment."""
+        return any(kind == "quantity" for _, (kind, _) in self.labelled)
+
     def names_at(self, i: int) -> list[str]:
         """List the meanings of the item at `i` as a label of numbers."""
         return [name for at, (kind, name) in self.labelled if at == i and kind == "number"]
@@ -162,11 +170,22 @@ class Labels:
         kinds = {kind for at, (kind, _) in self.labelled if at == last - 1}
         if self._is_in_box(i):
             return ("quantity:box_held",)
-        if self._context.is_of_rest and i == self.numbers[-1]:
+        is_own_part = bool(part.unit) and amount(part) == amount(self._items[i])  # 5 shares of 5
+        if is_own_part or (self._context.is_of_rest and i == self.numbers[-1]):
             return ("bare:whole",)  # 8,000 of the 20,000 shares that remain
+        if "." in part.text and not part.unit:
+            return ("number:cap",)
         if part.unit or "quantity" in kinds or amount(part) > amount(self._items[i]):
             return ("quantity:owed",)
         return ("number:cap",) if kinds else ("number:cap", "quantity:owed")
+
+    def is_in_box(self, i: int) -> bool:
+        """Test for "8,000 shares are in the box"."""
+        places = [at for at, label in self.labelled if at > i and label == ("quantity", "box")]
+        before = [self._text(at) for at in range(i + 1, places[0])] if places else []
+        while before and before[-1] in self._grammar["article"]:
+            before.pop()
+        return bool(before) and before[-1] == "in"
 
     def _is_in_box(self, i: int) -> bool:
         """Test for the second number of "8,000 of the 9,000 shares in the box"."""
@@ -249,7 +268,11 @@ class Labels:
 
     def _before(self, i: int, item: Item) -> list[Label]:
         """List the labels of the last labelled item before a number, of those that fit."""
-        fitting = [(at, label) for at, label in self.labelled if at < i and _fits(label, item)]
+        fitting = [
+            (at, label)
+            for at, label in self.labelled
+            if at < i and _fits(label, item, self._items[at].text)
+        ]
         last = [label for at, label in fitting if at == fitting[-1][0]]
         if last and all(kind == "quantity" and name in _OBJECTS for kind, name in last):
             is_from = any(self._text(at) == "from" for at in range(fitting[-1][0], i))
@@ -275,7 +298,7 @@ class Labels:
             (at, label)
             for at, label in self.labelled
             if i < at < end
-            and _fits(label, item)
+            and _fits(label, item, self._items[at].text)
             and (label[0] != "number" or at <= i + reach)
             and (label != _OVERDUE or at == i + 1)  # 7 days is past T+6, but 1 day past T+6
             and (label != _AGE or self._items[at].text.lower() != "after")  # 1 day after T+6
@@ -300,8 +323,10 @@ def list_steps(items: list[Item]) -> list[str]:
     ]
 
 
-def _fits(label: Label, item: Item) -> bool:
+def _fits(label: Label, item: Item, text: str = "coverage") -> bool:
     role, value = label
+    if role == "number" and not item.unit and value in _NOUNS:
+        return value in text.lower()  # coverage 62.5, but not: covers 62.5
     if role == "number":
         if not item.unit and value in _UNITS and value != "value" and not item.text.isdigit():
             return "." in item.text

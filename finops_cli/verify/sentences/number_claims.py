@@ -11,6 +11,7 @@ from finops_cli.verify.sentences.labels import (
     NEAR_BEHIND,
     SOURCES,
     STEPS,
+    WATERFALL,
     Labels,
     list_steps,
     role_of,
@@ -20,6 +21,8 @@ from finops_cli.verify.sentences.tokens import Item, amount
 
 _PAIRED = ("chase", "net", "owed", "owed_to_us", "we_owe")
 """Quantities that belong to the participant of their segment."""
+_RECEIVED = ("chase", "net", "receipts")
+"""Quantities that several participants have."""
 _AFTER = {
     "number:coverage": "number:coverage",
     "number:uncovered": "number:uncovered",
@@ -27,7 +30,6 @@ _AFTER = {
     **dict.fromkeys(("quantity:covered", "quantity:total"), "quantity:covered"),
 }
 """The numbers that a step changes, by their roles."""
-_WATERFALL = ("chase", "net", "box", "partial", "depot", "recall", "borrow")
 _NO_AGE = frozenset(("box", "depot", "recall", "borrow"))
 _OF_NOBODY = frozenset(
     ("escalate", "residual", "left", "except", "box", "apply", "depot", "recall", "borrow")
@@ -153,6 +155,8 @@ class NumberClaims:
             owner = self.labels.party_of(i) or self._party_of_age(i)
             return Claim(roles, (str(owner), value), item.text)
         doubtful = [role for each in labels if (role := role_of(each, item.unit)) in FACTORS]
+        if roles[0].startswith("quantity:left") and roles[1:] == ("quantity:owed",):
+            roles, doubtful = roles[:1], [*doubtful, *roles[1:]]  # 4,000 short: left, not owed
         for other in others:
             doubtful += self._at_step(i, role_of(other, item.unit))
         return Claim(roles, value, item.text, doubtful=tuple(doubtful))
@@ -169,26 +173,16 @@ class NumberClaims:
 
     def _roles(self, i: int, item: Item, labels: list[Label]) -> tuple[str, ...]:
         """List the roles of a number with these labels; pair:... if it has a participant too."""
-        is_whole = self.labels.is_whole(i)
         kind, first = labels[0]
-        if first == "box" and kind == "quantity" and self._gives():
-            return ("quantity:apply",)
+        plain = self._roles_of_shares(i, item, labels) if kind == "quantity" else None
+        if plain is not None:
+            return plain
         if self.labels.begins_with_whole(i):
             return ("quantity:owed",)
-        if labels == [("quantity", "receipts")] and not item.unit:
-            near = self._items[i + 1 : i + NEAR_BEHIND]
-            words = {stem(word) for each in near for word in each.text.split()}
-            some = bool(words & self._grammar["further"]) or self.labels.party_of(i) is not None
-            return ("count:some_receipts" if some else "count:receipts", "quantity:receipts")
-        if not is_whole and self.labels.party_of(i) is not None:
-            if kind == "quantity" and first in _PAIRED:
-                return (f"pair:{first}",)
-            if kind == "quantity" and first == "deliver" and self._party_delivers():
-                return ("pair:any",)
-            if kind == "quantity" and first == "receipts":
-                return ("pair:any",)
         if first == "age" and item.unit == "days" and self._party_of_age(i) is not None:
             return ("pair:age",)
+        if first == "cp_rate" and not self._names_counterparty():
+            return ("number:cp_rate", "number:adv_rate")
         roles = [self._parts.contribution(i, role_of(each, item.unit)) for each in labels]
         roles = [each for role in roles for each in self._at_step(i, role)]
         roles = self._of_source(i, roles)
@@ -201,9 +195,45 @@ class NumberClaims:
             roles = roles[:1]  # inventory covers 25%, so the modifier is 0.9
         if not item.unit and not self._comparison(i):  # "age 18": the part of the score
             roles += [f"{role}_part" for role in roles if f"{role}_part" in PARTS]
-        if is_whole:
-            return self.labels.roles_of_whole(i)
-        return tuple(roles)
+        return self.labels.roles_of_whole(i) if self.labels.is_whole(i) else tuple(roles)
+
+    def _roles_of_shares(self, i: int, item: Item, labels: list[Label]) -> tuple[str, ...] | None:
+        """List the roles that a quantity has by its place; None where its labels are its roles."""
+        first, party = labels[0][1], self.labels.party_of(i)
+        if first == "box" and self._gives():
+            return ("quantity:apply",)
+        if first == "box" and self.labels.is_in_box(i) and not self.labels.is_whole(i):
+            return ("quantity:box_held",)
+        if labels == [("quantity", "receipts")] and not item.unit:
+            near = self._items[i + 1 : i + NEAR_BEHIND]
+            if not any("receipts" in each.means("quantity") for each in near):
+                return ("quantity:receipts",)  # the receives of DTC-0161: 12,000
+            words = {stem(word) for each in near for word in each.text.split()}
+            some = bool(words & self._grammar["further"]) or party is not None
+            return ("count:some_receipts" if some else "count:receipts", "quantity:receipts")
+        if self.labels.is_whole(i) or self.labels.begins_with_whole(i):
+            return None
+        if party is None:
+            is_of_all = first in _RECEIVED and not self._names_party_so_far()
+            return (f"quantity:{first}:all",) if is_of_all else None
+        if first in _PAIRED:
+            return (f"pair:{first}",)
+        if first == "receipts" or (first == "deliver" and self._party_delivers()):
+            return ("pair:any",)
+        return None
+
+    def _names_party_so_far(self) -> bool:
+        """Test for a participant in the clause, whose shares a number may be."""
+        roles = (each.roles[0] for each in self._context.claims)
+        named = any(role.startswith(("party:", "pair:")) for role in roles)
+        return named or any(each.kind == "party" for each in self._items)
+
+    def _names_counterparty(self) -> bool:
+        """Test for "the counterparty has a fail rate of 4%": it is not that of the security."""
+        roles = (each.roles[0] for each in self._context.claims)
+        words = {stem(word) for each in self._items for word in each.text.split()}
+        is_told = any(role.startswith("party:") for role in roles) or words & {"counterparty", "cp"}
+        return bool(is_told) or any(each.kind == "party" for each in self._items)
 
     def _has_count(self, i: int) -> bool:
         """Test for "the 3 receives are 7 days old", of which some may be younger."""
@@ -265,17 +295,21 @@ class NumberClaims:
             return ["quantity:deliver@today"]
         if role not in _AFTER:
             return [role]
+        if self._context.step_list:
+            return [f"{_AFTER[role]}{TOLD}{self._context.step_list}"]
         milestone = self.labels.milestone_of(i)
         if milestone is not None:
             return [f"{_AFTER[role]}@{milestone}"]
         told = self._context.told
         here = [*told[self._context.told_before :], *list_steps(self._items[:i])]
-        last = sorted(here or told, key=_WATERFALL.index)[-1:]
+        last = sorted(here or told, key=WATERFALL.index)[-1:]
         party = self._party_told()
         if here and last in (["chase"], ["net"]) and party is not None:
             return [f"{_AFTER[role]}@{last[0]}:{party}"]
         roles = [f"{_AFTER[role]}{TOLD}{step}" for step in last]
-        return roles if here and role in _AFTER.values() else [role, *roles]
+        is_of_list = bool(here) and role == "quantity:total"  # 9,000 and 4,000, 13,000 in total
+        is_plain = role not in _AFTER.values() and not is_of_list
+        return [role, *roles] if is_plain or not roles else roles
 
     def _party_told(self) -> str | None:
         """Return the participant of "chase DTC-0161, leaving 20,000"; None for none or several."""
@@ -301,7 +335,7 @@ class NumberClaims:
             return roles
         source = sources.pop()
         if role == "quantity:covered":
-            return [*roles, f"quantity:sum@{source}"]
+            return [f"quantity:sum@{source}"]
         after = f"number:coverage@{source}"
         return [after] if self._items[i - 1].text.lower() == "to" else [f"number:part@{source}"]
 

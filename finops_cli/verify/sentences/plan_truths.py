@@ -177,6 +177,8 @@ def _add_receipts(truths: Truths, role: str, steps: list[Step]) -> None:
     quantities = [step.qty for step in steps]
     totals = (*quantities, *accumulate(quantities), *accumulate(reversed(quantities)))
     truths.add(f"quantity:{role}", *totals, *sums.values())
+    truths.add(f"quantity:{role}:all", *([sum(quantities)] if quantities else []))
+    truths.undecided[f"quantity:{role}:all"] |= truths.true[f"quantity:{role}"]
     truths.add(f"party:{role}", *sums)
     pairs = [(step.dtc, Decimal(step.qty)) for step in steps if step.dtc is not None]
     truths.add(f"pair:{role}", *pairs, *((dtc, Decimal(qty)) for dtc, qty in sums.items()))
@@ -244,8 +246,9 @@ def _add_shares(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
     if any(step.action == "SPO_SETTLEMENT" for step in steps):
         truths.forget("quantity:deliver")  # the fail is settled in cash
     at_once = {Decimal(step.qty) for step in steps if step.action in _IN_HAND}
-    truths.true["quantity:deliver@today"] = {*at_once, *truths.true["quantity:covered@partial"]}
-    truths.true["quantity:in_hand"] = truths.true["quantity:deliver@today"]
+    truths.true["quantity:deliver@today"] = {*truths.true["quantity:covered@partial"]}
+    truths.undecided["quantity:deliver@today"] |= at_once
+    truths.true["quantity:in_hand"] = {*at_once, *truths.true["quantity:deliver@today"]}
     truths.undecided["quantity:left"].add(
         Decimal(max(0, owed - plan.total_coverable + plan.secondary_fallback_qty))
     )
@@ -292,14 +295,13 @@ def _add_parties(truths: Truths, case: ResolverInput) -> None:
         truths.add(f"count:{role}", len(case.ftrs), len({ftr.dtc for ftr in case.ftrs}))
     owing = {ftr.dtc for ftr in case.ftrs}
     truths.true.setdefault("count:parties", set()).add(Decimal(len(owing)))
-    truths.add(
-        "quantity:receipts", sum(ftr.qty for ftr in case.ftrs), *(ftr.qty for ftr in case.ftrs)
-    )
+    total = sum(ftr.qty for ftr in case.ftrs)
+    truths.add("quantity:receipts", total, *(ftr.qty for ftr in case.ftrs))
+    truths.add("quantity:receipts:all", total)
 
 
 def _add_stock(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
     stock = case.inventory
-    truths.add("quantity:box", stock.box_qty)
     truths.add("quantity:box_held", stock.box_qty)
     truths.add("quantity:depot", stock.depot_qty)
     truths.add("quantity:recallable", stock.recall_outstanding, *truths.true["quantity:recall"])
@@ -308,6 +310,10 @@ def _add_stock(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
         truths.add("number:transit", stock.depot_transit_days)
     applied = sum(step.qty for step in plan.resolution_steps if step.action == "APPLY_BOX")
     truths.add("quantity:box_left", stock.box_qty - applied)
+    if applied:
+        truths.undecided["quantity:box"].add(Decimal(stock.box_qty))
+    else:
+        truths.add("quantity:box", stock.box_qty)
 
 
 def _add_event(truths: Truths, case: ResolverInput) -> None:
@@ -338,7 +344,7 @@ def truths_of_step(truths: Truths, step: Step, case: ResolverInput | None) -> Tr
         ("number:coverage", step.coverage_after_step_pct),
     ):
         narrowed.true[role] = {*truths.true[role], value}
-    narrowed.true["bare:shares"] = {Decimal(step.qty), Decimal(case.ftd_qty)}
+    narrowed.true["bare:shares"] = {Decimal(step.qty)}
     if step.dtc is not None:
         _narrow_to_receive(narrowed, truths, step, case)
     return narrowed
@@ -360,8 +366,9 @@ def _narrow_to_receive(narrowed: Truths, truths: Truths, step: Step, case: Resol
     if step.action in _RECEIPTS:
         role = "chase" if step.action == "CHASE_FTR" else "net"
         total = sum(ftr.qty for ftr in own)
-        narrowed.true[f"quantity:{role}"] = {Decimal(step.qty), Decimal(total)}
+        for name in (f"quantity:{role}", f"quantity:{role}:all", "quantity:receipts:all"):
+            narrowed.true[name] = {Decimal(step.qty), Decimal(total)}
         narrowed.true["bare:shares"] = {
-            Decimal(qty) for qty in (step.qty, total, case.ftd_qty, *(ftr.qty for ftr in own))
+            Decimal(qty) for qty in (step.qty, total, *(ftr.qty for ftr in own))
         }
         narrowed.undecided[f"quantity:{role}"] = truths.true.get(f"quantity:{role}", set())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 
 from finops_cli.kb.chapters.wording.sentences import SentenceRules, stem
 from finops_cli.verify.sentences.claims import Clause
+from finops_cli.verify.sentences.labels import list_steps
 from finops_cli.verify.sentences.step_numbers import ACTIONS, has_step_list
 from finops_cli.verify.sentences.tokens import Item
 from finops_cli.verify.sentences.truths import Truths
@@ -89,7 +90,7 @@ class _OrderReader:
         if comparing and not is_of_time and not any(i.kind == "number" for i in items):
             is_known = any(claim.roles[0].startswith("larger:") for claim in clause.claims)
             return None if is_known else "compares what it does not give"
-        return self._find_rank(words, parties)
+        return self._find_rank(items, words, parties)
 
     def follows(self, clause: Clause) -> bool:
         """Test for a word such as then."""
@@ -158,14 +159,27 @@ class _OrderReader:
             return False
         return any(stem(item.text) in self._grammar["conditional"] for item in items[:-1])
 
-    def _find_rank(self, words: set[str], parties: list[str]) -> str | None:
+    def _is_ranked_source(self, items: list[Item], choose: Callable[..., int]) -> bool:
+        """Test for "borrowing 20,000 shares is the largest single source"."""
+        given = {name: qty for name, qty in self._truths.given.items() if qty}
+        named = set(list_steps(items)) & given.keys()
+        return len(named) == 1 and given[named.pop()] == choose(given.values())
+
+    def _find_rank(self, items: list[Item], words: set[str], parties: list[str]) -> str | None:
         for part, role, choose in _RANKS:
-            if not words & self._grammar[part] or len(parties) != 1:
+            if not words & self._grammar[part]:
                 continue
             numbers: dict[str, Decimal] = {}
             for pair in self._truths.true.get(role, ()):
                 if isinstance(pair, tuple) and pair[0] in self._truths.party_order:
                     numbers[pair[0]] = max(pair[1], numbers.get(pair[0], pair[1]))
+            told = [item.value for item in items if item.kind == "number"]
+            if told and not parties and len(numbers) > 1:
+                is_source = role != "pair:age" and self._is_ranked_source(items, choose)
+                if choose(numbers.values()) not in told and not is_source:
+                    return "ranks what it does not name"
+            if len(parties) != 1:
+                continue
             if parties[0] not in numbers or numbers[parties[0]] != choose(numbers.values()):
                 return "ranks a participant"
         return None

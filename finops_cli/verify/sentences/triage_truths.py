@@ -160,7 +160,8 @@ def _add_record(truths: Truths, answer: Triage, fail: FailRecord) -> None:
 
 def _add_shares(truths: Truths, answer: Triage, fail: FailRecord) -> None:
     """Add the quantities of the fail, of its position at CNS and of its inventory."""
-    for role in ("quantity:owed", "quantity:escalate", "quantity:deliver", "bare:shares"):
+    owed = ("owed", "left", "escalate", "deliver")
+    for role in (*(f"quantity:{name}" for name in owed), "bare:shares"):
         truths.add(role, fail.qty)
     if fail.cns_position is not None:
         truths.add("quantity:position", abs(fail.cns_position), fail.cns_position)
@@ -170,6 +171,7 @@ def _add_shares(truths: Truths, answer: Triage, fail: FailRecord) -> None:
     if fail.inventory is not None:
         stock = fail.inventory
         truths.add("quantity:box", stock.box_qty)
+        truths.add("quantity:box_held", stock.box_qty)
         truths.add("quantity:recallable", stock.recall_outstanding)
         truths.add("quantity:borrowable", stock.stock_loan_available)
         truths.add("quantity:pending", stock.pending_receives)
@@ -186,8 +188,7 @@ def _add_numbers(truths: Truths, fail: FailRecord) -> None:
     truths.add("number:uncovered", max(Decimal(0), _WHOLE_PCT - coverage))
     truths.add("number:cp_rate", fail.cp_fail_rate_pct)
     if fail.security_fail_rate_pct_adv is not None:
-        for role in ("number:adv_rate", "number:cp_rate"):
-            truths.add(role, fail.security_fail_rate_pct_adv)
+        truths.add("number:adv_rate", fail.security_fail_rate_pct_adv)
 
 
 def _add_parties(truths: Truths, fail: FailRecord, owes: bool) -> None:
