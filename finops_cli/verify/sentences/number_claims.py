@@ -223,9 +223,9 @@ class NumberClaims:
         return None
 
     def _names_party_so_far(self) -> bool:
-        """Test for a participant in the clause, whose shares a number may be."""
+        """Test for a participant or "8 more receives", whose shares a number may be."""
         roles = (each.roles[0] for each in self._context.claims)
-        named = any(role.startswith(("party:", "pair:")) for role in roles)
+        named = any(role.startswith(("party:", "pair:", "count:some")) for role in roles)
         return named or any(each.kind == "party" for each in self._items)
 
     def _names_counterparty(self) -> bool:
