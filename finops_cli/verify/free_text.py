@@ -40,8 +40,8 @@ def check_reason(
     """Find numbers of a reason that come neither from the record nor from its triage.
 
     Bands, the sum and the product of the score, the percentages by which its modifiers change it,
-    and the deadline are also allowed. Numbers in `notes`, `dk_reason` and `origin` do not count,
-    because no rule reads these fields.
+    the shares that the inventory covers, and the deadline are also allowed. Numbers in `notes`,
+    `dk_reason` and `origin` do not count, because no rule reads these fields.
     """
     accepted = kb.phrases
     if not unsupported_numbers(
@@ -54,10 +54,12 @@ def check_reason(
     stocked = c.base_score * c.inventory_modifier
     products = [*points, stocked, stocked * c.concentration_modifier]
     changes = [100 * (each - 1) for each in (c.inventory_modifier, c.concentration_modifier)]
+    covered = fail.qty * fail.inventory_coverage_pct / 100
+    shares = [covered, fail.qty - covered]
     read = replace(fail, notes=None, dk_reason=None, origin=None)
     days, edges = _days(reference.deadline, fail.age_days), _bands(fail, reference, kb)
     bearing = known_numbers(
-        read, reference, weights, products, changes, kb.scoring.cap, *edges, days=days
+        read, reference, weights, products, changes, shares, kb.scoring.cap, *edges, days=days
     )
     unknown = unsupported_numbers(answer.reason, bearing, accepted, fail.fail_id)
     yield from _report(unknown, "triage.reason_figures", "/reason", reference.reason, answer.reason)
@@ -188,6 +190,7 @@ def _of_the_plan(plan: Resolution, case: ResolverInput, kb: KnowledgeBase) -> Kn
             *Counter(step.action for step in steps).values(),
             sum(ftr.qty for ftr in case.ftrs),
             max(0, case.inventory.box_qty - applied),
+            plan.residual_short + plan.secondary_fallback_qty,
         ),
         (
             *accumulate(receipts),

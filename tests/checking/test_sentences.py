@@ -223,14 +223,14 @@ def test_right_sentences_of_the_records_are_not_blamed(kb: KnowledgeBase) -> Non
 def test_wrong_sentences_of_an_attack_do_not_pass(kb: KnowledgeBase) -> None:
     """No sentence with one false number or word passes."""
     found = judge_records(ATTACK, "wrong", kb)
-    assert len(found) >= 250
+    assert len(found) >= 380
     assert [text for text, rules in found.items() if not rules] == []
 
 
 def test_right_sentences_of_an_attack_are_not_blamed(kb: KnowledgeBase) -> None:
     """Of right sentences in free words none is blamed, and at least 70 % are judged."""
     found = judge_records(ATTACK, "right", kb)
-    assert len(found) >= 70
+    assert len(found) >= 120
     assert [text for text, rules in found.items() if set(rules) - {UNJUDGED}] == []
     assert sum(not rules for rules in found.values()) >= 0.7 * len(found)
 

@@ -82,7 +82,9 @@ class Labels:
         if before == [("quantity", "deliver")] and after:
             before = []  # deliver 8,000 from the box: the source counts
         source = self._source_behind(i)
-        if source and all(name in _GOALS for _, name in before or after):
+        if source and i and self._text(i - 1) == "by":
+            before = after = source  # the loop is closed by 1,500 shares from the box
+        elif source and all(name in _GOALS for _, name in before or after):
             before, after = source, [*before, *after]
         if not before and after and self._context.is_continued and self._ends_with_source():
             return [], []  # 20,000 shares come from the chase and the box
@@ -169,7 +171,7 @@ class Labels:
         part = self._items[last]
         kinds = {kind for at, (kind, _) in self.labelled if at == last - 1}
         if self._is_in_box(i):
-            return ("quantity:box_held",)
+            return ("bare:whole", "quantity:box_held")  # of the shares, or of those in the box
         is_own_part = bool(part.unit) and amount(part) == amount(self._items[i])  # 5 shares of 5
         if is_own_part or (self._context.is_of_rest and i == self.numbers[-1]):
             return ("bare:whole",)  # 8,000 of the 20,000 shares that remain
@@ -177,6 +179,8 @@ class Labels:
             return ("number:cap",)
         if part.unit or "quantity" in kinds or amount(part) > amount(self._items[i]):
             return ("quantity:owed",)
+        if stem(self._text(i + 1)) in self._grammar["contribution"]:
+            return ("number:cap", "number:base")  # 25 of the 77 points
         return ("number:cap",) if kinds else ("number:cap", "quantity:owed")
 
     def is_in_box(self, i: int) -> bool:

@@ -19,6 +19,7 @@ from finops_cli.verify.sentences.labels import (
 from finops_cli.verify.sentences.score_parts import FACTORS, PARTS, ScoreParts
 from finops_cli.verify.sentences.tokens import Item, amount
 
+_TODAY = ("quantity:deliver@today",)
 _PAIRED = ("chase", "net", "owed", "owed_to_us", "we_owe")
 """Quantities that belong to the participant of their segment."""
 _RECEIVED = ("chase", "net", "receipts")
@@ -292,7 +293,7 @@ class NumberClaims:
         named, or else the last step that the text has told, or the whole plan.
         """
         if role == "quantity:deliver" and self._is_for_today():
-            return ["quantity:deliver@today"]
+            return [*_TODAY]
         if role not in _AFTER:
             return [role]
         if self._context.step_list:
@@ -300,6 +301,8 @@ class NumberClaims:
         milestone = self.labels.milestone_of(i)
         if milestone is not None:
             return [f"{_AFTER[role]}@{milestone}"]
+        if any(each.roles == _TODAY for each in self._context.claims):
+            return [f"{_AFTER[role]}@partial"]  # 20,000 go out today, which leaves 12,000
         told = self._context.told
         here = [*told[self._context.told_before :], *list_steps(self._items[:i])]
         last = sorted(here or told, key=WATERFALL.index)[-1:]
@@ -318,7 +321,8 @@ class NumberClaims:
         return named.pop() if len(named) == 1 else None
 
     def _is_for_today(self) -> bool:
-        return any(stem(each.text) in self._grammar["today"] for each in self._items)
+        words = (stem(word) for each in self._items for word in each.text.split())
+        return any(word in self._grammar["today"] for word in words)
 
     def _of_source(self, i: int, roles: list[str]) -> list[str]:
         """Return the roles of "the box brings coverage to 62.5%", or covers 25%."""

@@ -172,6 +172,7 @@ def _add_shares(truths: Truths, answer: Triage, fail: FailRecord) -> None:
         stock = fail.inventory
         truths.add("quantity:box", stock.box_qty)
         truths.add("quantity:box_held", stock.box_qty)
+        truths.add("quantity:left", max(0, fail.qty - stock.box_qty))
         truths.add("quantity:recallable", stock.recall_outstanding)
         truths.add("quantity:borrowable", stock.stock_loan_available)
         truths.add("quantity:pending", stock.pending_receives)
