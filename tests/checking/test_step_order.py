@@ -109,3 +109,24 @@ def test_order_and_rank_of_participants(
 ) -> None:
     """The participants have the order of the plan, and the rank of their receives."""
     assert [each.rule for each in of_two.find("narrative", narrative, kb)] == rules
+
+
+@pytest.mark.parametrize(
+    ("narrative", "rules"),
+    [
+        ("Chase DTC-0161 for 12,000 shares; chase DTC-0161 for 4,000 shares.", []),
+        ("Chase DTC-0161 for 16,000 shares.", []),
+        ("Chase DTC-0161 for 12,000 shares; chase DTC-0161 for 16,000 shares.", UNJUDGED),
+        ("Chase DTC-0161 for 12,000 shares; chase DTC-0161 for 12,000 shares.", UNJUDGED),
+    ],
+)
+def test_receives_of_one_participant_count_once(
+    narrative: str, rules: list[str], monday: Stage2, kb: KnowledgeBase
+) -> None:
+    """A text tells the receives of a participant one by one, or their sum, and none twice."""
+    [receive] = monday.case.ftrs
+    both = replace(monday.case, ftrs=(receive, replace(receive, qty=4_000, age_days=1)))
+    plan = resolve(both, kb)
+    assert [step.qty for step in plan.resolution_steps][:2] == [12_000, 4_000]
+    found = Stage2(both, plan).find("narrative", narrative, kb)
+    assert [each.rule for each in found] == rules

@@ -158,6 +158,9 @@ def _add_counts(truths: Truths, plan: Resolution, receipts: list[Step]) -> None:
     truths.add("count:parties", len(chased), len(plan.gridlock_parties))
     truths.add("count:gridlocked", len(plan.gridlock_parties))
     truths.add("count:among", len(plan.gridlock_parties))
+    for step in receipts:
+        if step.dtc is not None:
+            truths.receives.setdefault(step.dtc, []).append(Decimal(step.qty))
     truths.party_order = tuple(step.dtc for step in receipts if step.dtc is not None)
     for role, kinds in (("chase", ("CHASE_FTR",)), ("net", _NETS), ("receipts", _RECEIPTS)):
         _add_receipts(truths, role, [step for step in receipts if step.action in kinds])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
@@ -32,6 +33,9 @@ def find_order_doubt(
     if not truths.order:
         return None
     reader = _OrderReader(truths, rules)
+    told_twice = _find_told_twice(clauses, truths)
+    if told_twice is not None:
+        return told_twice
     for clause in clauses:
         doubt = reader.find(clause)
         if doubt is not None:
@@ -40,6 +44,22 @@ def find_order_doubt(
         told = [each for clause in clauses for each in reader.list_actions(clause)]
         if any(reader.is_turned(first, second) for first, second in pairwise(dict.fromkeys(told))):
             return "tells its steps in another order"
+    return None
+
+
+def _find_told_twice(clauses: list[Clause], truths: Truths) -> str | None:
+    """Find a participant with several receives of which a text counts one twice."""
+    told = [
+        each.value
+        for clause in clauses
+        for each in clause.claims
+        if each.roles[0] in ("pair:chase", "pair:net") and isinstance(each.value, tuple)
+    ]
+    names, counts = Counter(name for name, _ in told), Counter(told)
+    for name, qty in told:
+        given = truths.receives.get(name, [])
+        if len(given) > 1 and names[name] > 1 and counts[name, qty] > given.count(qty):
+            return f"counts shares of {name} twice"
     return None
 
 

@@ -42,6 +42,8 @@ class Truths:
     """The edges of the bands of a role: a text may compare a number with them."""
     given: dict[str, int] = field(default_factory=dict)
     """The shares that each source gives."""
+    receives: dict[str, list[Decimal]] = field(default_factory=dict)
+    """The shares of each step with a participant, by the participant."""
     order: tuple[str, ...] = ()
     """The actions of a plan, first to last."""
 
