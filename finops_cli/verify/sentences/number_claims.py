@@ -145,7 +145,7 @@ class NumberClaims:
         )
         if of_others or (names and names <= _OF_NOBODY and self._names_party()):
             self._context.is_vague = True  # escalate 4,000 shares to DTC-0161
-        if names and names <= SOURCES.keys() and self._items[i - 1].text.lower() == "to":
+        if i and names and names <= SOURCES.keys() and self._items[i - 1].text.lower() == "to":
             self._context.is_vague = True  # the recall reduces that to 4,000
         roles = self._roles(i, item, labels)
         if roles == FACTORS:
