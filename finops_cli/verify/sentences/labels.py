@@ -180,7 +180,8 @@ class Labels:
         if part.unit or "quantity" in kinds or amount(part) > amount(self._items[i]):
             return ("quantity:owed",)
         if stem(self._text(i + 1)) in self._grammar["contribution"]:
-            return ("number:cap", "number:base")  # 25 of the 77 points
+            is_score = ("number", "score") in {label for at, label in self.labelled if at < i}
+            return ("number:cap",) if is_score else ("number:base",)  # 25 of the 77 points
         return ("number:cap",) if kinds else ("number:cap", "quantity:owed")
 
     def is_in_box(self, i: int) -> bool:

@@ -22,7 +22,7 @@ from finops_cli.verify.sentences.tokens import Item, amount
 _TODAY = ("quantity:deliver@today",)
 _PAIRED = ("chase", "net", "owed", "owed_to_us", "we_owe")
 """Quantities that belong to the participant of their segment."""
-_RECEIVED = ("chase", "net", "receipts")
+_RECEIVED = ("chase", "net", "receipts", "owed_to_us")
 """Quantities that several participants have."""
 _AFTER = {
     "number:coverage": "number:coverage",

@@ -280,7 +280,8 @@ def _add_parties(truths: Truths, case: ResolverInput) -> None:
     sums: defaultdict[str, int] = defaultdict(int)
     for each in owed:
         sums[each.dtc] += each.qty
-    truths.add("quantity:owed_to_us", sum(sums.values()), *sums.values())
+    truths.add("quantity:owed_to_us:all", sum(sums.values()))
+    truths.undecided["quantity:owed_to_us:all"] |= {Decimal(qty) for qty in sums.values()}
     for role in ("pair:owed", "pair:owed_to_us", "pair:any"):
         truths.add(role, *((dtc, Decimal(qty)) for dtc, qty in sums.items()))
         truths.add(role, *((each.dtc, Decimal(each.qty)) for each in owed))
@@ -346,7 +347,8 @@ def truths_of_step(truths: Truths, step: Step, case: ResolverInput | None) -> Tr
         ("quantity:covered", case.ftd_qty - left),
         ("number:coverage", step.coverage_after_step_pct),
     ):
-        narrowed.true[role] = {*truths.true[role], value}
+        narrowed.true[role] = {value}
+        narrowed.undecided[role] = truths.undecided.get(role, set()) | truths.true[role]
     narrowed.true["bare:shares"] = {Decimal(step.qty)}
     if step.dtc is not None:
         _narrow_to_receive(narrowed, truths, step, case)

@@ -198,7 +198,8 @@ def _add_parties(truths: Truths, fail: FailRecord, owes: bool) -> None:
         truths.add(f"party:{role}", fail.counterparty)
     truths.add("quantity:we_owe", *([fail.qty] if owes else []))
     truths.add("pair:we_owe", *([(fail.counterparty, Decimal(fail.qty))] if owes else []))
-    truths.add("quantity:owed_to_us", *([] if owes else [fail.qty]))
+    for role in ("quantity:owed_to_us", "quantity:owed_to_us:all"):
+        truths.add(role, *([] if owes else [fail.qty]))
     truths.add("pair:owed_to_us", *([] if owes else [(fail.counterparty, Decimal(fail.qty))]))
     for role in ("pair:any", "pair:owed"):
         truths.add(role, (fail.counterparty, Decimal(fail.qty)))
