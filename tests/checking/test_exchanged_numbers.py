@@ -8,12 +8,21 @@ import re
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import combinations
+from random import Random
 
 import pytest
 
 from finops_cli.domain import exact_json
 from finops_cli.kb.rulebook import KnowledgeBase
-from tests.support.sentences import Stage1, Stage2, read_examples, read_groups, read_records
+from tests.support.sentences import (
+    Stage1,
+    Stage2,
+    draw_stage2,
+    plan_random_case,
+    read_examples,
+    read_groups,
+    read_records,
+)
 
 pytestmark = pytest.mark.slow
 _NUMBER = re.compile(
@@ -21,6 +30,8 @@ _NUMBER = re.compile(
 )
 _FACTOR = re.compile(r"\b[01]\.\d+\b")
 _PARTIES = re.compile(r"DTC-\d{4}(?:(?:, | and )DTC-\d{4})+")
+SEED = 20261201
+CASES, EXCHANGES = 60, 40
 PASSING = {
     "Base score 77, lifted by the threshold modifier of 1.2 and eased by coverage (25).",
     "Escalate to L3: 32,000, aged 7 days, deadline T+6 passed.",
@@ -64,9 +75,8 @@ def find(
     return [each.rule for each in stage2.find(field, text, kb)]
 
 
-def numbers_of(stage1: Stage1, stage2: Stage2 | None) -> list[str]:
-    """Return the numbers of a record, of its triage and of its plan, as sentences write them."""
-    given = [stage1.fail, stage1.answer, *([] if stage2 is None else [stage2.plan])]
+def numbers_of(*given: object) -> list[str]:
+    """Return the numbers of a record and of its answers, as sentences write them."""
     texts = [exact_json.encode(each).decode() for each in given]
     found = {Decimal(number) for text in texts for number in re.findall(r"[:,\[](\d[\d.]*)", text)}
     return [f"{number.normalize():,f}" for number in sorted(found)]
@@ -94,10 +104,11 @@ def value(number: str) -> Decimal:
 
 
 def write_in_order(text: str) -> str:
-    """Return the text with its factors, and the participants of each list, in rising order."""
+    """Return the text with its factors, the participants of each list, and its clauses in order."""
     factors = iter(sorted(_FACTOR.findall(text)))
     text = _FACTOR.sub(lambda _: next(factors), text)
-    return _PARTIES.sub(lambda found: " ".join(sorted(re.findall(r"\d{4}", found[0]))), text)
+    text = _PARTIES.sub(lambda found: " ".join(sorted(re.findall(r"\d{4}", found[0]))), text)
+    return "; ".join(sorted(text.lower().split("; ")))
 
 
 def is_rounded(number: str, exact: str) -> bool:
@@ -112,7 +123,8 @@ def test_number_of_the_record_in_another_place_does_not_pass(
     """A number of the record in the place of another one passes only where it is true as well."""
     judged, passing = 0, set()
     for stage1, stage2, field, text in right:
-        for changed in set(exchange_each(text, numbers_of(stage1, stage2))):
+        answers = (stage1.answer, *([] if stage2 is None else [stage2.plan]))
+        for changed in set(exchange_each(text, numbers_of(stage1.fail, *answers))):
             judged += 1
             if not find(stage1, stage2, field, changed, kb):
                 passing.add(changed)
@@ -133,3 +145,21 @@ def test_two_numbers_exchanged_do_not_pass(
                 passing.append(changed)
     assert judged >= 1_200
     assert passing == []
+
+
+def test_exchanged_number_of_a_generated_plan_does_not_pass(kb: KnowledgeBase) -> None:
+    """In narratives of the engine about generated cases, 1 exchanged number in 500 passes at most:
+    one that is true of another receive of the participant.
+    """
+    rng, drawn, judged, passing = Random(SEED), draw_stage2(SEED, kb), 0, []
+    for _ in range(CASES):
+        for stage2 in (next(drawn), plan_random_case(rng, kb)):
+            text = stage2.plan.narrative
+            numbers = numbers_of(stage2.case, stage2.plan)
+            changed = sorted({*exchange_each(text, numbers), *exchange_two(text)})
+            for each in rng.sample(changed, min(len(changed), EXCHANGES)):
+                if write_in_order(each) != write_in_order(text):
+                    judged += 1
+                    passing += [] if stage2.find("narrative", each, kb) else [each]
+    assert judged >= CASES * EXCHANGES
+    assert 500 * len(passing) <= judged, passing[:10]

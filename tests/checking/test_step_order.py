@@ -130,3 +130,35 @@ def test_receives_of_one_participant_count_once(
     assert [step.qty for step in plan.resolution_steps][:2] == [12_000, 4_000]
     found = Stage2(both, plan).find("narrative", narrative, kb)
     assert [each.rule for each in found] == rules
+
+
+@pytest.fixture(scope="module")
+def of_five(monday: Stage2, kb: KnowledgeBase) -> Stage2:
+    """Return a plan with five receives, of 1,000 to 5,000 shares."""
+    [receive] = monday.case.ftrs
+    ftrs = tuple(
+        replace(receive, dtc=f"DTC-000{number}", qty=number * 1_000) for number in range(1, 6)
+    )
+    case = replace(monday.case, ftrs=ftrs)
+    return Stage2(case, resolve(case, kb))
+
+
+@pytest.mark.parametrize(
+    ("rest", "rules"),
+    [
+        ("2 more receipts for 3,000 shares", []),
+        ("3 more receipts for 3,000 shares", UNJUDGED),
+        ("2,000 more receipts for 3,000 shares", CONTRADICTED),
+        ("2 more receipts for 2,000 shares", UNJUDGED),
+        ("2 more receipts for 15,000 shares", UNJUDGED),
+    ],
+)
+def test_further_receives_are_those_not_named(
+    rest: str, rules: list[str], of_five: Stage2, kb: KnowledgeBase
+) -> None:
+    """Behind three named receives, the others have the number and the shares of the rest."""
+    told = [step for step in of_five.plan.resolution_steps if step.action == "CHASE_FTR"][:3]
+    assert sum(step.qty for step in told) == 12_000
+    named = "; ".join(f"chase {step.dtc} for {step.qty:,} shares" for step in told)
+    found = of_five.find("narrative", f"{named.capitalize().replace('dtc', 'DTC')}; {rest}.", kb)
+    assert [each.rule for each in found] == rules

@@ -210,8 +210,10 @@ class NumberClaims:
             if not any("receipts" in each.means("quantity") for each in near):
                 return ("quantity:receipts",)  # the receives of DTC-0161: 12,000
             words = {stem(word) for each in near for word in each.text.split()}
-            some = bool(words & self._grammar["further"]) or party is not None
-            return ("count:some_receipts" if some else "count:receipts", "quantity:receipts")
+            if words & self._grammar["further"]:
+                return ("count:some_receipts",)
+            counted = "count:receipts" if party is None else "count:some_receipts"
+            return (counted, "quantity:receipts")
         if self.labels.is_whole(i) or self.labels.begins_with_whole(i):
             return None
         if party is None:

@@ -158,9 +158,8 @@ def _add_counts(truths: Truths, plan: Resolution, receipts: list[Step]) -> None:
     truths.add("count:parties", len(chased), len(plan.gridlock_parties))
     truths.add("count:gridlocked", len(plan.gridlock_parties))
     truths.add("count:among", len(plan.gridlock_parties))
-    for step in receipts:
-        if step.dtc is not None:
-            truths.receives.setdefault(step.dtc, []).append(Decimal(step.qty))
+    truths.receives = tuple((step.dtc or "", Decimal(step.qty)) for step in receipts)
+    truths.further_receives = plan.additional_ftrs_chased
     truths.party_order = tuple(step.dtc for step in receipts if step.dtc is not None)
     for role, kinds in (("chase", ("CHASE_FTR",)), ("net", _NETS), ("receipts", _RECEIPTS)):
         _add_receipts(truths, role, [step for step in receipts if step.action in kinds])
@@ -307,17 +306,17 @@ def _add_parties(truths: Truths, case: ResolverInput) -> None:
 def _add_stock(truths: Truths, plan: Resolution, case: ResolverInput) -> None:
     stock = case.inventory
     truths.add("quantity:box_held", stock.box_qty)
-    truths.add("quantity:depot", stock.depot_qty)
     truths.add("quantity:recallable", stock.recall_outstanding, *truths.true["quantity:recall"])
     truths.add("quantity:borrowable", stock.stock_loan_available, *truths.true["quantity:borrow"])
     if stock.depot_transit_days is not None:
         truths.add("number:transit", stock.depot_transit_days)
     applied = sum(step.qty for step in plan.resolution_steps if step.action == "APPLY_BOX")
     truths.add("quantity:box_left", stock.box_qty - applied)
-    if applied:
-        truths.undecided["quantity:box"].add(Decimal(stock.box_qty))
-    else:
-        truths.add("quantity:box", stock.box_qty)
+    for role, held in (("quantity:box", stock.box_qty), ("quantity:depot", stock.depot_qty)):
+        if truths.true.get(role):  # what the plan takes; what is held says another word
+            truths.undecided[role].add(Decimal(held))
+        else:
+            truths.add(role, held)
 
 
 def _add_event(truths: Truths, case: ResolverInput) -> None:
@@ -373,7 +372,6 @@ def _narrow_to_receive(narrowed: Truths, truths: Truths, step: Step, case: Resol
         total = sum(ftr.qty for ftr in own)
         for name in (f"quantity:{role}", f"quantity:{role}:all", "quantity:receipts:all"):
             narrowed.true[name] = {Decimal(step.qty), Decimal(total)}
-        narrowed.true["bare:shares"] = {
-            Decimal(qty) for qty in (step.qty, total, *(ftr.qty for ftr in own))
-        }
+        whole = [ftr.qty for ftr in own if ftr.qty > step.qty]  # of which the step takes a part
+        narrowed.true["bare:shares"] = {Decimal(qty) for qty in (step.qty, *whole)}
         narrowed.undecided[f"quantity:{role}"] = truths.true.get(f"quantity:{role}", set())

@@ -17,6 +17,7 @@ from finops_cli.verify.sentences.truths import Truths
 _MOVED = ("BUY_IN_NOTICE", "OFFSET_FTR", "NET_GRIDLOCK", "PARTIAL_DELIVER")
 """Steps that the engine itself tells at another place."""
 _NOUNS = ("chase", "receive", "receipt", "step", "source")
+_FURTHER = ("count:some_receipts",)
 _RANKS = (
     ("oldest", "pair:age", max),
     ("youngest", "pair:age", min),
@@ -33,9 +34,9 @@ def find_order_doubt(
     if not truths.order:
         return None
     reader = _OrderReader(truths, rules)
-    told_twice = _find_told_twice(clauses, truths)
-    if told_twice is not None:
-        return told_twice
+    miscount = _find_miscount(clauses, truths)
+    if miscount is not None:
+        return miscount
     for clause in clauses:
         doubt = reader.find(clause)
         if doubt is not None:
@@ -47,19 +48,32 @@ def find_order_doubt(
     return None
 
 
-def _find_told_twice(clauses: list[Clause], truths: Truths) -> str | None:
-    """Find a participant with several receives of which a text counts one twice."""
+def _find_miscount(clauses: list[Clause], truths: Truths) -> str | None:
+    """Find a receive that a text counts twice, and "8 more receives for 5,000 shares" that are not
+    those behind the ones that it names.
+    """
+    claims = [each for clause in clauses for each in clause.claims]
     told = [
         each.value
-        for clause in clauses
-        for each in clause.claims
+        for each in claims
         if each.roles[0] in ("pair:chase", "pair:net") and isinstance(each.value, tuple)
     ]
-    names, counts = Counter(name for name, _ in told), Counter(told)
+    left = Counter(truths.receives)
     for name, qty in told:
-        given = truths.receives.get(name, [])
-        if len(given) > 1 and names[name] > 1 and counts[name, qty] > given.count(qty):
+        own = [each for each in left.elements() if each[0] == name]
+        if left[name, qty]:
+            left[name, qty] -= 1
+        elif own and sum(each[1] for each in own) == qty:
+            left.subtract(own)
+        elif len([each for each in truths.receives if each[0] == name]) > 1:
             return f"counts shares of {name} twice"
+    rest = list(left.elements())
+    count = len(rest) - 1 + truths.further_receives if truths.further_receives else len(rest)
+    for number, shares in pairwise((*claims, None)):
+        if told and number is not None and number.roles == _FURTHER:
+            is_sum = shares is None or shares.value == sum(qty for _, qty in rest)
+            if number.value not in (len(rest), count) or not is_sum:
+                return "counts the further receives in another way"
     return None
 
 

@@ -42,8 +42,10 @@ class Truths:
     """The edges of the bands of a role: a text may compare a number with them."""
     given: dict[str, int] = field(default_factory=dict)
     """The shares that each source gives."""
-    receives: dict[str, list[Decimal]] = field(default_factory=dict)
-    """The shares of each step with a participant, by the participant."""
+    receives: tuple[tuple[str, Decimal], ...] = ()
+    """The participant and the shares of each step of a receive; the step of several has no name."""
+    further_receives: int = 0
+    """The receives of that step."""
     order: tuple[str, ...] = ()
     """The actions of a plan, first to last."""
 
