@@ -223,7 +223,7 @@ def test_right_sentences_of_the_records_are_not_blamed(kb: KnowledgeBase) -> Non
 def test_wrong_sentences_of_an_attack_do_not_pass(kb: KnowledgeBase) -> None:
     """No sentence with one false number or word passes."""
     found = judge_records(ATTACK, "wrong", kb)
-    assert len(found) >= 380
+    assert len(found) >= 470
     assert [text for text, rules in found.items() if not rules] == []
 
 
